@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the user asked for. It survives down, suspend, reset and renegotiation
+ * because nothing frees it; vnet_cfg_replay() tells it to the device again.
+ */
+#ifndef VNET_CFG_H
+#define VNET_CFG_H
+
+#include <linux/bitmap.h>
+#include <linux/dim.h>
+#include <linux/if_ether.h>
+#include <linux/if_vlan.h>
+#include <linux/mutex.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct netlink_ext_ack;
+struct vnet_dev;
+
+/**
+ * struct vnet_filter_cfg - what the device is to receive
+ * @mac: MAC address that the device was told or has of its own
+ * @mac_told: @mac is not the device's own, so a reset device has to be told
+ * @vlans: VLAN identifiers to receive; changed under rtnl, read anywhere
+ * @modes: receive modes that the device has taken, VNET_WIRE_RX_* by bit
+ * @table_refused: the device refused or cannot hold the address table, so it
+ *	receives all unicast or multicast addresses instead
+ * @announces: announcements that are still to be sent
+ * @vd: device
+ * @mode_work: sets the receive mode from process context (kernels without
+ *	ndo_set_rx_mode_async)
+ * @announce_work: repeats an announcement
+ *
+ * The address lists, promiscuity and the rest of the wish live in the net
+ * device (dev->uc, dev->mc, dev->flags) and survive there.
+ */
+struct vnet_filter_cfg {
+	u8 mac[ETH_ALEN];
+	bool mac_told;
+	bool table_refused;
+	u8 announces;
+	u32 modes;
+	unsigned long vlans[BITS_TO_LONGS(VLAN_N_VID)];
+	struct vnet_dev *vd;
+	struct work_struct mode_work;
+	struct delayed_work announce_work;
+};
+
+/**
+ * struct vnet_rss_cfg - how received packets are hashed and steered
+ * @types: VNET_HASH_* that select the queue
+ * @tunnel_types: tunnel types whose inner header is hashed
+ * @report: packets carry their hash (NETIF_F_RXHASH)
+ * @user_table: @table was set by the user; else it follows the queue pairs
+ * @symmetric: @key was made symmetric on request
+ * @unclassified: queue pair of packets that have no hash
+ * @table_len: entries of @table, a power of two
+ * @key_len: bytes of @key
+ * @key: hash key
+ * @table: indirection table, queue pair numbers
+ */
+struct vnet_rss_cfg {
+	u32 types;
+	u32 tunnel_types;
+	bool report;
+	bool user_table;
+	bool symmetric;
+	u16 unclassified;
+	u16 table_len;
+	u8 key_len;
+	u8 key[U8_MAX];
+	u16 table[];
+};
+
+/**
+ * struct vnet_coal - when the device notifies; zero of either: at once
+ * @packets: after so many packets
+ * @usecs: or so many microseconds after the first of them
+ */
+struct vnet_coal {
+	u32 packets;
+	u32 usecs;
+};
+
+/**
+ * struct vnet_coal_queue - coalescing of one virtqueue
+ * @coal: what the device was asked for
+ * @own: set for this virtqueue; else it follows the global values
+ * @adaptive: @dim decides
+ * @vq: virtqueue number
+ * @events: polls so far
+ * @vd: device
+ * @dim: dynamic moderation; @dim.work tells the device
+ */
+struct vnet_coal_queue {
+	struct vnet_coal coal;
+	bool own;
+	bool adaptive;
+	u16 vq;
+	u16 events;
+	struct vnet_dev *vd;
+	struct dim dim;
+};
+
+/**
+ * struct vnet_coal_cfg - notification coalescing
+ * @lock: protects all of this against the moderation works; taken with the
+ *	netdev instance lock held or without any lock, sleeps
+ * @rx: global values of the receive queues
+ * @tx: global values of the transmit queues
+ * @rx_adaptive: new default of the receive queues
+ * @tx_adaptive: new default of the transmit queues
+ * @rxqs: per receive queue, or NULL when the device cannot do it per queue
+ * @txqs: per transmit queue, as many
+ */
+struct vnet_coal_cfg {
+	struct mutex lock;
+	struct vnet_coal rx;
+	struct vnet_coal tx;
+	bool rx_adaptive;
+	bool tx_adaptive;
+	struct vnet_coal_queue *rxqs;
+	struct vnet_coal_queue *txqs;
+};
+
+/**
+ * struct vnet_policy - the part of the configuration that L3 owns
+ * @filter: MAC, receive mode, VLAN
+ * @rss: hashing and steering, NULL without RSS and hash reports
+ * @coal: notification coalescing
+ * @offloads: VNET_OFFLOAD_* that the device was asked to use
+ * @stats_caps: counters that the device keeps, one bit per reply type
+ * @msg_enable: NETIF_MSG_* that the user wants to see
+ *
+ * Allocated once by vnet_policy_create(), shared by copies of struct vnet_cfg
+ * and changed in place after the device has agreed.
+ */
+struct vnet_policy {
+	struct vnet_filter_cfg filter;
+	struct vnet_rss_cfg *rss;
+	struct vnet_coal_cfg coal;
+	u64 offloads;
+	u64 stats_caps;
+	u32 msg_enable;
+};
+
+/**
+ * struct vnet_cfg - desired configuration of one device
+ * @pairs: queue pairs in use, 1..caps.max_pairs
+ * @rx_ring: entries of each receive ring, 0 for what the device gives
+ * @tx_ring: entries of each transmit ring, 0 for what the device gives
+ * @mtu: MTU in bytes, 68..caps.max_mtu
+ * @rx_buf_len: largest receive buffer in bytes, a power of two, 2048..32768
+ * @rx_copybreak: packets up to this many bytes are copied out of their buffer
+ * @rx_csum: use what the device says about checksums (NETIF_F_RXCSUM)
+ * @rx_hash: use the hash that the device reports (NETIF_F_RXHASH)
+ * @rx_gso: let the device merge packets (NETIF_F_GRO_HW)
+ * @xdp: XDP program, owned reference, or NULL
+ * @policy: what the L3 rooms keep: filters, RSS, coalescing; never NULL after
+ *	vnet_policy_create()
+ *
+ * Protected by the netdev instance lock (rtnl on kernels without it).
+ */
+struct vnet_cfg {
+	u16 pairs;
+	u16 rx_ring;
+	u16 tx_ring;
+	u32 mtu;
+	u32 rx_buf_len;
+	u32 rx_copybreak;
+	bool rx_csum;
+	bool rx_hash;
+	bool rx_gso;
+	struct bpf_prog *xdp;
+	struct vnet_policy *policy;
+};
+
+void vnet_cfg_init(struct vnet_dev *vd);
+int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
+		   struct netlink_ext_ack *extack);
+int vnet_cfg_replay(struct vnet_dev *vd);
+
+#endif /* VNET_CFG_H */

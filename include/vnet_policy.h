@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Policy: what the user can set and the device must be told. Every setter
+ * edits a copy, asks the device and publishes on success; while the device is
+ * not live it publishes at once and a replay tells the device later.
+ *
+ * Everything here wants the netdev instance lock (rtnl on kernels without it)
+ * unless it says otherwise.
+ */
+#ifndef VNET_POLICY_H
+#define VNET_POLICY_H
+
+#include <linux/netdevice.h>
+#include <linux/types.h>
+
+struct netlink_ext_ack;
+struct vnet_caps;
+struct vnet_cfg;
+struct vnet_coal;
+struct vnet_dev;
+struct vnet_rss_cfg;
+struct vnet_rxq;
+struct vnet_txq;
+
+/*
+ * vnet_filter.c: MAC, receive mode, VLAN, announce, guest offloads.
+ *
+ * vnet_policy_create() is for probe, once vd->caps and vd->devcfg are resolved
+ * and before vnet_cfg_init(); it allocates vd->cfg.policy of all rooms.
+ * vnet_policy_destroy() is for remove, after unregister_netdev().
+ */
+int vnet_policy_create(struct vnet_dev *vd);
+void vnet_policy_destroy(struct vnet_dev *vd);
+
+int vnet_filter_replay(struct vnet_dev *vd);
+void vnet_filter_announce(struct vnet_dev *vd);
+u64 vnet_offloads_wanted(const struct vnet_caps *caps,
+			 const struct vnet_cfg *cfg);
+int vnet_offloads_set(struct vnet_dev *vd, u64 mask);
+
+int vnet_ndo_set_mac(struct net_device *dev, void *addr);
+void vnet_ndo_set_rx_mode(struct net_device *dev);
+int vnet_ndo_set_rx_mode_async(struct net_device *dev,
+			       struct netdev_hw_addr_list *uc,
+			       struct netdev_hw_addr_list *mc);
+int vnet_ndo_vlan_add(struct net_device *dev, __be16 proto, u16 vid);
+int vnet_ndo_vlan_kill(struct net_device *dev, __be16 proto, u16 vid);
+
+/* vnet_rss.c: queue pairs, RSS, hash reports */
+int vnet_rss_create(struct vnet_dev *vd);
+void vnet_rss_destroy(struct vnet_dev *vd);
+
+int vnet_rss_replay(struct vnet_dev *vd);
+int vnet_pairs_set(struct vnet_dev *vd, u16 pairs);
+struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd);
+int vnet_rss_commit(struct vnet_dev *vd, struct vnet_rss_cfg *new);
+int vnet_hash_report_set(struct vnet_dev *vd, bool on);
+u32 vnet_rss_types_of_flow(u32 flow_type, u32 fields);
+u32 vnet_rss_fields_of_flow(u32 flow_type, u32 types);
+
+/* vnet_coalesce.c: notification coalescing, adaptive moderation */
+int vnet_coalesce_create(struct vnet_dev *vd);
+void vnet_coalesce_destroy(struct vnet_dev *vd);
+int vnet_coalesce_replay(struct vnet_dev *vd);
+int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair);
+
+/* Once per poll, from the NAPI of the queue. */
+void vnet_coalesce_rx_sample(struct vnet_rxq *rxq);
+void vnet_coalesce_tx_sample(struct vnet_txq *txq);
+
+#endif /* VNET_POLICY_H */

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds vnet inside the guest root against its kernels; the checkout stays clean."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import SetupError, say
+
+CHECKOUT = Path("/vnet")
+BUILD = Path("/cache/build")
+PATTERNS = ("Kbuild", "Kconfig", "*.c", "*.h", "include/**/*.h", "kunit/**/*")
+
+
+class BuildFailed(AssertionError):
+    """The compiler or modpost refused."""
+
+
+def sources():
+    """The files that kbuild needs, relative to the checkout."""
+    found = set()
+    for pattern in PATTERNS:
+        found |= {p.relative_to(CHECKOUT) for p in CHECKOUT.glob(pattern) if p.is_file()}
+    return {p for p in found if not p.name.endswith((".o", ".ko", ".mod.c", ".cmd"))}
+
+
+def copy_sources(target):
+    """Bring a copy up to date, changed files only, so that make sees what changed."""
+    wanted = sources()
+    if Path("Kbuild") not in wanted:
+        raise SetupError("there is no Kbuild in this checkout: nothing to build "
+                         "(DRIVER=virtio_net runs the tests on the in-tree driver)")
+    for path in target.rglob("*"):
+        relative = path.relative_to(target)
+        if path.is_file() and path.suffix in (".c", ".h") and relative not in wanted and \
+                not path.name.endswith(".mod.c"):
+            path.unlink()
+    for path in wanted:
+        source, copy = CHECKOUT / path, target / path
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source, copy)
+
+
+def build(kernel, quiet=False, args=()):
+    """Build vnet for a kernel; return the path of vnet.ko."""
+    target = BUILD / kernel.release
+    target.mkdir(parents=True, exist_ok=True)
+    copy_sources(target)
+    if not quiet:
+        say(f"build: vnet for {kernel.release}")
+    jobs = len(os.sched_getaffinity(0))
+    done = subprocess.run(
+        ["make", "-C", str(kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        check=False)
+    (target / "build.log").write_text(done.stdout, encoding="utf-8")
+    module = target / "vnet.ko"
+    if done.returncode or not module.exists():
+        lines = [line for line in done.stdout.splitlines()
+                 if "rror" in line or "undefined" in line] or done.stdout.splitlines()[-5:]
+        raise BuildFailed(f"vnet does not build for {kernel.release}:\n  "
+                          + "\n  ".join(lines[:20]))
+    return module

@@ -1,0 +1,37 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# Enter the guest root: enter.sh ROOT CACHE CHECKOUT SESSION COMMAND...
+# Started as root of new mount, pid and network name spaces. The root is the
+# lower layer of an overlay, so nothing that a session does changes it.
+set -e
+root=$1 cache=$2 checkout=$3 session=$4
+shift 4
+
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 vnet-lab "$session"
+mkdir "$session/upper" "$session/work" "$session/root"
+options="lowerdir=$root,upperdir=$session/upper,workdir=$session/work"
+mount -t overlay -o "$options,userxattr" vnet-lab "$session/root" 2>/dev/null ||
+	mount -t overlay -o "$options" vnet-lab "$session/root"
+
+new=$session/root
+mount --rbind /dev "$new/dev"
+mount -t proc proc "$new/proc"
+mount -t sysfs sysfs "$new/sys" 2>/dev/null || mount --rbind /sys "$new/sys"
+mount -t tmpfs -o mode=755 tmpfs "$new/run"
+mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
+mkdir -p "$new/vnet" "$new/cache" "$new/base" "$new/run/netns"
+mount --bind "$checkout" "$new/vnet"
+mount -o remount,bind,ro "$new/vnet"
+mount --bind "$cache" "$new/cache"
+mount --bind "$root" "$new/base"
+mount -o remount,bind,ro "$new/base" 2>/dev/null || true
+printf 'nameserver 127.0.0.1\n' > "$new/etc/resolv.conf"
+printf '127.0.0.1 localhost\n' > "$new/etc/hosts"
+/sbin/ip link set lo up 2>/dev/null || chroot "$new" ip link set lo up
+
+cd /
+exec chroot "$new" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/vnet PYTHONDONTWRITEBYTECODE=1 \
+	CCACHE_DIR=/cache/ccache VNET_LAB=1 VNET_CACHE="$cache" VNET_CHECKOUT="$checkout" \
+	VNET_ACCEL="${VNET_ACCEL:-}" sh -c 'cd /vnet && exec "$@"' sh "$@"

@@ -1,0 +1,393 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest: boots the root over virtiofs, runs commands, always ends."""
+
+import base64
+import itertools
+import os
+import re
+import resource
+import shlex
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from qemu.qmp import ExecuteError, QMPError
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+from . import SetupError, profiles
+from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
+
+COUNTER = itertools.count()
+UP = "vnet-lab: guest is up"
+MAC = "52:54:00:99:00:{:02x}"
+SPLAT = re.compile(
+    r"BUG:|WARNING:|RIP:|Call Trace:|Oops|general protection|Kernel panic|KASAN:|KCSAN:|UBSAN:"
+    r"|possible circular locking|inconsistent lock state|suspicious RCU|sleeping function called"
+    r"|stalled pool shutdown|blocked for more than|soft lockup|hard LOCKUP|rcu_.*detected stall"
+    r"|unregister_netdevice: waiting|NETDEV WATCHDOG|refcount_t:|list_add corruption"
+    r"|list_del corruption|memory leak|DMA-API:|scheduling while atomic|use-after-free")
+
+
+class GuestDied(AssertionError):
+    """QEMU ended, the kernel panicked, or the guest does not answer any more."""
+
+
+class Process:
+    """A command that runs in the guest's background."""
+
+    def __init__(self, guest, command, pid):
+        self.guest, self.command, self.pid = guest, command, pid
+        self.result = None
+
+    def poll(self):
+        """The Result when it has ended, otherwise None."""
+        if self.result is None:
+            status = self.guest.agent("guest-exec-status", pid=self.pid)
+            if status["exited"]:
+                code = status.get("exitcode", 128 + status.get("signal", 0))
+                self.result = Result(self.command, code, *(
+                    base64.b64decode(status.get(key, "")).decode(errors="replace")
+                    for key in ("out-data", "err-data")))
+        return self.result
+
+    def wait(self, timeout=30):
+        """Wait for its end; return a Result."""
+        deadline = time.monotonic() + timeout
+        pause = 0.01
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise TimedOut(f"guest: '{self.command}' did not end within {timeout} s")
+            time.sleep(pause)
+            pause = min(pause * 1.5, 0.2)
+        return self.result
+
+    def kill(self, signal="KILL"):
+        """End it and everything it started."""
+        if self.poll() is None:
+            self.guest.execute(["/bin/kill", f"-{signal}", "--", f"-{self.pid}"])
+
+
+class Guest:
+    """One virtual machine and its network.
+
+    with Guest(kernel, profile, log) as guest:
+        guest.run("uname -r").out
+
+    extra: further QEMU arguments. memory in MiB. shell: a console for a user.
+    """
+
+    def __init__(self, kernel, profile, log, *, append="", extra=(), memory=1024, smp=2,
+                 shell=False):
+        self.kernel = kernel
+        self.profile = profiles.get(profile) if isinstance(profile, str) else profile
+        self.log = Path(log)
+        self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
+        self.shell = shell
+        self.run_dir = Path(f"/run/guest{next(COUNTER)}")
+        self.root = self.run_dir / "root"
+        self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
+        self.processes = []
+        self.monitor = self.ga = self.qemu = self.host_ns = None
+        self.lock = threading.Lock()
+        self.share = itertools.count()
+
+    # ---- life ----------------------------------------------------------
+
+    def __enter__(self):
+        try:
+            self.boot()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
+
+    @property
+    def console(self):
+        return self.log / "console.log"
+
+    def console_text(self, start=0):
+        try:
+            return self.console.read_text(encoding="utf-8", errors="replace")[start:]
+        except FileNotFoundError:
+            return ""
+
+    def splats(self, start=0):
+        """Lines of the console that tell of a defect, from an offset on."""
+        return [line for line in self.console_text(start).splitlines() if SPLAT.search(line)]
+
+    def boot(self, timeout=180):
+        if self.profile.net == "tap" and not have_tap():
+            raise SetupError("this user may not open /dev/net/tun: run 'chmod 666 /dev/net/tun' "
+                             "as root, or start again as root")
+        self.log.mkdir(parents=True, exist_ok=True)
+        self.make_root()
+        self.host_ns = HostNs()
+        netdevs = [self.netdev(i) for i in range(self.profile.nics)]
+        if self.host_ns.taps:
+            self.host_ns.configure()
+        self.start_virtiofsd()
+        command = [*self.machine_args(), *itertools.chain(*netdevs), *self.extra]
+        (self.log / "qemu.cmd").write_text(shlex.join(command) + "\n", encoding="utf-8")
+        self.qemu = self.spawn("qemu", self.host_ns.wrap(command))
+        self.monitor = self.connect("qmp", negotiate=True)
+        self.wait_console(UP, timeout)
+        self.ga = self.connect("agent", negotiate=False)
+        self.ga.settimeout(timeout)
+        self.agent("guest-sync", id=int(time.time()))
+
+    def make_root(self):
+        """An overlay of the guest's own on the root."""
+        for name in ("layer", "root"):
+            (self.run_dir / name).mkdir(parents=True)
+        subprocess.run(["mount", "-t", "tmpfs", "vnet-guest", str(self.run_dir / "layer")],
+                       check=True)
+        upper, work = self.run_dir / "layer/upper", self.run_dir / "layer/work"
+        upper.mkdir()
+        work.mkdir()
+        lower = ":".join(str(p) for p in (self.kernel.layer, "/base") if p)
+        options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+        for extra in (",userxattr", ""):
+            done = subprocess.run(["mount", "-t", "overlay", "-o", options + extra, "vnet-guest",
+                                   str(self.root)], capture_output=True, text=True, check=False)
+            if not done.returncode:
+                break
+        else:
+            raise SetupError(f"cannot mount an overlay: {done.stderr.strip()}")
+        lab = self.root / "lab"
+        lab.mkdir()
+        shutil.copy("/vnet/lab/guest_init.sh", lab / "init")
+
+    def spawn(self, name, command):
+        """Start a helper process of the guest, its output in the log directory."""
+        with open(self.log / f"{name}.log", "wb") as out:
+            popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out,
+                                     stderr=subprocess.STDOUT, start_new_session=True)
+        daemon = Daemon(name, popen)
+        self.processes.append(daemon)
+        return daemon
+
+    def start_virtiofsd(self):
+        path = self.run_dir / "fs.sock"
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        daemon = self.spawn("virtiofsd", [
+            "/usr/libexec/virtiofsd", f"--socket-path={path}", f"--shared-dir={self.root}",
+            "--sandbox=none", "--cache=auto", f"--rlimit-nofile={min(limit, 65536)}",
+            "--log-level=error"])
+        for _ in range(200):
+            if path.exists():
+                return
+            if not daemon.running():
+                break
+            time.sleep(0.02)
+        raise SetupError(f"virtiofsd does not start: see {self.outer(self.log)}/virtiofsd.log")
+
+    @staticmethod
+    def outer(path):
+        """A path of the cache as the user sees it."""
+        return Path(str(path).replace("/cache", os.environ.get("VNET_CACHE", "/cache"), 1))
+
+    def socket(self, name):
+        return f"socket,id={name},path={self.run_dir / name}.sock,server=on,wait=off"
+
+    def machine_args(self):
+        profile = self.profile
+        accel = os.environ.get("VNET_ACCEL") or "tcg"
+        append = (f"rootfstype=virtiofs root=root rw init=/lab/init console=ttyS0 quiet panic=-1 "
+                  f"mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
+                  f"{profile.append} {self.append}")
+        machine = "microvm,acpi=on,pcie=on,isa-serial=on" if profile.machine == "microvm" else "q35"
+        return [
+            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            "-no-reboot", "-machine", f"{machine},accel={accel},memory-backend=mem",
+            "-cpu", "host" if accel == "kvm" else "max", "-smp", str(self.smp),
+            "-m", f"{self.memory}M",
+            "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
+            "-kernel", str(self.kernel.image), "-append", append,
+            "-chardev", self.socket("qmp"), "-mon", "chardev=qmp,mode=control",
+            "-serial", f"file:{self.console}", *profile.args,
+            "-chardev", f"socket,id=fs,path={self.run_dir}/fs.sock",
+            "-device", "vhost-user-fs-pci,chardev=fs,tag=root",
+            "-device", "virtio-serial-pci",
+            "-chardev", self.socket("agent"),
+            "-device", "virtserialport,chardev=agent,name=vnet.agent",
+            *(["-chardev", self.socket("shell"), "-device", "virtconsole,chardev=shell"]
+              if self.shell else []),
+        ]
+
+    def netdev(self, index):
+        """The arguments of one NIC and its back end."""
+        profile = self.profile
+        if profile.net == "tap":
+            tap = self.host_ns.add_tap(profile.queues, int(profile.props.get("host_mtu", 0)))
+            backend = f"tap,id=net{index},ifname={tap},script=no,downscript=no,vhost=off"
+            if profile.queues > 1:
+                backend += f",queues={profile.queues}"
+        else:
+            backend = f"user,id=net{index}"
+        device = "virtio-net-device" if profile.machine == "microvm" else "virtio-net-pci"
+        props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
+        props += [f"{key}={value}" for key, value in profile.props.items()]
+        args = ["-netdev", backend]
+        if profile.machine != "microvm":
+            args += ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
+            props += [f"bus=rp{index}", "romfile="]
+        return [*args, "-device", ",".join(props)]
+
+    def connect(self, name, negotiate):
+        path = str(self.run_dir / f"{name}.sock")
+        for _ in range(250):
+            if not self.qemu.running():
+                text = (self.log / "qemu.log").read_text(errors="replace").strip()
+                raise GuestDied(f"QEMU does not start: {text or 'no message'}")
+            if os.path.exists(path):
+                break
+            time.sleep(0.02)
+        monitor = QEMUMonitorProtocol(path)
+        monitor.connect(negotiate=negotiate)
+        return monitor
+
+    def wait_console(self, text, timeout):
+        """Wait until the console shows a text."""
+        deadline = time.monotonic() + timeout
+        while text not in self.console_text():
+            if not self.qemu.running():
+                raise GuestDied("the guest ended while booting; its last words: " + self.tail())
+            if time.monotonic() > deadline:
+                raise GuestDied(f"the guest did not come up within {timeout} s; its last words: "
+                                + self.tail())
+            time.sleep(0.1)
+
+    def tail(self, lines=15):
+        return "\n    ".join(self.console_text().strip().splitlines()[-lines:])
+
+    def alive(self):
+        return self.qemu is not None and self.qemu.running()
+
+    def close(self):
+        """End the guest and everything around it; never fails."""
+        if self.monitor and self.alive():
+            try:
+                self.monitor.settimeout(5)
+                self.monitor.cmd("quit")
+                self.qemu.popen.wait(5)
+            except (QMPError, OSError, EOFError, subprocess.TimeoutExpired):
+                pass
+        for monitor in (self.monitor, self.ga):
+            try:
+                if monitor:
+                    monitor.close()
+            except (QMPError, OSError, EOFError):
+                pass
+        self.monitor = self.ga = None
+        for daemon in reversed(self.processes):
+            daemon.stop()
+        self.processes = []
+        if self.host_ns:
+            self.host_ns.close()
+            self.host_ns = None
+        for mount in (self.root, self.run_dir / "layer"):
+            subprocess.run(["umount", "-l", str(mount)], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    # ---- QEMU ----------------------------------------------------------
+
+    def qmp(self, command, **args):
+        """A QMP command; '_' in argument names becomes '-'."""
+        with self.lock:
+            return self.monitor.cmd(command, **{k.replace("_", "-"): v for k, v in args.items()})
+
+    def qmp_event(self, name, timeout=30):
+        """Wait for a QMP event."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for event in self.monitor.get_events(wait=False):
+                if event["event"] == name:
+                    return event
+            time.sleep(0.05)
+        raise TimedOut(f"no {name} event within {timeout} s")
+
+    def set_link(self, up, nic=0):
+        self.qmp("set_link", name=f"nic{nic}", up=up)
+
+    # ---- commands ------------------------------------------------------
+
+    def agent(self, command, **args):
+        """A command of the QEMU guest agent."""
+        if not self.alive():
+            raise GuestDied("the guest ended; its last words: " + self.tail())
+        try:
+            with self.lock:
+                self.ga.settimeout(60)
+                return self.ga.cmd(command, **args)
+        except ExecuteError:
+            raise
+        except (QMPError, OSError, EOFError, TimeoutError) as error:
+            raise GuestDied(f"the guest does not answer ({error!r}); its last words: "
+                            + self.tail()) from None
+
+    def execute(self, argv):
+        """Start a program; return the guest's process id."""
+        return self.agent("guest-exec", path=argv[0], arg=list(argv[1:]),
+                          **{"capture-output": True})["pid"]
+
+    def start(self, command):
+        """Start a shell command in the background; return a Process."""
+        return Process(self, command, self.execute(["/usr/bin/setsid", "bash", "-c", command]))
+
+    def run(self, command, timeout=30, check=True):
+        """Run a shell command in the guest; return a Result."""
+        result = self.start(command).wait(timeout)
+        if check and result.status:
+            raise CommandFailed(f"guest: {result}")
+        return result
+
+    def put(self, source, path):
+        """Copy a file (or bytes) of the lab into the guest."""
+        name = f"share{next(self.share)}"
+        if isinstance(source, bytes):
+            (self.root / "lab" / name).write_bytes(source)
+        else:
+            shutil.copy(source, self.root / "lab" / name)
+        self.run(f"mkdir -p $(dirname {path}) && cp /lab/{name} {path}")
+
+    def get(self, path):
+        """The bytes of a file of the guest."""
+        name = f"share{next(self.share)}"
+        self.run(f"cat {path} > /lab/{name}")
+        return (self.root / "lab" / name).read_bytes()
+
+    # ---- drivers -------------------------------------------------------
+
+    def load(self, driver, module=None):
+        """Load a driver: the module file if one is given, else by name."""
+        if module:
+            shutil.copy(module, self.root / "lab" / f"{driver}.ko")
+            self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
+                     f"modprobe $m || exit; done")
+        if self.profile.machine == "microvm":
+            self.run("modprobe virtio_mmio")
+        self.insmod(driver)
+
+    def insmod(self, driver):
+        self.run(f"if [ -e /lab/{driver}.ko ]; then insmod /lab/{driver}.ko; "
+                 f"else modprobe {driver}; fi", timeout=60)
+
+    def rmmod(self, driver):
+        self.run(f"rmmod {driver}", timeout=60)
+
+    def virtio_nics(self):
+        """The virtio names (virtio3) of the network devices, in the order of the MACs."""
+        out = self.run("cd /sys/bus/virtio/devices && grep -l 0x0001 */device; true").out
+        return sorted((line.split("/")[0] for line in out.split()),
+                      key=lambda name: int(name.removeprefix("virtio")))
+
+    def interface(self, mac):
+        """The interface with a MAC, or None."""
+        out = self.run(f"grep -l {mac} /sys/class/net/*/address; true").out.split()
+        return out[0].split("/")[4] if out else None

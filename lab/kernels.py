@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernels that guests boot: those of the root, and layers made by hand.
+
+A layer is a directory CACHE/kernels/NAME with boot/vmlinuz-RELEASE and
+lib/modules/RELEASE in it (a debug kernel, for example); it is laid over the
+guest root of guests that boot it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import SetupError
+
+BASE = Path("/base")
+LAYERS = Path("/cache/kernels")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A bootable kernel: short name (7.2), release, image, layer over the root."""
+
+    name: str
+    release: str
+    image: Path
+    layer: Path | None = None
+
+    @property
+    def version(self):
+        """(major, minor)"""
+        return tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", self.release).groups())
+
+    @property
+    def modules(self):
+        return (self.layer or BASE) / "lib/modules" / self.release
+
+    @property
+    def build(self):
+        """The directory that external modules are built against."""
+        return self.modules / "build"
+
+
+def scan(base, layer=None, name=None):
+    found = []
+    for image in sorted(base.glob("boot/vmlinuz-*")):
+        release = image.name.removeprefix("vmlinuz-")
+        if (base / "lib/modules" / release).is_dir():
+            short = name or ".".join(release.split(".")[:2])
+            found.append(Kernel(short, release, image, layer))
+    return found
+
+
+def every():
+    """All kernels, oldest first, layers last."""
+    found = sorted(scan(BASE), key=lambda kernel: kernel.version)
+    for layer in sorted(LAYERS.glob("*/")):
+        found += scan(layer, layer, layer.name)
+    return found
+
+
+def select(names):
+    """Kernels by name (7.2), release, or 'all'; default: those of the root."""
+    kernels = every()
+    if not names:
+        return [kernel for kernel in kernels if not kernel.layer]
+    if names == ["all"]:
+        return kernels
+    chosen = []
+    for name in names:
+        match = [k for k in kernels if name in (k.name, k.release)]
+        if not match:
+            raise SetupError(f"there is no kernel {name!r} in the guest root; there are: "
+                             f"{' '.join(k.name for k in kernels)}")
+        chosen += match
+    return chosen
+
+
+def default():
+    """The newest kernel that a meta package stands for: the newest but unsigned ones."""
+    kernels = [k for k in every() if not k.layer]
+    signed = [k for k in kernels if (BASE / "var/lib/dpkg/info"
+                                     / f"linux-image-{k.release}.list").exists()]
+    return (signed or kernels)[-1]

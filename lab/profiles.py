@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Device profiles: what a test asks for by name.
+
+A profile is a set of properties of QEMU's virtio-net device, the back end
+behind it and the machine around it. The feature bits that the profile is
+about are named, so that a test can see that the device really offers (or
+does not offer) them.
+"""
+
+from dataclasses import dataclass, field
+
+from . import SetupError
+
+# Feature bits by the specification's names.
+BITS = {
+    "CSUM": 0, "GUEST_CSUM": 1, "CTRL_GUEST_OFFLOADS": 2, "MTU": 3, "MAC": 5,
+    "GUEST_TSO4": 7, "GUEST_TSO6": 8, "GUEST_ECN": 9, "GUEST_UFO": 10,
+    "HOST_TSO4": 11, "HOST_TSO6": 12, "HOST_ECN": 13, "HOST_UFO": 14,
+    "MRG_RXBUF": 15, "STATUS": 16, "CTRL_VQ": 17, "CTRL_RX": 18, "CTRL_VLAN": 19,
+    "GUEST_ANNOUNCE": 21, "MQ": 22, "CTRL_MAC_ADDR": 23, "ANY_LAYOUT": 27,
+    "INDIRECT_DESC": 28, "EVENT_IDX": 29, "VERSION_1": 32, "ACCESS_PLATFORM": 33,
+    "RING_PACKED": 34, "IN_ORDER": 35, "RING_RESET": 40, "GUEST_USO4": 54,
+    "GUEST_USO6": 55, "HOST_USO": 56, "HASH_REPORT": 57, "RSS": 60,
+    "SPEED_DUPLEX": 63, "GUEST_UDP_TUNNEL_GSO": 65, "HOST_UDP_TUNNEL_GSO": 67,
+}
+
+GUEST_OFFLOADS = ("guest_csum", "guest_tso4", "guest_tso6", "guest_ecn", "guest_ufo",
+                  "guest_uso4", "guest_uso6")
+HOST_OFFLOADS = ("csum", "gso", "host_tso4", "host_tso6", "host_ecn", "host_ufo", "host_uso")
+
+
+def off(*names):
+    return {name: "off" for name in names}
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One named device.
+
+    props      properties of the virtio-net device
+    queues     queue pairs of the back end
+    net        "tap" or "user" (QEMU's user-mode network: no offloads)
+    nics       number of network devices of the guest
+    machine    "q35" or "microvm" (virtio over MMIO)
+    append     added to the kernel command line
+    args       further arguments of QEMU
+    on, off    feature bits that the device must, must not offer
+    kernel_min oldest kernel that can drive it, and why
+    """
+
+    name: str
+    text: str
+    props: dict = field(default_factory=dict)
+    queues: int = 1
+    net: str = "tap"
+    nics: int = 1
+    machine: str = "q35"
+    append: str = ""
+    args: tuple = ()
+    on: tuple = ()
+    off: tuple = ()
+    kernel_min: tuple = (0, 0)
+    why_min: str = ""
+
+
+MODERN = {"disable-legacy": "on"}
+MQ = {**MODERN, "mq": "on", "vectors": "10"}
+NO_GUEST_GSO = off(*GUEST_OFFLOADS[1:])
+
+PROFILES = {p.name: p for p in (
+    Profile("modern-split", "VIRTIO 1.x over PCI, split rings, one queue pair", MODERN,
+            on=("VERSION_1", "MRG_RXBUF", "EVENT_IDX", "CTRL_VQ", "CSUM", "HOST_TSO4"),
+            off=("RING_PACKED", "MQ")),
+    Profile("packed", "packed rings", {**MODERN, "packed": "on"}, on=("RING_PACKED",)),
+    Profile("in-order", "split rings used in order", {**MODERN, "in_order": "on"},
+            on=("IN_ORDER",)),
+    Profile("packed-in-order", "packed rings used in order",
+            {**MODERN, "packed": "on", "in_order": "on"}, on=("RING_PACKED", "IN_ORDER")),
+    Profile("transitional", "a device that is legacy and modern at once",
+            {"disable-legacy": "off", "disable-modern": "off"}, on=("VERSION_1", "ANY_LAYOUT")),
+    Profile("legacy", "a device from before VIRTIO 1.0",
+            {"disable-legacy": "off", "disable-modern": "on"}, off=("VERSION_1",)),
+    Profile("legacy-small", "legacy without MRG_RXBUF and ANY_LAYOUT: a 10 byte header of its own",
+            {"disable-legacy": "off", "disable-modern": "on", "any_layout": "off",
+             "mrg_rxbuf": "off", **NO_GUEST_GSO}, off=("VERSION_1", "MRG_RXBUF", "ANY_LAYOUT")),
+    Profile("small", "no MRG_RXBUF and no guest GSO: one buffer per packet",
+            {**MODERN, "mrg_rxbuf": "off", **NO_GUEST_GSO}, off=("MRG_RXBUF", "GUEST_TSO4")),
+    Profile("big", "guest GSO without MRG_RXBUF: a chain of pages per packet",
+            {**MODERN, "mrg_rxbuf": "off"}, on=("GUEST_TSO4",), off=("MRG_RXBUF",)),
+    Profile("mq", "four queue pairs", MQ, queues=4, on=("MQ",)),
+    Profile("rss", "four queue pairs with RSS", {**MQ, "rss": "on"}, queues=4, on=("RSS",)),
+    Profile("hash", "hash reports in the header (20 bytes)", {**MODERN, "hash": "on"},
+            on=("HASH_REPORT",)),
+    Profile("iommu", "behind an IOMMU, DMA API in strict mode",
+            {**MODERN, "iommu_platform": "on", "ats": "on"},
+            args=("-device", "intel-iommu,intremap=on,device-iotlb=on"),
+            append="intel_iommu=on iommu.strict=1", on=("ACCESS_PLATFORM",)),
+    Profile("access-platform", "DMA API without an IOMMU", {**MODERN, "iommu_platform": "on"},
+            on=("ACCESS_PLATFORM",)),
+    Profile("no-ctrl-vq", "no control queue", {**MODERN, **off(
+        "ctrl_vq", "ctrl_rx", "ctrl_vlan", "ctrl_rx_extra", "ctrl_mac_addr",
+        "ctrl_guest_offloads", "guest_announce", "mq")}, off=("CTRL_VQ", "CTRL_MAC_ADDR")),
+    Profile("no-event-idx", "no event index", {**MODERN, "event_idx": "off"}, off=("EVENT_IDX",)),
+    Profile("no-indirect", "no indirect descriptors", {**MODERN, "indirect_desc": "off"},
+            off=("INDIRECT_DESC",)),
+    Profile("no-offloads", "no checksum and no segmentation offload in either direction",
+            {**MODERN, **off(*GUEST_OFFLOADS, *HOST_OFFLOADS)},
+            off=("CSUM", "GUEST_CSUM", "HOST_TSO4", "GUEST_TSO4")),
+    Profile("no-status", "no STATUS: the link is always up", {**MODERN, "status": "off"},
+            off=("STATUS",)),
+    Profile("mtu", "the device tells the MTU", {**MODERN, "host_mtu": "1400"}, on=("MTU",)),
+    Profile("mtu-jumbo", "an MTU of 9000", {**MODERN, "host_mtu": "9000"}, on=("MTU",)),
+    Profile("tunnel", "UDP tunnel segmentation", {**MODERN, "host_tunnel": "on",
+            "guest_tunnel": "on"}, on=("HOST_UDP_TUNNEL_GSO", "GUEST_UDP_TUNNEL_GSO"),
+            kernel_min=(6, 17), why_min="feature bits above 63 came with Linux 6.17"),
+    Profile("mmio", "virtio over MMIO", {}, machine="microvm"),
+    Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
+            net="user"),
+    Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),
+)}
+
+# The profiles that one queue pair can serve, traffic tests run on each.
+SINGLE_PAIR = tuple(p.name for p in PROFILES.values() if p.nics == 1)
+# A change of the life of the driver is tested on the extremes only.
+CORE = ("modern-split", "packed", "legacy", "small", "big", "no-ctrl-vq", "mmio")
+
+
+def get(name):
+    try:
+        return PROFILES[name]
+    except KeyError:
+        raise SetupError(f"there is no device profile {name!r}; there are: "
+                         f"{' '.join(PROFILES)}") from None
+
+
+def kernel_tuple(release):
+    major, minor = release.split(".")[:2]
+    return int(major), int("".join(c for c in minor if c.isdigit()))

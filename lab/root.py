@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The guest root: made once by mmdebstrap, kept in the cache, keyed by its recipe."""
+
+import fcntl
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import SetupError, host, say
+
+RECIPE = Path(__file__).with_name("recipe")
+
+
+def recipe_packages():
+    """The package names of lab/recipe/packages, comments dropped."""
+    text = (RECIPE / "packages").read_text(encoding="ascii")
+    return re.sub(r"#.*", "", text).split()
+
+
+def recipe_hash():
+    digest = hashlib.sha256()
+    for path in sorted(RECIPE.iterdir()):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@contextmanager
+def lock(cache):
+    """One session at a time makes or removes roots."""
+    with open(cache / "root.lock", "w", encoding="ascii") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("root: another session is making the guest root, waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def remove(path):
+    """Remove a root, also one whose files belong to our subordinate users."""
+    prefix = [] if host.is_root() else host.user_namespace()
+    subprocess.run([*prefix, "rm", "-rf", "--one-file-system", str(path)], check=False)
+
+
+def in_use(path):
+    """A session holds a shared lock on the root that it runs in."""
+    try:
+        handle = os.open(f"{path}.inuse", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return False
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+
+
+def remove_old(cache, keep):
+    for path in cache.glob("root-*"):
+        if path.suffix == ".inuse" or path == keep or in_use(path):
+            continue
+        say(f"root: removing {path.name}, which an older recipe made")
+        remove(path)
+        Path(f"{path}.inuse").unlink(missing_ok=True)
+
+
+def progress(process, log):
+    """Repeat mmdebstrap's own progress lines while it works."""
+    with open(log, "w", encoding="utf-8") as out:
+        for line in process.stderr:
+            out.write(line)
+            out.flush()
+            if line.startswith("I: ") and not line.startswith("I: automatically"):
+                say(f"root: {line[3:].strip()}")
+    return process.wait()
+
+
+def make(cache, target):
+    host.check_space(cache)
+    mirror = host.mirror()
+    temp = cache / f"making-{os.getpid()}"
+    log = cache / "root.log"
+    say(f"root: making the guest root in {target} (once, two to five minutes; log: {log})")
+    hook = RECIPE / "kernels.sh"
+    command = [
+        "mmdebstrap", "--variant=apt", "--mode=root",
+        "--aptopt=APT::Default-Release \"trixie-backports\"",
+        "--aptopt=APT::Install-Recommends \"false\"",
+        "--aptopt=Acquire::Languages \"none\"",
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        "--dpkgopt=path-exclude=/usr/share/doc/*",
+        *(f"--aptopt={option}" for option in host.apt_proxy()),
+        "--include=" + ",".join(recipe_packages()),
+        f"--essential-hook=cp -a '{RECIPE}/dpkg.sh' \"$1/tmp/dpkg.sh\" && "
+        "chroot \"$1\" sh /tmp/dpkg.sh",
+        f"--customize-hook=cp '{hook}' \"$1/tmp/kernels.sh\" && chroot \"$1\" sh /tmp/kernels.sh",
+        "trixie", str(temp),
+        f"deb {mirror} trixie main",
+        f"deb {mirror} trixie-backports main",
+    ]
+    prefix = ["setpriv", "--pdeathsig", "KILL"]
+    if not host.is_root():
+        prefix += [*host.user_namespace(), "--mount", "--pid", "--fork", "--kill-child"]
+    env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", LC_ALL="C",
+               TMPDIR=str(cache))
+    started = time.monotonic()
+    try:
+        with subprocess.Popen([*prefix, *command], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              text=True, errors="replace", env=env) as process:
+            status = progress(process, log)
+        if status:
+            last = log.read_text(encoding="utf-8").strip().splitlines()
+            errors = [line for line in last if line.startswith("E: ")] or last[-1:]
+            raise SetupError(f"mmdebstrap could not make the guest root ({errors[0]}): see {log}; "
+                             "check the network and apt's mirror, then start again")
+        temp.rename(target)
+    finally:
+        if temp.exists():
+            remove(temp)
+    say(f"root: ready after {time.monotonic() - started:.0f} s")
+
+
+def ensure():
+    """Return the guest root, making it first when there is none for this recipe."""
+    cache = host.cache_dir()
+    target = cache / f"root-{recipe_hash()}"
+    if target.exists():
+        return target
+    with lock(cache):
+        for stale in cache.glob("making-*"):
+            remove(stale)
+        if not target.exists():
+            make(cache, target)
+        remove_old(cache, target)
+    return target
+
+
+def kernels(root):
+    """Names of the kernels in a root: {'6.12': release, ...}."""
+    found = {}
+    for path in sorted((root / "lib/modules").iterdir()):
+        found[".".join(path.name.split(".")[:2])] = path.name
+    return found
+
+
+def free_disk(path):
+    return shutil.disk_usage(path).free

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Arithmetic of receive buffers and rings.
+ *
+ * Every receive buffer is a region of a page:
+ *
+ *   [ headroom | virtio header | frame | tailroom ]
+ *              '---- given to the device ---'
+ *
+ * The tailroom is what build_skb() needs, the headroom what the stack or an
+ * XDP program needs. Followers of a chain are frame and nothing else.
+ */
+#ifndef _VNET_SIZE_H
+#define _VNET_SIZE_H
+
+#include <linux/align.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_vlan.h>
+#include <linux/log2.h>
+#include <linux/math.h>
+#include <linux/minmax.h>
+#include <linux/skbuff.h>
+
+#include "vnet_caps.h"
+
+/* Smallest and largest region, as powers of two (rx-buf-len) */
+#define VNET_SIZE_BUF_MIN	2048U
+#define VNET_SIZE_BUF_MAX	32768U
+
+/* Regions that are no power of two are multiples of this. */
+#define VNET_SIZE_ALIGN		128
+
+/* A frame of the usual MTU, with one VLAN tag */
+#define VNET_SIZE_FRAME		(ETH_FRAME_LEN + VLAN_HLEN)
+
+/* Ethernet header and two VLAN tags */
+#define VNET_SIZE_L2		(ETH_HLEN + 2 * VLAN_HLEN)
+
+/* IPv6 header and the largest payload (VIRTIO 1.4, 5.1.6.3) */
+#define VNET_SIZE_GSO		(40 + 65535)
+
+#define VNET_SIZE_MTU_MIN	68
+#define VNET_SIZE_MTU_MAX	65535
+
+/* Average packet length a buffer is cut for, weight of a new one 1/64 */
+#define VNET_SIZE_EWMA_SHIFT	6
+
+/**
+ * struct vnet_size_in - what the layout of receive buffers depends on
+ * @mode: how received packets are buffered
+ * @hdr_len: bytes of the virtio header
+ * @guest_gso: packets of 64 KiB must fit
+ * @xdp: room for an XDP program
+ * @any_layout: the header may share a descriptor with the frame
+ * @indirect: a chain takes one entry of the ring
+ * @mtu: MTU in bytes
+ * @max_buf: largest region wanted, a power of two, 2048 to 32768
+ * @avg_len: average frame length, for mergeable buffers
+ */
+struct vnet_size_in {
+	enum vnet_rx_mode mode;
+	u8 hdr_len;
+	bool guest_gso;
+	bool xdp;
+	bool any_layout;
+	bool indirect;
+	u32 mtu;
+	u32 max_buf;
+	u32 avg_len;
+};
+
+/**
+ * struct vnet_rx_layout - how a receive buffer is cut
+ * @truesize: bytes of the region
+ * @buf_len: bytes given to the device, virtio header included
+ * @frag_size: bytes of each follower of a chain, all of them frame
+ * @headroom: bytes in front of the virtio header
+ * @tailroom: bytes behind what is given to the device
+ * @nr_frags: followers, zero but for chains
+ */
+struct vnet_rx_layout {
+	u32 truesize;
+	u32 buf_len;
+	u32 frag_size;
+	u16 headroom;
+	u16 tailroom;
+	u8 nr_frags;
+};
+
+/* What build_skb() puts behind the data */
+static inline u32 vnet_size_tailroom(void)
+{
+	return SKB_DATA_ALIGN(sizeof(struct skb_shared_info));
+}
+
+/*
+ * With a program, headroom and virtio header (which is copied out first) give
+ * XDP_PACKET_HEADROOM. Without, it is what is left of 2048 bytes, in whole
+ * cache lines. NET_IP_ALIGN aligns the IP header on machines that need it.
+ */
+static inline u32 vnet_size_headroom(u8 hdr_len, bool xdp)
+{
+	u32 pad = hdr_len % 4 ? 0 : NET_IP_ALIGN;
+	u32 used = vnet_size_tailroom() + hdr_len + VNET_SIZE_FRAME + pad;
+	u32 room;
+
+	if (xdp)
+		return ALIGN(XDP_PACKET_HEADROOM - hdr_len, 64) + pad;
+
+	room = used < VNET_SIZE_BUF_MIN ?
+	       ALIGN_DOWN(VNET_SIZE_BUF_MIN - used, 64) : 0;
+
+	return max_t(u32, room, NET_SKB_PAD) + pad;
+}
+
+/* Bytes of a region that are not frame */
+static inline u32 vnet_size_overhead(u8 hdr_len, bool xdp)
+{
+	return vnet_size_headroom(hdr_len, xdp) + hdr_len +
+	       vnet_size_tailroom();
+}
+
+/* The smallest region: one that holds a frame of the usual MTU */
+static inline u32 vnet_size_base(u8 hdr_len, bool xdp)
+{
+	u32 need = vnet_size_overhead(hdr_len, xdp) + VNET_SIZE_FRAME;
+
+	return max_t(u32, VNET_SIZE_BUF_MIN, ALIGN(need, VNET_SIZE_ALIGN));
+}
+
+/* The smallest region that holds a frame of @len bytes: the base, or 2^n */
+static inline u32 vnet_size_region(u8 hdr_len, bool xdp, u32 len)
+{
+	u32 need = vnet_size_overhead(hdr_len, xdp) + len;
+	u32 base = vnet_size_base(hdr_len, xdp);
+
+	return need <= base ? base : roundup_pow_of_two(need);
+}
+
+/* Longest frame that the device may hand over */
+static inline u32 vnet_size_frame_max(const struct vnet_size_in *in)
+{
+	u32 mtu = max_t(u32, in->mtu, ETH_DATA_LEN);
+
+	if (in->guest_gso)
+		mtu = max_t(u32, mtu, VNET_SIZE_GSO);
+
+	return mtu + VNET_SIZE_L2;
+}
+
+/* Frame bytes that one buffer holds, header included in its count once */
+static inline u32 vnet_size_capacity(const struct vnet_rx_layout *l, u8 hdr_len)
+{
+	return l->buf_len - hdr_len;
+}
+
+/*
+ * A mergeable packet may take many buffers, so the average decides, with an
+ * eighth to spare above the usual frame. A program wants a whole frame in one
+ * buffer if there is a size for it.
+ */
+static inline u32 vnet_size_merge_len(const struct vnet_size_in *in)
+{
+	u32 len = in->avg_len;
+
+	if (len > VNET_SIZE_FRAME)
+		len += len / 8;
+	if (in->xdp)
+		len = max_t(u32, len, in->mtu + VNET_SIZE_L2);
+
+	return min_t(u32, len, vnet_size_frame_max(in));
+}
+
+/*
+ * Split what the head does not hold over as few followers as @in->max_buf
+ * allows; over larger ones when one packet could not carry so many.
+ */
+static inline int vnet_size_chain(struct vnet_rx_layout *l,
+				  const struct vnet_size_in *in)
+{
+	u32 len = vnet_size_frame_max(in);
+	u32 head = vnet_size_capacity(l, in->hdr_len);
+	u32 size, nr;
+
+	if (len <= head)
+		return 0;
+
+	len -= head;
+	size = min_t(u32, in->max_buf,
+		     max_t(u32, roundup_pow_of_two(len), VNET_SIZE_BUF_MIN));
+	nr = DIV_ROUND_UP(len, size);
+	while (nr > MAX_SKB_FRAGS && size < VNET_SIZE_BUF_MAX) {
+		size *= 2;
+		nr = DIV_ROUND_UP(len, size);
+	}
+	if (nr > MAX_SKB_FRAGS)
+		return -E2BIG;
+
+	l->frag_size = size;
+	l->nr_frags = nr;
+
+	return 0;
+}
+
+/**
+ * vnet_size_rx_layout() - lay out the receive buffers of a queue
+ * @l: layout to fill; untouched on failure
+ * @in: what it depends on
+ *
+ * Mergeable regions never exceed @in->max_buf by more than what the smallest
+ * one needs. A small region must hold a whole frame and may exceed it up to
+ * %VNET_SIZE_BUF_MAX.
+ *
+ * Return: 0, -EINVAL for an impossible @in, -E2BIG when no buffer of this mode
+ * can hold a packet.
+ */
+static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
+				      const struct vnet_size_in *in)
+{
+	struct vnet_rx_layout new = {};
+	u32 base, region, len;
+
+	if (in->hdr_len > XDP_PACKET_HEADROOM || in->mtu > VNET_SIZE_MTU_MAX ||
+	    in->max_buf < VNET_SIZE_BUF_MIN ||
+	    in->max_buf > VNET_SIZE_BUF_MAX || !is_power_of_2(in->max_buf))
+		return -EINVAL;
+
+	base = vnet_size_base(in->hdr_len, in->xdp);
+	switch (in->mode) {
+	case VNET_RX_SMALL:
+		len = max_t(u32, in->mtu, ETH_DATA_LEN) + VNET_SIZE_L2;
+		region = vnet_size_region(in->hdr_len, in->xdp, len);
+		if (region > VNET_SIZE_BUF_MAX)
+			return -E2BIG;
+		break;
+	case VNET_RX_MERGEABLE:
+		len = vnet_size_merge_len(in);
+		region = vnet_size_region(in->hdr_len, in->xdp, len);
+		region = min(region, max(base, in->max_buf));
+		break;
+	case VNET_RX_CHAIN:
+		region = base;
+		break;
+	default:
+		return -EINVAL;
+	}
+
+	new.truesize = region;
+	new.headroom = vnet_size_headroom(in->hdr_len, in->xdp);
+	new.tailroom = vnet_size_tailroom();
+	new.buf_len = region - new.headroom - new.tailroom;
+	if (in->mode == VNET_RX_CHAIN && vnet_size_chain(&new, in))
+		return -E2BIG;
+
+	*l = new;
+
+	return 0;
+}
+
+/**
+ * vnet_size_rx_ring_min() - least ring that can hold one packet
+ * @l: layout made from @in
+ * @in: what it depends on
+ *
+ * Return: entries of the ring; with fewer a packet may never arrive.
+ */
+static inline unsigned int vnet_size_rx_ring_min(const struct vnet_rx_layout *l,
+						 const struct vnet_size_in *in)
+{
+	unsigned int split = in->any_layout ? 0 : 1;
+
+	switch (in->mode) {
+	case VNET_RX_MERGEABLE:
+		return DIV_ROUND_UP(vnet_size_frame_max(in) + in->hdr_len,
+				    l->buf_len);
+	case VNET_RX_CHAIN:
+		return in->indirect ? 1 : 1 + l->nr_frags + split;
+	default:
+		return in->indirect ? 1 : 1 + split;
+	}
+}
+
+/**
+ * vnet_size_tx_ring_min() - least ring that can send any packet
+ * @indirect: a packet takes one entry
+ *
+ * Return: entries of the ring.
+ */
+static inline unsigned int vnet_size_tx_ring_min(bool indirect)
+{
+	/* The virtio header, the linear part and the fragments */
+	return indirect ? 1 : MAX_SKB_FRAGS + 2;
+}
+
+/* The moving average @avg, scaled, after a packet of @len bytes */
+static inline u32 vnet_size_ewma_add(u32 avg, u32 len)
+{
+	return avg - (avg >> VNET_SIZE_EWMA_SHIFT) + len;
+}
+
+static inline u32 vnet_size_ewma_init(u32 len)
+{
+	return len << VNET_SIZE_EWMA_SHIFT;
+}
+
+static inline u32 vnet_size_ewma_read(u32 avg)
+{
+	return avg >> VNET_SIZE_EWMA_SHIFT;
+}
+
+#endif /* _VNET_SIZE_H */

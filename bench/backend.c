@@ -16,8 +16,9 @@
  *		send COUNT copies of FRAME (hexadecimal, without virtio header),
  *		round robin by burst over NR queue pairs from pair FIRST, GAP
  *		microseconds between the driver's being ready and the next burst;
- *		answer "sent COUNT BURSTS FORCED", FORCED counts the bursts sent
- *		although the driver was not seen to be ready for 200 ms
+ *		answer "sent COUNT BURSTS FORCED US": FORCED counts the bursts sent
+ *		although the driver was not seen to be ready for 200 ms, US is
+ *		the time from the first burst to the end
  *	stat	answer "stat TX_PACKETS TX_BYTES CALLS", CALLS counts interrupts
  *	quit
  */
@@ -566,7 +567,7 @@ static bool wait_armed(struct queue *q)
 static void run_job(void)
 {
 	struct done done[MAX_DONE];
-	uint64_t sent = 0, bursts = 0, forced = 0;
+	uint64_t sent = 0, bursts = 0, forced = 0, start = now_us();
 
 	for (; sent < job.count; bursts++) {
 		unsigned int pair = job.first + bursts % job.nr, nr = 0;
@@ -596,11 +597,12 @@ static void run_job(void)
 	}
 	for (unsigned int i = 0; i < job.nr; i++)
 		wait_armed(&queues[(job.first + i) * 2]);
+	start = now_us() - start;
 	for (uint64_t end = now_us() + 2000; now_us() < end; )
 		if (!sink_all())
 			sleep_us(50);
-	printf("sent %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", sent, bursts,
-	       forced);
+	printf("sent %" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", sent,
+	       bursts, forced, start);
 }
 
 /* ---- vhost-user messages ---- */

@@ -13,7 +13,7 @@ BUCKETS = [(name, re.compile(pattern)) for name, pattern in [
              r"is_used_desc|update_last_used|alloc_indirect_|vm_(notify|interrupt)|sg_(init|next)"),
     ("dma", r"_*(dma|swiotlb|iommu|iova)_"),
     ("page_pool", r"_*page_pool_|napi_pp_|_*(get|put)_netmem|net_mp_"),
-    ("skb", r"_*(skb|pskb|build_skb|napi_build_skb|napi_alloc_skb|alloc_skb|netdev_alloc|"
+    ("skb", r"(?!skb_defer_rx_timestamp)_*(skb|pskb|build_skb|napi_build_skb|napi_alloc_skb|alloc_skb|netdev_alloc|"
             r"napi_alloc_frag|netdev_alloc_frag|kfree_skb|sk_skb_reason|consume_skb|"
             r"napi_consume_skb|napi_kfree_skb|napi_skb_|slab_build_skb|finalize_skb|kmalloc_reserve|"
             r"dev_kfree_skb|napi_skb|copy_skb|consume_stateless|eth_type_trans|virtio_net_hdr)"),
@@ -81,6 +81,7 @@ class Window:
     def __init__(self, path, symbols):
         self.by_symbol = Counter()	# (name, module) -> instructions
         self.calls = Counter()		# name -> entries
+        self.by_offset = {}		# (name, module) -> {offset: executions}
         self.kernel = 0
         self.user = 0
         with open(path, encoding="ascii") as lines:
@@ -93,9 +94,15 @@ class Window:
                 self.kernel += count
                 if not offset:
                     self.calls[name] += count
+                if module in DRIVER_MODULES:
+                    self.by_offset.setdefault((name, module), {})[offset] = count
         self.buckets = Counter()
         for (name, module), count in self.by_symbol.items():
             self.buckets[bucket_of(name, module)] += count
+
+    def offsets(self, name, module):
+        """Executions per offset of a driver's function."""
+        return self.by_offset.get((name, module), {})
 
     def figures(self, units):
         """Everything per unit (packet or KiB)."""

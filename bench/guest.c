@@ -32,6 +32,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -57,6 +58,23 @@ static void result(bool good, const char *what)
 {
 	if (good)
 		ok();
+	else
+		fail(what);
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}
+
+/* Commands with a window in them answer with the nanoseconds that it took. */
+static void timed_result(bool good, uint64_t ns, const char *what)
+{
+	if (good)
+		fprintf(port, "ok %llu\n", (unsigned long long)ns);
 	else
 		fail(what);
 }
@@ -102,12 +120,14 @@ static void cmd_write(char **arg)
 /* The same with a window around it: pktgen's start returns at the end. */
 static void cmd_window_write(char **arg)
 {
+	uint64_t ns = now_ns();
 	bool good;
 
 	window_open();
 	good = write_file(arg[1], arg[2]);
+	ns = now_ns() - ns;
 	window_close();
-	result(good, arg[1]);
+	timed_result(good, ns, arg[1]);
 }
 
 static char *slurp(const char *path, size_t *len)
@@ -373,17 +393,20 @@ static void cmd_tcp(char **arg)
 	bool send_it = !strcmp(arg[0], "tcp-send"), good;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	struct timeval limit = { .tv_sec = 60 };
+	uint64_t ns = 0;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	good = fd >= 0 && !connect(fd, (void *)&sin, sizeof(sin)) &&
 	       tcp_move(fd, send_it, strtoull(arg[3], NULL, 0));
 	if (good) {
+		ns = now_ns();
 		window_open();
 		good = tcp_move(fd, send_it, strtoull(arg[4], NULL, 0));
+		ns = now_ns() - ns;
 		window_close();
 	}
-	result(good, arg[0]);
+	timed_result(good, ns, arg[0]);
 	close(fd);
 }
 
@@ -395,12 +418,14 @@ static void cmd_udp(char **arg)
 	unsigned long count = strtoul(arg[3], NULL, 0);
 	bool good = fd >= 0 && !connect(fd, (void *)&sin, sizeof(sin));
 	size_t size = strtoul(arg[4], NULL, 0);
+	uint64_t ns = now_ns();
 
 	window_open();
 	for (unsigned long i = 0; good && i < count; i++)
 		good = send(fd, chunk, size, 0) == (ssize_t)size;
+	ns = now_ns() - ns;
 	window_close();
-	result(good, arg[0]);
+	timed_result(good, ns, arg[0]);
 	close(fd);
 }
 

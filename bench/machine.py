@@ -97,9 +97,9 @@ class Backend:
 
     def send(self, frame, count, burst, gap, first=0, nr=1):
         """Send packets to the guest; returns once the driver has taken them all."""
-        sent, bursts, forced = self.ask(f"send {first} {nr} {count} {burst} {gap} {frame.hex()}",
-                                        "sent")
-        return {"sent": sent, "bursts": bursts, "forced": forced}
+        sent, bursts, forced, us = self.ask(
+            f"send {first} {nr} {count} {burst} {gap} {frame.hex()}", "sent")
+        return {"sent": sent, "bursts": bursts, "forced": forced, "us": us}
 
     def stat(self):
         packets, size, calls = self.ask("stat", "stat")
@@ -211,7 +211,7 @@ def all_nics():
 class Guest:
     """QEMU with the plugin, and the program in the guest."""
 
-    def __init__(self, work, release, ring, nics, vnet=None):
+    def __init__(self, work, kernel, ring, nics, vnet=None):
         self.work = work
         self.ring = ring
         self.nics = {nic.name: nic for nic in nics}
@@ -219,8 +219,9 @@ class Guest:
         self.windows.mkdir(exist_ok=True)
         self.nr_windows = 0
         self.log = work / f"console-{ring}.log"
-        self.release = release
+        self.kernel = kernel	# lab.kernels.Kernel
         self.vnet = vnet
+        self.modules = {}
         self.process = None
         self.port = None
         self.buffer = b""
@@ -229,10 +230,9 @@ class Guest:
 
     def start(self):
         files = {"init": (self.work / "guest").read_bytes()}
-        self.modules = {}
         for module in ("virtio_net", "pktgen"):
             self.modules[module] = []
-            for path in module_files(self.release, module):
+            for path in module_files(self.kernel.release, module):
                 name = path.name.removesuffix(".xz")
                 files[name] = module_bytes(path)
                 self.modules[module].append("/" + name)
@@ -249,15 +249,12 @@ class Guest:
             "qemu-system-x86_64", "-machine", "q35", "-accel", "tcg", "-cpu", "max", "-smp", "1",
             "-m", MEMORY, "-object", f"memory-backend-memfd,id=mem,size={MEMORY},share=on",
             "-numa", "node,memdev=mem", "-nodefaults", "-no-user-config", "-display", "none",
-            "-no-reboot", "-kernel", f"/boot/vmlinuz-{self.release}", "-initrd", str(image),
+            "-no-reboot", "-kernel", str(self.kernel.image), "-initrd", str(image),
             "-append", KERNEL_OPTIONS,
             "-serial", f"file:{self.log}",
-            "-add-fd", f"fd={theirs.fileno()},set=1",
             "-chardev", f"socket,id=port,fd={theirs.fileno()}", "-serial", "chardev:port",
             "-plugin", f"{self.work / 'plugin.so'},out={self.windows}",
         ]
-        # a socket that QEMU inherits is given by its number
-        del command[command.index("-add-fd"):command.index("-add-fd") + 2]
         for nic in self.nics.values():
             command += nic.qemu_args(self.work, self.ring)
         self.process = subprocess.Popen(command, pass_fds=[theirs.fileno()],
@@ -318,15 +315,8 @@ class Guest:
 
     # -- windows --
 
-    def window(self, command=None, action=None):
-        """Measure a command that has a window of its own, or an action of ours."""
-        if command:
-            self.ask(command, patience=300)
-            value = None
-        else:
-            self.ask("open")
-            value = action()
-            self.ask("close")
+    def _window_file(self):
+        """The file of the window that was closed last."""
         path = self.windows / f"{self.nr_windows:04}"
         self.nr_windows += 1
         deadline = time.monotonic() + 10
@@ -334,7 +324,26 @@ class Guest:
             if time.monotonic() > deadline:
                 raise BenchError("the plugin wrote no window: the guest left it open")
             time.sleep(0.01)
+        return path
+
+    def window_command(self, command):
+        """A command of guest.c with a window in it: (file, seconds)."""
+        ns = self.ask(command, patience=300)
+        return self._window_file(), int(ns) / 1e9
+
+    def window_around(self, action):
+        """A window around an action of ours: (file, the action's value)."""
+        self.ask("open")
+        try:
+            value = action()
+        finally:
+            self.ask("close")
+            path = self._window_file()
         return path, value
+
+    def skip_window(self):
+        """Forget a window that a warm-up made."""
+        self._window_file().unlink()
 
     # -- modules and drivers --
 
@@ -345,6 +354,12 @@ class Guest:
             except BenchError as error:
                 if "File exists" not in str(error):
                     raise
+
+    def module_copy(self, module):
+        """A module's file, not compressed, for objdump."""
+        path = self.work / f"{module}.ko"
+        path.write_bytes(module_bytes(module_files(self.kernel.release, module)[-1]))
+        return path
 
     def virtio_name(self, nic):
         if not nic.virtio:
@@ -388,8 +403,8 @@ class Guest:
 
     def kernel_symbols(self, cache):
         """The kernel's own symbols: the same in every boot (nokaslr), so kept."""
-        kernel = Path(f"/boot/vmlinuz-{self.release}").read_bytes()
-        path = cache / f"symbols-{self.release}-{zlib.crc32(kernel):08x}"
+        checksum = zlib.crc32(self.kernel.image.read_bytes())
+        path = cache / f"symbols-{self.kernel.release}-{checksum:08x}"
         if not path.exists():
             text = self.ask("symbols kernel", patience=600)
             temp = path.with_suffix(".tmp")

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What is measured: each case prepares a device, opens one window, closes it."""
+
+import struct
+import time
+from dataclasses import dataclass, field
+
+from .machine import TAP_GUEST, TAP_HOST, BenchError, TcpPeer
+
+BURST = 64		# packets per received burst: one NAPI budget
+GAP = 30		# microseconds between ready and the next burst
+IDLE_GAP = 100		# the same when the guest shall be idle in between
+FAR_MAC = "02:00:00:00:00:01"
+
+
+def udp_frame(nic, size):
+    """A UDP packet to the guest's MAC and an address that is not the guest's.
+
+    The stack takes it (GRO, ip_rcv, route lookup) and drops it there, so that
+    no socket and no process disturbs the count.
+    """
+    ether = bytes.fromhex((nic.mac + FAR_MAC).replace(":", "")) + b"\x08\x00"
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, size - 14, 0, 0, 64, 17, 0,
+                         bytes([10, 8, 0, 2]), bytes([198, 18, 0, 1]))
+    total = sum(struct.unpack("!10H", header))
+    total = (total & 0xffff) + (total >> 16)
+    total = (total & 0xffff) + (total >> 16)
+    header = header[:10] + struct.pack("!H", 0xffff ^ total) + header[12:]
+    udp = struct.pack("!HHHH", 9, 9, size - 34, 0)
+    return (ether + header + udp).ljust(size, b"\0")
+
+
+@dataclass
+class Sample:
+    """One measurement: a window and what it is divided by."""
+
+    units: float
+    path: object = None		# the plugin's file
+    seconds: float = 0.0
+    bytes: int = 0
+    notes: dict = field(default_factory=dict)
+    value: float = None		# a case without a window
+
+
+@dataclass
+class Case:
+    """A case; run(guest, nic, interface, scale) returns a Sample."""
+
+    name: str
+    title: str
+    nic: str
+    run: object
+    figure: str = "dp"		# what is compared
+    unit: str = "packet"
+    target: float = 1.0		# vnet / virtio_net
+    rings: tuple = ("split", "packed")
+    quick: bool = True
+
+
+def up(guest, nic, name):
+    """Configure and open an interface."""
+    address = TAP_GUEST if nic.kind == "tap" else f"10.{nic.slot}.0.1"
+    guest.ask(f"addr {name} {address}")
+    guest.ask(f"link {name} up")
+
+
+def pktgen(burst, count=20000, queues=1):
+    def run(guest, nic, name, scale):
+        if queues > 1:
+            guest.ask(f"channels {name} {queues}")
+        up(guest, nic, name)
+        total = int(count * scale)
+        guest.ask("write /proc/net/pktgen/kpktgend_0 rem_device_all")
+        guest.ask(f"write /proc/net/pktgen/kpktgend_0 add_device {name}")
+
+        def option(text):
+            guest.ask(f"write /proc/net/pktgen/{name} {text}")
+
+        # one skb sent again and again: the allocation is not the driver's
+        for text in ("clone_skb 1000000000", "pkt_size 60", "delay 0", f"burst {burst}",
+                     "dst 10.8.0.2", f"dst_mac {FAR_MAC}", "count 2000",
+                     "queue_map_min 0", f"queue_map_max {queues - 1}"):
+            option(text)
+        guest.ask("write /proc/net/pktgen/pgctrl start", patience=300)
+        option(f"count {total}")
+        before = nic.backend.stat()
+        path, seconds = guest.window_command("window-write /proc/net/pktgen/pgctrl start")
+        time.sleep(0.01)
+        sent = nic.backend.stat()["packets"] - before["packets"]
+        guest.ask("write /proc/net/pktgen/kpktgend_0 rem_device_all")
+        if sent < total:
+            raise BenchError(f"pktgen sent {sent} packets of {total}")
+        return Sample(sent, path, seconds, sent * 60)
+    return run
+
+
+def receive(size, burst, count, xdp=None, queues=1):
+    def run(guest, nic, name, scale):
+        if queues > 1:
+            guest.ask(f"channels {name} {queues}")
+        up(guest, nic, name)
+        if xdp:
+            guest.ask(f"xdp {name} {xdp}")
+        frame = udp_frame(nic, size)
+        gap = GAP if burst > 1 else IDLE_GAP
+        total = max(int(count * scale), queues * burst) // burst * burst
+        nic.backend.send(frame, max(2000, 4 * queues * burst) if burst > 1 else 200, burst, gap,
+                         0, queues)
+        before = nic.backend.stat()
+        path, sent = guest.window_around(
+            lambda: nic.backend.send(frame, total, burst, gap, 0, queues))
+        if xdp == "tx":
+            back = nic.backend.stat()["packets"] - before["packets"]
+            if back < total:
+                raise BenchError(f"XDP_TX returned {back} packets of {total}")
+        if xdp:
+            guest.ask(f"xdp {name} off")
+        if sent["forced"]:
+            sent["note"] = f"{sent['forced']} bursts forced"
+        return Sample(total, path, sent["us"] / 1e6, total * size, sent)
+    return run
+
+
+def udp_send(size, count=20000):
+    def run(guest, nic, name, scale):
+        up(guest, nic, name)
+        far = f"10.{nic.slot}.0.2"
+        guest.ask(f"arp {name} {far}")
+        guest.ask(f"udp-send {far} 9 500 {size}")
+        guest.skip_window()
+        total = int(count * scale)
+        path, seconds = guest.window_command(f"udp-send {far} 9 {total} {size}")
+        return Sample(total, path, seconds, total * size)
+    return run
+
+
+def tcp(send, mib=64):
+    def run(guest, nic, name, scale):
+        up(guest, nic, name)
+        size, warm = int(mib * scale) << 20, 8 << 20
+        peer = TcpPeer()
+        thread = peer.serve(not send, size + warm)
+        try:
+            verb = "tcp-send" if send else "tcp-recv"
+            path, seconds = guest.window_command(f"{verb} {TAP_HOST} {peer.port} {warm} {size}")
+        finally:
+            peer.close()
+            thread.join(10)
+        return Sample(size / 1024, path, seconds, size)
+    return run
+
+
+def available(guest):
+    """MemAvailable in KiB, after the kernel has come to rest."""
+    guest.ask("write /proc/sys/vm/drop_caches 3")
+    guest.ask("sleep 200")
+    for line in guest.ask("cat /proc/meminfo").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1])
+    raise BenchError("the guest has no MemAvailable")
+
+
+def idle_queue(guest, nic, name, _scale):
+    """KiB that opening one more queue pair takes, nothing received yet."""
+    used = {}
+    for queues in (1, nic.pairs):
+        guest.ask(f"channels {name} {queues}")
+        before = available(guest)
+        guest.ask(f"link {name} up")
+        used[queues] = before - available(guest)
+        guest.ask(f"link {name} down")
+    return Sample(1, value=(used[nic.pairs] - used[1]) / (nic.pairs - 1))
+
+
+CASES = [
+    Case("tx64-b1", "transmit 64 B, burst 1", "mrg", pktgen(1), target=0.85),
+    Case("tx64-b32", "transmit 64 B, burst 32", "mrg", pktgen(32), target=0.85),
+    Case("udp-tx", "UDP send, 18 B", "mrg", udp_send(18)),
+    Case("rx64-mrg", "receive to the stack 64 B, mergeable", "mrg", receive(60, BURST, 20000),
+         target=0.72),
+    Case("rx64-small", "receive to the stack 64 B, small", "small", receive(60, BURST, 20000),
+         target=0.90),
+    Case("rx1500-mrg", "receive to the stack 1500 B, mergeable", "mrg",
+         receive(1514, BURST, 20000)),
+    Case("rx1500-small", "receive to the stack 1500 B, small", "small",
+         receive(1514, BURST, 20000)),
+    Case("rx64-irq1", "receive to the stack, one packet per interrupt", "mrg",
+         receive(60, 1, 2000), target=0.90),
+    Case("drop-mrg", "XDP_DROP 64 B, mergeable", "mrg", receive(60, BURST, 20000, "drop")),
+    Case("drop-small", "XDP_DROP 64 B, small", "small", receive(60, BURST, 20000, "drop")),
+    Case("drop-irq1", "XDP_DROP, one packet per interrupt", "mrg",
+         receive(60, 1, 2000, "drop"), target=0.90),
+    Case("xdptx-mrg", "XDP_TX 64 B, mergeable", "mrg", receive(60, BURST, 20000, "tx")),
+    Case("xdptx-small", "XDP_TX 64 B, small", "small", receive(60, BURST, 20000, "tx")),
+    Case("tcp-rx", "TCP stream, receive", "tap", tcp(False), "kernel", "KiB", 0.88),
+    Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.98),
+    Case("rx64-mq1", "receive 64 B, 1 queue of 64", "mq", receive(60, BURST, 20480), quick=False),
+    Case("rx64-mq8", "receive 64 B, 8 queues of 64", "mq",
+         receive(60, BURST, 20480, queues=8), quick=False),
+    Case("rx64-mq64", "receive 64 B, 64 queues", "mq",
+         receive(60, BURST, 20480, queues=64), quick=False),
+    Case("tx64-mq64", "transmit 64 B, burst 32, 64 queues", "mq",
+         pktgen(32, queues=64), quick=False),
+    Case("mem-rxq", "memory per idle queue pair", "mq", idle_queue, "KiB", "queue pair"),
+]
+
+
+def select(names, quick):
+    """The cases by name or by beginning of name ('rx64'), all if none is given."""
+    if not names:
+        return [case for case in CASES if case.quick or not quick]
+    chosen = [case for case in CASES
+              if any(case.name == name or case.name.startswith(name + "-") for name in names)]
+    unknown = [name for name in names
+               if not any(c.name == name or c.name.startswith(name + "-") for c in CASES)]
+    if unknown:
+        raise BenchError(f"there is no test {unknown[0]!r}; there are: "
+                         + " ".join(case.name for case in CASES))
+    return chosen

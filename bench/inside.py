@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The bench inside the guest root: boot, bind, measure, print.
+
+bench/run enters here (python3 -m lab exec python3 -m bench.inside ...).
+"""
+
+import argparse
+import json
+import platform
+import re
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from lab import SetupError, build, die, kernels, say
+
+from . import cases, counts, machine, report
+from .machine import BenchError
+
+CACHE = Path("/cache/bench")
+KNOWN_DRIVERS = ("virtio_net", "vnet")
+
+
+def parse(args):
+    parser = argparse.ArgumentParser(
+        prog="bench/run",
+        description="Guest instructions per packet, driver beside driver, on one boot.")
+    parser.add_argument("--quick", action="store_true",
+                        help="one repeat, split ring, no 64-queue tests")
+    parser.add_argument("--only", action="append", default=[], metavar="TEST",
+                        help="a test or a family of tests (rx64); repeatable")
+    parser.add_argument("--ring", choices=["split", "packed", "both"], default="",
+                        help="default: both")
+    parser.add_argument("--drivers", default="virtio_net,vnet",
+                        help="two drivers, base first; the same twice is the null experiment")
+    parser.add_argument("--repeat", type=int, default=0, metavar="N",
+                        help="pairs of runs per test (default 3)")
+    parser.add_argument("--symbols", nargs="?", type=int, const=50, default=0, metavar="N",
+                        help="print the N symbols that cost most, driver beside driver")
+    parser.add_argument("--annotate", default="", metavar="SYMBOL",
+                        help="print the disassembly of a driver's function with its counts")
+    parser.add_argument("--kernel", default="", help="a kernel of the guest root (7.2)")
+    parser.add_argument("--name", default="bench", help="name of the result file")
+    parser.add_argument("--list", action="store_true", help="list the tests and stop")
+    options = parser.parse_args(args)
+    options.only = [name for text in options.only for name in text.split(",")]
+    options.drivers = options.drivers.split(",")
+    if not 1 <= len(options.drivers) <= 2 or set(options.drivers) - set(KNOWN_DRIVERS):
+        raise SetupError("--drivers takes one or two of: " + ", ".join(KNOWN_DRIVERS))
+    options.repeat = options.repeat or (1 if options.quick or options.symbols or options.annotate
+                                        else 3)
+    short = options.quick or options.symbols or options.annotate
+    ring = options.ring or ("split" if short else "both")
+    options.rings = ["split", "packed"] if ring == "both" else [ring]
+    return options
+
+
+def measure(guest, case, driver, scale, kernel_symbols):
+    """One run: a fresh bind, one window. Returns (figures, window)."""
+    nic = guest.nics[case.nic]
+    name = guest.bind(nic, driver)
+    try:
+        guest.ask(f"write /proc/sys/net/ipv4/conf/{name}/rp_filter 0")
+        sample = case.run(guest, nic, name, scale)
+        if sample.value is not None:
+            return {case.figure: sample.value}, None
+        symbols = counts.Symbols(kernel_symbols, guest.module_symbols())
+    finally:
+        guest.bind(nic, None)
+    window = counts.Window(sample.path, symbols)
+    sample.path.unlink()
+    figures = window.figures(sample.units)
+    if sample.seconds:
+        figures["per_second"] = sample.units / sample.seconds
+        figures["gbit"] = sample.bytes * 8 / sample.seconds / 1e9
+    figures["units"] = sample.units
+    return figures, window
+
+
+def run_case(guest, case, options, kernel_symbols):
+    """The pairs of a case: A B A B."""
+    runs = [[] for _ in options.drivers]
+    windows = [None for _ in options.drivers]
+    for repeat in range(options.repeat):
+        for i, driver in enumerate(options.drivers):
+            started = time.monotonic()
+            figures, window = measure(guest, case, driver, 1.0, kernel_symbols)
+            runs[i].append(figures)
+            windows[i] = window
+            say(f"bench: {guest.ring:6} {case.name:13} {repeat + 1}/{options.repeat} {driver:10} "
+                f"{figures[case.figure]:9.1f} {case.figure} per {case.unit} "
+                f"({time.monotonic() - started:.1f} s)")
+    return runs, windows
+
+
+def run_ring(ring, chosen, options, kernel, module, work):
+    """One boot: all cases on one ring format."""
+    wanted = {case.nic for case in chosen}
+    nics = [nic for nic in machine.all_nics() if nic.name in wanted]
+    guest = machine.Guest(work, kernel, ring, nics, module)
+    results = []
+    say(f"bench: booting Linux {kernel.release}, {ring} ring")
+    try:
+        guest.start()
+        guest.prepare(options.drivers)
+        kernel_symbols = guest.kernel_symbols(CACHE)
+        for case in chosen:
+            if ring not in case.rings:
+                continue
+            try:
+                runs, windows = run_case(guest, case, options, kernel_symbols)
+            except BenchError as error:
+                if guest.process.poll() is not None:
+                    raise
+                say(f"bench: {ring:6} {case.name:13} failed: {error}")
+                results.append(report.failed(ring, case, str(error)))
+                continue
+            results.append(report.result(ring, case, options.drivers, runs))
+            if options.symbols and windows[0]:
+                report.print_symbols(case, options.drivers, windows, runs, options.symbols)
+            if options.annotate and windows[0]:
+                report.print_annotated(options.annotate, options.drivers, windows, runs,
+                                       {"vnet": module,
+                                        "virtio_net": guest.module_copy("virtio_net")})
+    finally:
+        guest.stop()
+        log = guest.log.read_text(errors="replace") if guest.log.exists() else ""
+        for line in log.splitlines():
+            if re.search(r"BUG|WARNING|Oops|Call Trace|panic", line):
+                say(f"bench: the guest's kernel complained: {line.strip()}")
+    return results
+
+
+def facts(kernel, options):
+    """What the figures depend on."""
+    version = machine.run("qemu-system-x86_64", "--version").split("\n")[0]
+    return {
+        "kernel": kernel.release,
+        "qemu": version.replace("QEMU emulator version ", ""),
+        "machine": platform.machine(),
+        "kernel_options": machine.KERNEL_OPTIONS,
+        "guest": f"q35, TCG, -cpu max, 1 vCPU, {machine.MEMORY}",
+        "devices": {nic.name: f"{nic.kind}, {nic.pairs} queue pair{'s' * (nic.pairs > 1)}"
+                              + (f", {nic.options}" if nic.options else "")
+                    for nic in machine.all_nics()},
+        "burst": cases.BURST,
+        "repeat": options.repeat,
+        "drivers": options.drivers,
+        "date": time.strftime("%Y-%m-%d"),
+    }
+
+
+def main(args):
+    try:
+        options = parse(args)
+        chosen = cases.select(options.only, options.quick)
+        if options.list:
+            for case in chosen:
+                print(f"{case.name:14} {case.title} ({case.figure} per {case.unit})")
+            return 0
+        kernel = kernels.select([options.kernel])[0] if options.kernel else kernels.default()
+        CACHE.mkdir(parents=True, exist_ok=True)
+        module = build.build(kernel) if "vnet" in options.drivers else None
+        with tempfile.TemporaryDirectory(prefix="bench-") as work:
+            machine.compile_programs(Path(work))
+            results = []
+            for ring in options.rings:
+                results += run_ring(ring, chosen, options, kernel, module, Path(work))
+        data = {"facts": facts(kernel, options), "results": results}
+        path = CACHE / f"{options.name}.json"
+        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+        print()
+        print(report.table(data))
+        return 1 if any("error" in entry for entry in results) else 0
+    except SetupError as error:
+        die(error)
+    except (BenchError, build.BuildFailed) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

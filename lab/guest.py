@@ -177,7 +177,7 @@ class Guest:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         daemon = self.spawn("virtiofsd", [
             "/usr/libexec/virtiofsd", f"--socket-path={path}", f"--shared-dir={self.root}",
-            "--sandbox=none", "--cache=auto", f"--rlimit-nofile={min(limit, 65536)}",
+            "--sandbox=none", "--cache=always", f"--rlimit-nofile={min(limit, 65536)}",
             "--log-level=error"])
         for _ in range(200):
             if path.exists():

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What a test file of selftests/ sees: the decorator and the environment.
+
+    from lab.api import test
+
+    @test(profiles=["modern-split", "packed"], timeout=60)
+    def ping(env):
+        "The host's side answers."
+        env.guest.run(f"ping -c 3 {env.host_ns.ip}")
+
+A test fails by an exception (assert, CommandFailed) or by what the kernel
+says on its console while it runs.
+"""
+
+import time
+from dataclasses import dataclass
+
+from . import profiles as known
+
+TESTS = []
+
+
+class Skip(Exception):
+    """The test cannot say anything here; the text says why."""
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test function and where it runs."""
+
+    name: str
+    func: object
+    profiles: tuple
+    timeout: int
+    full: bool
+    up: bool
+    drivers: tuple
+    kernel_min: tuple
+
+
+def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers=(),
+         kernel_min=(0, 0)):
+    """Make a function a test.
+
+    profiles    names of device profiles; one run for each and each kernel
+    timeout     seconds after which the guest is ended and the test has failed
+    full        run only by 'make check-full'
+    up          the interfaces have addresses and are up when the test starts
+    drivers     run only on these drivers
+    kernel_min  run only on this kernel and newer ones
+    """
+    for name in profiles:
+        known.get(name)
+
+    def register(func):
+        module = func.__module__.rsplit(".", 1)[-1]
+        TESTS.append(Test(f"{module}.{func.__name__}", func, tuple(profiles), timeout, full, up,
+                          tuple(drivers), kernel_min))
+        return func
+    return register
+
+
+class Peer:
+    """The second NIC of the guest, in a network name space of its own."""
+
+    def __init__(self, env, nic):
+        self.env, self.nic = env, nic
+        self.ip, self.ip6 = env.host_ns.peer_ip, env.host_ns.peer_ip6
+
+    def run(self, command, **options):
+        return self.env.guest.run(f"ip netns exec peer bash -c {quote(command)}", **options)
+
+    def start(self, command):
+        return self.env.guest.start(f"exec ip netns exec peer bash -c {quote(command)}")
+
+
+def quote(text):
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+class Env:
+    """One test's view of a booted guest.
+
+    guest    run(), start(), put(), get(): see lab/guest.py
+    nic      name of the interface under test; mac its address; virtio its bus name
+    host_ns  far side of the tap: run(), start(), serve(); ip, ip6 its addresses
+    ip, ip6  the guest's addresses
+    peer     the second NIC (profile two-nics): run(), start(), nic, ip
+    full     True under 'make check-full'; driver, profile, kernel: what runs
+    """
+
+    def __init__(self, guest, driver, full=False):
+        self.guest, self.driver, self.full = guest, driver, full
+        self.kernel, self.profile = guest.kernel, guest.profile
+        self.host_ns = guest.host_ns
+        self.mac = guest.macs[0]
+        self.ip, self.ip6 = self.host_ns.guest_ip, self.host_ns.guest_ip6
+        self.nic = self.peer = self.virtio = None
+
+    @property
+    def tap(self):
+        """True if the back end is a tap, with the host's side behind it."""
+        return self.profile.net == "tap"
+
+    @property
+    def gateway(self):
+        """The address of the host's side as the guest sees it."""
+        return self.host_ns.ip if self.tap else "10.0.2.2"
+
+    def skip(self, why):
+        raise Skip(why)
+
+    def need_tap(self):
+        if not self.tap:
+            self.skip("QEMU's user-mode network has no far side that can call the guest")
+
+    def rounds(self, full, quick):
+        return full if self.full else quick
+
+    def qmp(self, command, **args):
+        return self.guest.qmp(command, **args)
+
+    def set_link(self, up):
+        self.guest.set_link(up)
+
+    def wait(self, condition, what, timeout=20):
+        """Wait until a condition holds; its value."""
+        deadline = time.monotonic() + timeout
+        while True:
+            value = condition()
+            if value:
+                return value
+            if time.monotonic() > deadline:
+                raise AssertionError(f"after {timeout} s: {what}")
+            time.sleep(0.1)
+
+    # ---- the interfaces ------------------------------------------------
+
+    def drivers_dir(self):
+        return f"/sys/bus/virtio/drivers/{self.driver}"
+
+    def unbind(self, virtio=None):
+        self.guest.run(f"echo {virtio or self.virtio} > {self.drivers_dir()}/unbind", timeout=60)
+
+    def bind(self, virtio=None):
+        self.guest.run(f"echo {virtio or self.virtio} > {self.drivers_dir()}/bind", timeout=60)
+
+    def find(self):
+        """Learn the names of the interfaces."""
+        self.virtio = self.guest.virtio_nics()[0]
+        names = [self.guest.interface(mac) for mac in self.guest.macs]
+        if None in names:
+            raise AssertionError(f"{self.driver} made no interface for "
+                                 f"{self.guest.macs[names.index(None)]}")
+        self.nic = names[0]
+        return names
+
+    def configure(self):
+        """Addresses and link up; a second NIC goes to the name space 'peer'."""
+        names = self.find()
+        ns = self.host_ns
+        script = [self.up_script(self.nic, self.ip, self.ip6)]
+        if len(names) > 1:
+            self.peer = Peer(self, names[1])
+            script.append(f"ip netns add peer; ip link set {names[1]} netns peer; "
+                          "ip -n peer link set lo up")
+            script.append(self.up_script(names[1], ns.peer_ip, ns.peer_ip6, "-n peer"))
+        if not self.tap:
+            script.append("ip route add default via 10.0.2.2")
+        self.guest.run("; ".join(script))
+        self.wait_carrier()
+
+    def up_script(self, nic, ip4, ip6, where=""):
+        if not self.tap:
+            ip4, ip6 = "10.0.2.15", "fec0::15"
+        return (f"ip {where} addr add {ip4}/{self.host_ns.prefix} dev {nic}; "
+                f"ip {where} addr add {ip6}/{self.host_ns.prefix6} dev {nic} nodad; "
+                f"ip {where} link set {nic} up")
+
+    def carrier(self):
+        return self.guest.run(f"cat /sys/class/net/{self.nic}/carrier").out.strip() == "1"
+
+    def wait_carrier(self):
+        self.wait(self.carrier, f"{self.nic} has no carrier")
+
+    def reset(self):
+        """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
+        self.host_ns.stop_daemons()
+        for index in range(self.profile.nics):
+            self.guest.set_link(True, index)
+        loop = (f"cd {self.drivers_dir()} && for d in virtio*; do [ -e $d ] || continue; "
+                "echo $d > unbind; done; ip netns delete peer 2>/dev/null; "
+                "for d in $(cd /sys/bus/virtio/devices && grep -l 0x0001 */device); do "
+                f"echo ${{d%/*}} > {self.drivers_dir()}/bind || exit; done")
+        self.guest.run(loop, timeout=60)

@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Finds the tests of selftests/, groups them by guest, runs and counts them."""
+
+import argparse
+import fnmatch
+import importlib
+import itertools
+import os
+import re
+import threading
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from . import SetupError, api, build, kernels, profiles, say
+from .guest import Guest, GuestDied
+from .net import CommandFailed, have_tap
+
+SELFTESTS = Path("/vnet/selftests")
+TAINT_BAD = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14  # bad page, died, warning, soft lockup
+
+
+class Tally:
+    """Counts results and prints a line for each."""
+
+    def __init__(self, total, passed=0, failed=0, skipped=0):
+        self.total, self.done = total, 0
+        self.counts = {"ok": passed, "FAIL": failed, "skip": skipped}
+        self.failures = []
+        self.lock = threading.Lock()
+
+    def add(self, verdict, where, name, seconds=0.0, text=""):
+        with self.lock:
+            self.done += 1
+            self.counts[verdict] += 1
+            line = f"[{self.done:>3}/{self.total}] {where:<20} {name:<32} {verdict}"
+            if verdict == "ok":
+                line += f" ({seconds:.1f} s)"
+            elif text:
+                line += f": {text}"
+            if verdict == "FAIL":
+                self.failures.append(f"{where} {name}")
+            say(line)
+
+    def closing(self):
+        return (f"{self.counts['ok']} passed, {self.counts['FAIL']} failed, "
+                f"{self.counts['skip']} skipped")
+
+
+class Group:
+    """The tests of one (kernel, profile): one boot serves them all."""
+
+    def __init__(self, kernel, profile, tests, options):
+        self.kernel, self.profile, self.tests, self.options = kernel, profile, tests, options
+        self.where = f"{kernel.name} {profile.name}"
+        self.boots = itertools.count(1)
+        self.guest = self.env = None
+        self.seen = 0
+        self.fresh = False
+
+    def boot(self, module):
+        log = self.options.logs / f"{self.kernel.name}-{self.profile.name}-{next(self.boots)}"
+        guest = Guest(self.kernel, self.profile, log)
+        guest.__enter__()
+        try:
+            guest.load(self.options.driver, module)
+            self.env = api.Env(guest, self.options.driver, self.options.full)
+        except BaseException:
+            guest.close()
+            raise
+        self.guest, self.seen, self.fresh = guest, 0, True
+
+    def shut(self):
+        if self.guest:
+            self.guest.close()
+            self.guest = None
+
+    def run(self, module, tally):
+        try:
+            for test in self.tests:
+                if STOP.is_set():
+                    return
+                started = time.monotonic()
+                verdict, text = self.run_one(test, module)
+                tally.add(verdict, self.where, test.name, time.monotonic() - started, text)
+        finally:
+            self.shut()
+
+    def run_one(self, test, module):
+        """Run one test; (verdict, text). The guest is ended when it cannot serve another."""
+        try:
+            if not self.guest:
+                self.boot(module)
+            expired = threading.Event()
+            timer = threading.Timer(test.timeout * self.options.slow, self.expire, [expired])
+            timer.start()
+            try:
+                verdict, text = self.call(test)
+            finally:
+                timer.cancel()
+            if expired.is_set():
+                verdict, text = "FAIL", f"did not end within {test.timeout} s; {text}"
+            complaint = self.complaint()
+            if complaint:
+                verdict, text = "FAIL", f"the kernel complained: {complaint}"
+        except (CommandFailed, GuestDied, SetupError) as error:
+            verdict, text = "FAIL", f"boot: {error}"
+        if verdict == "FAIL":
+            if self.guest:
+                text += f"\n      logs: {Guest.outer(self.guest.log)}"
+            self.shut()
+        return verdict, text
+
+    def call(self, test):
+        try:
+            if not self.fresh:
+                self.env.reset()
+            self.fresh = False
+            if test.up:
+                self.env.configure()
+            else:
+                self.env.find()
+            test.func(self.env)
+            return "ok", ""
+        except api.Skip as skip:
+            return "skip", str(skip)
+        except (CommandFailed, GuestDied, SetupError) as error:
+            return "FAIL", str(error)
+        except AssertionError as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return "FAIL", f"{error or where.line} ({Path(where.filename).name}:{where.lineno})"
+        except Exception as error:  # a defect of the test is a failure, not the end of the run
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            return "FAIL", f"{error!r} ({Path(where.filename).name}:{where.lineno})"
+
+    def expire(self, expired):
+        """The time of a test is up: dump the tasks that hang, end QEMU."""
+        expired.set()
+        try:
+            if self.guest and self.guest.alive():
+                self.guest.qemu.stop()
+        except OSError:
+            pass
+
+    def complaint(self):
+        """What the kernel said on the console or by its taint bits since the last look."""
+        splats = self.guest.splats(self.seen)
+        self.seen = len(self.guest.console_text())
+        if splats:
+            return splats[0].strip()
+        if not self.guest.alive():
+            return "the guest ended; its last words: " + self.guest.tail()
+        taint = int(self.guest.run("cat /proc/sys/kernel/tainted").out)
+        if taint & TAINT_BAD:
+            return f"tainted {taint}"
+        return None
+
+
+STOP = threading.Event()
+
+
+def discover():
+    """Import every test file; returns the tests in order."""
+    for path in sorted(SELFTESTS.glob("*.py")):
+        if not path.name.startswith("_"):
+            importlib.import_module(f"selftests.{path.stem}")
+    return list(api.TESTS)
+
+
+def matches(name, pattern):
+    """T=ping, T=traffic, T=traffic.ping and globs."""
+    if not pattern:
+        return True
+    module, _, func = name.partition(".")
+    return any(fnmatch.fnmatch(part, pattern) for part in (name, module, func))
+
+
+def unfit(test, kernel, profile, options):
+    """Why a test does not run here, or None."""
+    if kernel.version < profile.kernel_min:
+        return profile.why_min
+    if kernel.version < test.kernel_min:
+        return "needs Linux {}.{}".format(*test.kernel_min)
+    if test.drivers and options.driver not in test.drivers:
+        return f"not for {options.driver}"
+    if profile.net == "tap" and not options.tap:
+        return "this user may not open /dev/net/tun"
+    return None
+
+
+def plan(tests, chosen, options, tally_skip):
+    """Group the tests; skips are told at once."""
+    groups = []
+    for kernel in chosen:
+        for profile in profiles.PROFILES.values():
+            if options.profiles and profile.name not in options.profiles:
+                continue
+            fit = []
+            for test in tests:
+                if profile.name not in test.profiles:
+                    continue
+                why = unfit(test, kernel, profile, options)
+                if why:
+                    tally_skip.append((f"{kernel.name} {profile.name}", test.name, why))
+                else:
+                    fit.append(test)
+            if fit:
+                groups.append(Group(kernel, profile, fit, options))
+    return groups
+
+
+def parse(args):
+    parser = argparse.ArgumentParser(prog="lab test")
+    parser.add_argument("-T", "--test", default="", help="name, file or glob")
+    parser.add_argument("-p", "--profiles", default="", help="device profiles, separated by spaces")
+    parser.add_argument("-k", "--kernels", default="", help="kernels: 6.12 7.2, or all")
+    parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
+    parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
+    parser.add_argument("--full", action="store_true", help="long tests, all rounds")
+    parser.add_argument("--slow", type=float, default=1.0, help="stretch every time-out")
+    parser.add_argument("--list", action="store_true", help="only tell what would run")
+    parser.add_argument("--passed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--failed", type=int, default=0, help=argparse.SUPPRESS)
+    options = parser.parse_args(args)
+    options.profiles = re.split(r"[ ,]+", options.profiles.strip()) if options.profiles else []
+    for name in options.profiles:
+        profiles.get(name)
+    options.jobs = options.jobs or max(1, min(4, len(os.sched_getaffinity(0))))
+    options.logs = Path("/cache/logs") / time.strftime("test-%Y%m%d-%H%M%S")
+    options.tap = have_tap()
+    return options
+
+
+def build_all(chosen, options, tally):
+    """Modules per kernel; a kernel that does not build is a failure and its tests do not run."""
+    modules = {}
+    for kernel in chosen:
+        if options.driver != "vnet":
+            modules[kernel] = None
+            continue
+        started = time.monotonic()
+        try:
+            modules[kernel] = build.build(kernel, quiet=True)
+            tally.add("ok", kernel.name, "build", time.monotonic() - started)
+        except build.BuildFailed as error:
+            tally.add("FAIL", kernel.name, "build", 0, str(error))
+    return modules
+
+
+def prune_logs(keep=5):
+    import shutil
+    for path in sorted(Path("/cache/logs").glob("test-*"))[:-keep]:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def main(args):
+    options = parse(args)
+    tests = [t for t in discover() if matches(t.name, options.test)
+             and (options.full or not t.full)]
+    if not tests:
+        raise SetupError(f"there is no test named {options.test!r}; there are: "
+                         + " ".join(sorted(t.name for t in api.TESTS)))
+    chosen = kernels.select(re.split(r"[ ,]+", options.kernels.strip())
+                            if options.kernels else [])
+    skips = []
+    groups = plan(tests, chosen, options, skips)
+    if not groups and not skips:
+        raise SetupError("no test of this name runs on this profile; 'T=' and 'PROFILE=' "
+                         "exclude each other")
+    if options.list:
+        for group in groups:
+            say(f"{group.where}: {' '.join(t.name for t in group.tests)}")
+        return 0
+    prune_logs()
+    total = sum(len(g.tests) for g in groups) + len(skips)
+    total += len(chosen) if options.driver == "vnet" else 0
+    tally = Tally(total, options.passed, options.failed)
+    say(f"test: {total} tests of {options.driver} in {len(groups)} guests, "
+        f"{options.jobs} at a time; logs: {Guest.outer(options.logs)}")
+    modules = build_all(chosen, options, tally)
+    for skip in skips:
+        tally.add("skip", *skip[:2], text=skip[2])
+    try:
+        with ThreadPoolExecutor(options.jobs) as pool:
+            futures = [pool.submit(g.run, modules[g.kernel], tally)
+                       for g in groups if g.kernel in modules]
+            for future in futures:
+                future.result()
+    except BaseException:
+        STOP.set()
+        for group in groups:
+            group.shut()
+        raise
+    if tally.failures:
+        say("failed:\n  " + "\n  ".join(tally.failures))
+    say(tally.closing())
+    return 1 if tally.counts["FAIL"] else 0

@@ -3,8 +3,8 @@
  * What the device can do: feature bits, the configuration snapshot, and the
  * resolved capabilities that are all that the driver ever asks.
  */
-#ifndef _VNET_CAPS_H
-#define _VNET_CAPS_H
+#ifndef VNET_CAPS_H
+#define VNET_CAPS_H
 
 #include <linux/bits.h>
 #include <linux/if_ether.h>
@@ -314,4 +314,4 @@ void vnet_caps_netdev(const struct vnet_caps *caps,
 		      struct vnet_netdev_features *out);
 const char *vnet_caps_name(unsigned int bit);
 
-#endif /* _VNET_CAPS_H */
+#endif /* VNET_CAPS_H */

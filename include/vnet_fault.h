@@ -4,8 +4,8 @@
  * counter per reason: the sum of all of them and of the delivered packets is
  * the number of packets that the device handed over.
  */
-#ifndef _VNET_FAULT_H
-#define _VNET_FAULT_H
+#ifndef VNET_FAULT_H
+#define VNET_FAULT_H
 
 #include <net/dropreason-core.h>
 
@@ -86,4 +86,4 @@ vnet_rx_faults[VNET_RX_NR_FAULTS] __maybe_unused = {
 	[VNET_RX_PURGED]	= { "purged", SKB_DROP_REASON_QUEUE_PURGE },
 };
 
-#endif /* _VNET_FAULT_H */
+#endif /* VNET_FAULT_H */

@@ -7,8 +7,8 @@
  * On receive the caller passes a private copy of the header, so that a device
  * that rewrites it later cannot change a decision already made.
  */
-#ifndef _VNET_HDR_H
-#define _VNET_HDR_H
+#ifndef VNET_HDR_H
+#define VNET_HDR_H
 
 #include <linux/build_bug.h>
 #include <linux/etherdevice.h>
@@ -752,4 +752,4 @@ vnet_hdr_to_skb(struct sk_buff *skb, const struct vnet_hdr *hdr,
 	return vnet_hdr_get_meta(skb, hdr, rxc);
 }
 
-#endif /* _VNET_HDR_H */
+#endif /* VNET_HDR_H */

@@ -10,8 +10,8 @@
  * The tailroom is what build_skb() needs, the headroom what the stack or an
  * XDP program needs. Followers of a chain are frame and nothing else.
  */
-#ifndef _VNET_SIZE_H
-#define _VNET_SIZE_H
+#ifndef VNET_SIZE_H
+#define VNET_SIZE_H
 
 #include <linux/align.h>
 #include <linux/bpf.h>
@@ -309,4 +309,4 @@ static inline u32 vnet_size_ewma_read(u32 avg)
 	return avg >> VNET_SIZE_EWMA_SHIFT;
 }
 
-#endif /* _VNET_SIZE_H */
+#endif /* VNET_SIZE_H */

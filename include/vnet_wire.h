@@ -6,8 +6,8 @@
  * Encoders write into memory of the caller and never beyond @room. Parsers
  * look at a private copy of the reply and never beyond the used length.
  */
-#ifndef _VNET_WIRE_H
-#define _VNET_WIRE_H
+#ifndef VNET_WIRE_H
+#define VNET_WIRE_H
 
 #include <linux/if_ether.h>
 #include <linux/types.h>
@@ -205,4 +205,4 @@ int vnet_wire_stats_reply(const void *reply, size_t used, u16 max_pairs,
 			  vnet_wire_stat_fn fn, void *ctx);
 int vnet_wire_rss_ctx_cap_reply(const void *reply, size_t used, u16 *max);
 
-#endif /* _VNET_WIRE_H */
+#endif /* VNET_WIRE_H */

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The structs of the driver and what its rooms offer each other.
+ *
+ * Hot structs are grouped by who writes them: read-mostly, written by the
+ * owner in the hot path, cold. The groups start on cache lines of their own.
+ */
+#ifndef VNET_H
+#define VNET_H
+
+#include <linux/cache.h>
+#include <linux/netdevice.h>
+#include <linux/timer.h>
+#include <linux/workqueue.h>
+#include <net/page_pool/types.h>
+#include <net/xdp.h>
+
+#include "vnet_caps.h"
+#include "vnet_cfg.h"
+#include "vnet_compat.h"
+#include "vnet_hdr.h"
+#include "vnet_size.h"
+#include "vnet_slot.h"
+#include "vnet_stats.h"
+
+/*
+ * Most buffers that one packet may claim: 64 KiB in the smallest buffers,
+ * with some to spare.
+ */
+#define VNET_PKT_MAX_BUFS	64
+
+/* Descriptors that are always left to the stack, so XDP cannot starve it. */
+#define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
+
+struct vnet_dev;
+struct vnet_ctrl;
+
+/**
+ * struct vnet_rx_buf - one receive buffer
+ * @page: page pool page it lies in, NULL while the buffer has no memory
+ * @va: start of the buffer's region, headroom included
+ * @offset: the same as bytes from the start of @page
+ * @truesize: bytes of the region
+ * @room: bytes given to the device, virtio header included; the device's used
+ *	length is checked against it
+ * @headroom: bytes between @va and what the device writes
+ * @slot: slot that the buffer belongs to
+ * @fallback: @page comes from the order-0 pool
+ */
+struct vnet_rx_buf {
+	struct page *page;
+	void *va;
+	u32 offset;
+	u16 truesize;
+	u16 room;
+	u16 headroom;
+	u16 slot;
+	bool fallback;
+};
+
+/**
+ * struct vnet_rx_mem - memory of a receive queue, replaced as a whole
+ * @bufs: receive buffers; slot i owns entries i * @stride to (i+1) * @stride-1
+ * @slots: free slots; one slot is one ring buffer (a chain of @stride buffers)
+ * @pool: pages of the wanted order
+ * @pool0: single pages for when @pool has none, or NULL
+ * @layout: how a buffer is cut
+ * @sg: descriptors for posting, @nr_sg entries, written before each post
+ * @chain_room: bytes that a slot's buffers offer the device together
+ * @stride: buffers per slot, 1 but for chains
+ * @nr_sg: descriptors per slot
+ * @split_hdr: the header takes a descriptor of its own (legacy devices)
+ * @dma: bus addresses come from the pools' mapping
+ * @xdp: laid out and mapped for an XDP program
+ *
+ * Created by vnet_rxmem_create() without touching the queue, so that a
+ * reconfiguration can fail before anything was stopped.
+ */
+struct vnet_rx_mem {
+	struct vnet_rx_buf *bufs;
+	struct vnet_slots slots;
+	struct page_pool *pool;
+	struct page_pool *pool0;
+	struct vnet_rx_layout layout;
+	struct scatterlist *sg;
+	u32 chain_room;
+	u16 stride;
+	u16 nr_sg;
+	bool split_hdr;
+	bool dma;
+	bool xdp;
+};
+
+/**
+ * struct vnet_rx_pkt - the buffers of one received packet
+ * @hdr: private copy of the virtio header
+ * @nr: buffers collected so far
+ * @len: bytes of the frame, all buffers, virtio header excluded
+ * @bufs: the buffers
+ * @lens: bytes used of each; of the first one without the virtio header
+ *
+ * Lives on the stack of the poll; the only carrier between the rx rooms.
+ */
+struct vnet_rx_pkt {
+	struct vnet_hdr hdr;
+	u16 nr;
+	u32 len;
+	struct vnet_rx_buf *bufs[VNET_PKT_MAX_BUFS];
+	u32 lens[VNET_PKT_MAX_BUFS];
+};
+
+/**
+ * struct vnet_rx_ctx - state of one receive poll
+ * @budget: packets that may be handled
+ * @pkts: packets handled
+ * @xdp: what the flush at the end has to do, bits of vnet_xdp.c
+ * @hot: counters to fold into the queue's once, by enum vnet_rx_stat
+ */
+struct vnet_rx_ctx {
+	u32 budget;
+	u32 pkts;
+	u32 xdp;
+	u32 hot[VNET_RXS_NR_HOT];
+};
+
+/**
+ * struct vnet_rxq - receive queue
+ * @vq: virtqueue, NULL between a device reset and its re-creation
+ * @vd: device
+ * @xdp_prog: XDP program or NULL, read under RCU by the poll
+ * @hdr_ctx: how to read virtio headers
+ * @index: queue pair number
+ * @copybreak: see struct vnet_cfg
+ * @premapped: buffers are posted by bus address
+ * @mergeable: a packet may take several buffers
+ * @rx_hash: report the device's hash to the stack
+ * @hdr_len: bytes of the virtio header
+ * @ring: entries of the ring that are used, at most its size
+ * @avg_low: @avg_len below which buffers become smaller
+ * @avg_high: @avg_len above which buffers become larger
+ * @refill_at: free slots at which the poll refills
+ * @mem: buffers and pools
+ * @napi: poll context; owns everything below up to the cold group
+ * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
+ * @starved: the ring could not be filled; @starve_timer will poll again
+ * @stats: counters
+ * @starve_timer: schedules @napi while @starved
+ * @xdp_rxq: registration with the XDP core
+ * @name: of the virtqueue, seen in /proc/interrupts
+ * @up: memory is attached and NAPI enabled
+ */
+struct vnet_rxq {
+	/* read-mostly */
+	struct virtqueue *vq;
+	struct vnet_dev *vd;
+	struct bpf_prog __rcu *xdp_prog;
+	struct vnet_hdr_rx hdr_ctx;
+	u16 index;
+	bool premapped;
+	bool mergeable;
+	bool rx_hash;
+	u8 hdr_len;
+	u32 copybreak;
+	u32 ring;
+	u32 avg_low;
+	u32 avg_high;
+	u32 refill_at;
+
+	/* written by the poll */
+	struct vnet_rx_mem mem ____cacheline_aligned;
+	struct napi_struct napi;
+	u32 avg_len;
+	bool starved;
+	struct vnet_rxq_stats stats;
+
+	/* cold */
+	struct timer_list starve_timer ____cacheline_aligned;
+	struct xdp_rxq_info xdp_rxq;
+	char name[16];
+	bool up;
+} ____cacheline_aligned;
+
+/**
+ * enum vnet_tx_type - what a transmit slot holds
+ * @VNET_TX_FREE: nothing
+ * @VNET_TX_SKB: a packet of the stack
+ * @VNET_TX_XDP: a frame redirected to this device or sent back by XDP
+ */
+enum vnet_tx_type {
+	VNET_TX_FREE,
+	VNET_TX_SKB,
+	VNET_TX_XDP,
+};
+
+/**
+ * struct vnet_tx_buf - one transmit slot
+ * @skb: owned packet, for %VNET_TX_SKB
+ * @xdpf: owned frame, for %VNET_TX_XDP
+ * @bytes: length of the packet, virtio header excluded
+ * @type: enum vnet_tx_type
+ */
+struct vnet_tx_buf {
+	union {
+		struct sk_buff *skb;
+		struct xdp_frame *xdpf;
+	};
+	u32 bytes;
+	u8 type;
+};
+
+/**
+ * struct vnet_tx_mem - memory of a transmit queue, replaced as a whole
+ * @bufs: one slot per ring entry
+ * @slots: free slots
+ * @hdrs: one virtio header per slot, for packets without room of their own
+ */
+struct vnet_tx_mem {
+	struct vnet_tx_buf *bufs;
+	struct vnet_slots slots;
+	struct vnet_hdr *hdrs;
+};
+
+/**
+ * struct vnet_txq - transmit queue
+ * @vq: virtqueue, NULL between a device reset and its re-creation
+ * @vd: device
+ * @nq: the stack's queue; its xmit lock protects all that is written here
+ * @hdr_ctx: how to write virtio headers
+ * @index: queue pair number
+ * @push_hdr: the header may share a descriptor with the packet
+ * @max_sg: most descriptors that one packet may take
+ * @stop_at: free ring entries below which the stack is stopped
+ * @ring: entries of the ring that are used, at most its size
+ * @mem: slots and headers
+ * @sg1: descriptor of a packet that takes one
+ * @sg: descriptors of a packet that takes several
+ * @stats: counters
+ * @napi: completion context
+ * @name: of the virtqueue, seen in /proc/interrupts
+ * @up: memory is attached and NAPI enabled
+ */
+struct vnet_txq {
+	/* read-mostly */
+	struct virtqueue *vq;
+	struct vnet_dev *vd;
+	struct netdev_queue *nq;
+	struct vnet_hdr_tx hdr_ctx;
+	u16 index;
+	bool push_hdr;
+	u16 max_sg;
+	u32 stop_at;
+	u32 ring;
+
+	/* written under the xmit lock */
+	struct vnet_tx_mem mem ____cacheline_aligned;
+	struct vnet_txq_stats stats;
+	struct scatterlist sg1;
+	struct scatterlist sg[MAX_SKB_FRAGS + 2];
+
+	/* written by NAPI, cold */
+	struct napi_struct napi ____cacheline_aligned;
+	char name[16];
+	bool up;
+} ____cacheline_aligned;
+
+/**
+ * enum vnet_reset_reason - why recovery was asked for
+ * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long
+ * @VNET_RESET_NEEDS_RESET: the device set DEVICE_NEEDS_RESET
+ * @VNET_RESET_BAD_CHAIN: the device claimed an impossible chain of buffers
+ * @VNET_RESET_BROKEN_RING: the virtio core declared a ring broken
+ * @VNET_RESET_CTRL_TIMEOUT: a control command was not answered in time
+ * @VNET_RESET_RESTART: a restart that could not be completed
+ * @VNET_RESET_NR: number of reasons
+ */
+enum vnet_reset_reason {
+	VNET_RESET_TX_TIMEOUT,
+	VNET_RESET_NEEDS_RESET,
+	VNET_RESET_BAD_CHAIN,
+	VNET_RESET_BROKEN_RING,
+	VNET_RESET_CTRL_TIMEOUT,
+	VNET_RESET_RESTART,
+	VNET_RESET_NR,
+};
+
+/**
+ * struct vnet_dev - one virtio network device
+ * @vdev: virtio device
+ * @dev: net device; this struct is its private area
+ * @caps: what the device can do, const after probe or renegotiation
+ * @devcfg: snapshot of the configuration space taken at probe
+ * @cfg: what the user asked for
+ * @rxqs: receive queues, caps.max_pairs of them, persistent
+ * @txqs: transmit queues, as many
+ * @dma_dev: device that maps buffers, NULL when bus addresses are physical
+ * @cvq: control virtqueue or NULL
+ * @ctrl: control queue transport, NULL without a control queue
+ * @live: the device is past DRIVER_OK and its virtqueues exist
+ * @running: the net device is up
+ * @dead: given up: no virtqueues, carrier off
+ * @removing: remove has begun, nothing may be scheduled any more
+ * @speed: link speed in Mbit/s or SPEED_UNKNOWN
+ * @duplex: DUPLEX_* value
+ * @config_work: reacts to configuration change interrupts
+ * @recovery_work: runs the reset ladder
+ * @reset_reasons: bits of enum vnet_reset_reason that wait for @recovery_work
+ * @reset_count: how often each reason was handled
+ * @reset_tries: resets in a row that have failed
+ * @spread_work: spreads the queues anew after CPU hotplug
+ * @hp_online: node of the CPU-online callback
+ * @hp_dead: node of the CPU-dead callback
+ *
+ * Protected by the netdev instance lock (rtnl on kernels without it) where
+ * nothing else is said.
+ */
+struct vnet_dev {
+	struct virtio_device *vdev;
+	struct net_device *dev;
+	struct vnet_caps caps;
+	struct vnet_devcfg devcfg;
+	struct vnet_cfg cfg;
+	struct vnet_rxq *rxqs;
+	struct vnet_txq *txqs;
+	struct device *dma_dev;
+	struct virtqueue *cvq;
+	struct vnet_ctrl *ctrl;
+	bool live;
+	bool running;
+	bool dead;
+	bool removing;
+	u32 speed;
+	u8 duplex;
+	struct work_struct config_work;
+	struct delayed_work recovery_work;
+	unsigned long reset_reasons;
+	u64 reset_count[VNET_RESET_NR];
+	u8 reset_tries;
+	struct work_struct spread_work;
+	struct hlist_node hp_online;
+	struct hlist_node hp_dead;
+};
+
+/* vnet_rxbuf.c: buffers of the receive rings */
+int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
+		      u32 ring, struct vnet_rx_mem *mem);
+void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
+void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
+void vnet_rxbuf_adapt(struct vnet_rxq *rxq);
+void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token);
+void vnet_rxbuf_purge(struct vnet_rxq *rxq);
+void vnet_rxbuf_starved(struct timer_list *timer);
+
+/* vnet_rx.c: receive */
+void vnet_rxq_irq(struct virtqueue *vq);
+int vnet_rxq_poll(struct napi_struct *napi, int budget);
+
+/* vnet_tx.c: transmit */
+int vnet_txmem_create(u32 ring, struct vnet_tx_mem *mem);
+void vnet_txmem_destroy(struct vnet_tx_mem *mem);
+netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
+void vnet_txq_irq(struct virtqueue *vq);
+int vnet_txq_poll(struct napi_struct *napi, int budget);
+void vnet_txq_reclaim(struct virtqueue *vq, void *token);
+
+/* vnet_queue.c: the life of the queues */
+int vnet_queues_create(struct vnet_dev *vd);
+void vnet_queues_destroy(struct vnet_dev *vd);
+int vnet_vqs_create(struct vnet_dev *vd);
+void vnet_vqs_destroy(struct vnet_dev *vd);
+int vnet_queues_up(struct vnet_dev *vd);
+void vnet_queues_down(struct vnet_dev *vd);
+int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_pair_drain(struct vnet_dev *vd, u16 i);
+u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg);
+u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
+int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
+		      struct vnet_tx_mem *tx);
+void vnet_rxq_setup(struct vnet_rxq *rxq);
+int vnet_device_resume(struct vnet_dev *vd);
+void vnet_device_quiesce(struct vnet_dev *vd);
+
+/* vnet_affinity.c: which CPU serves which queue */
+void vnet_queues_spread(struct vnet_dev *vd);
+int vnet_hotplug_init(void);
+void vnet_hotplug_exit(void);
+int vnet_hotplug_add(struct vnet_dev *vd);
+void vnet_hotplug_del(struct vnet_dev *vd);
+
+/* vnet_recovery.c: the one upward door, any context */
+void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
+void vnet_recovery_work(struct work_struct *work);
+
+/* vnet_main.c */
+void vnet_link_update(struct vnet_dev *vd);
+
+#endif /* VNET_H */

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The rest of the driver is written for the newest kernel. What an older one
+ * spells differently is mapped here, by what the compile probes of
+ * scripts/conftest.sh found, never by version numbers. Each mapping names the
+ * kernel that makes it superfluous.
+ */
+#ifndef VNET_COMPAT_H
+#define VNET_COMPAT_H
+
+#include <linux/dim.h>
+#include <linux/netdevice.h>
+#include <linux/rtnetlink.h>
+#include <linux/scatterlist.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+
+#include "vnet_conftest.h"
+
+#ifdef VNET_HAVE_NETDEV_LOCK
+#include <net/netdev_lock.h>
+#endif
+
+/* 6.17: feature words beyond 64 bits */
+static inline u64 vnet_compat_features_word(const struct virtio_device *vdev,
+					    unsigned int word)
+{
+#ifdef VNET_HAVE_FEATURES128
+	return vdev->features_array[word];
+#else
+	return word ? 0 : vdev->features;
+#endif
+}
+
+static inline void vnet_compat_features_set(struct virtio_device *vdev,
+					    unsigned int word, u64 bits)
+{
+#ifdef VNET_HAVE_FEATURES128
+	vdev->features_array[word] = bits;
+#else
+	if (!word)
+		vdev->features = bits;
+#endif
+}
+
+/* 6.13: premapped buffers one by one; before, a virtqueue as a whole */
+static inline int vnet_compat_add_inbuf_premapped(struct virtqueue *vq,
+						  struct scatterlist *sg,
+						  unsigned int nr, void *token,
+						  gfp_t gfp)
+{
+#ifdef VNET_HAVE_ADD_PREMAPPED
+	return virtqueue_add_inbuf_premapped(vq, sg, nr, token, NULL, gfp);
+#else
+	return virtqueue_add_inbuf(vq, sg, nr, token, gfp);
+#endif
+}
+
+/* To be called on an empty virtqueue whose buffers will all be premapped. */
+static inline int vnet_compat_set_premapped(struct virtqueue *vq)
+{
+#ifdef VNET_HAVE_ADD_PREMAPPED
+	return 0;
+#else
+	return virtqueue_set_dma_premapped(vq);
+#endif
+}
+
+/* 6.18: devices that map by themselves (VDUSE); the core does it for us */
+static inline bool vnet_compat_own_map(const struct virtio_device *vdev)
+{
+#ifdef VNET_HAVE_VIRTIO_MAP
+	return vdev->map;
+#else
+	return false;
+#endif
+}
+
+/*
+ * 6.14: the netdev instance lock. On older kernels rtnl does its work, and
+ * what takes the instance lock elsewhere needs no lock.
+ */
+#ifdef VNET_HAVE_NETDEV_LOCK
+static inline void vnet_compat_want_lock(struct net_device *dev)
+{
+	dev->request_ops_lock = true;
+}
+
+static inline void vnet_compat_lock(struct net_device *dev)
+{
+	netdev_lock(dev);
+}
+
+static inline void vnet_compat_unlock(struct net_device *dev)
+{
+	netdev_unlock(dev);
+}
+
+static inline void vnet_compat_assert_locked(struct net_device *dev)
+{
+	netdev_assert_locked_or_invisible(dev);
+}
+#else
+static inline void vnet_compat_want_lock(struct net_device *dev)
+{
+}
+
+static inline void vnet_compat_lock(struct net_device *dev)
+{
+	rtnl_lock();
+}
+
+static inline void vnet_compat_unlock(struct net_device *dev)
+{
+	rtnl_unlock();
+}
+
+static inline void vnet_compat_assert_locked(struct net_device *dev)
+{
+	if (dev->reg_state == NETREG_REGISTERED)
+		ASSERT_RTNL();
+}
+
+#define napi_enable_locked(napi)	napi_enable(napi)
+#define napi_disable_locked(napi)	napi_disable(napi)
+#define netif_napi_del_locked(napi)	netif_napi_del(napi)
+#endif
+
+/* 6.14: NAPI settings that outlive the NAPI */
+#ifndef VNET_HAVE_NAPI_CONFIG
+#define netif_napi_add_config(dev, napi, poll, index) \
+	netif_napi_add(dev, napi, poll)
+#endif
+
+/* 6.13: net_dim() takes its sample by pointer */
+static inline void vnet_compat_net_dim(struct dim *dim,
+				       const struct dim_sample *sample)
+{
+#ifdef VNET_HAVE_DIM_BY_POINTER
+	net_dim(dim, sample);
+#else
+	net_dim(dim, *sample);
+#endif
+}
+
+#endif /* VNET_COMPAT_H */

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Thin inlines over the virtqueue interface: index maps, add, get, the one
+ * kick site, arm, disarm and recheck. No other file calls virtqueue_*() on a
+ * data queue, so that the engine below can be exchanged.
+ */
+#ifndef VNET_VQ_H
+#define VNET_VQ_H
+
+#include <linux/scatterlist.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+
+#include "vnet_compat.h"
+
+/* VIRTIO 5.1.2: receiveq1 is virtqueue 0, transmitq1 is 1, and so on. */
+static inline unsigned int vnet_vq_rx_index(unsigned int pair)
+{
+	return pair * 2;
+}
+
+static inline unsigned int vnet_vq_tx_index(unsigned int pair)
+{
+	return pair * 2 + 1;
+}
+
+static inline unsigned int vnet_vq_pair(const struct virtqueue *vq)
+{
+	return vq->index / 2;
+}
+
+/* Prepare @sg as a table of exactly @nr entries. */
+static inline void vnet_sg_init(struct scatterlist *sg, unsigned int nr)
+{
+	sg_init_table(sg, nr);
+}
+
+/* Describe @len bytes at bus address @dma for a premapped add. */
+static inline void vnet_sg_set_dma(struct scatterlist *sg, dma_addr_t dma,
+				   u32 len)
+{
+	sg_dma_address(sg) = dma;
+	sg_dma_len(sg) = len;
+	sg->length = len;
+}
+
+/**
+ * vnet_vq_post() - offer a device-writable buffer to the device
+ * @vq: receive virtqueue
+ * @sg: descriptors of the buffer, terminated
+ * @nr: number of descriptors
+ * @token: what vnet_vq_get() returns for this buffer
+ * @premapped: @sg carries bus addresses; else the core maps the pages
+ * @gfp: allocation flags for an indirect table
+ *
+ * Context: the owner of @vq (NAPI, or process while NAPI is off).
+ * Return: 0, -ENOSPC when the ring is full, -ENOMEM, -EIO when it is broken.
+ */
+static inline int vnet_vq_post(struct virtqueue *vq, struct scatterlist *sg,
+			       unsigned int nr, void *token, bool premapped,
+			       gfp_t gfp)
+{
+	if (likely(premapped))
+		return vnet_compat_add_inbuf_premapped(vq, sg, nr, token, gfp);
+
+	return virtqueue_add_inbuf(vq, sg, nr, token, gfp);
+}
+
+/**
+ * vnet_vq_send() - offer a device-readable buffer to the device
+ * @vq: transmit virtqueue
+ * @sg: descriptors of the buffer, terminated
+ * @nr: number of descriptors
+ * @token: what vnet_vq_get() returns for this buffer
+ *
+ * Context: xmit lock of the queue, softirqs off.
+ * Return: 0, -ENOSPC when the ring is full, -ENOMEM, -EIO when it is broken.
+ */
+static inline int vnet_vq_send(struct virtqueue *vq, struct scatterlist *sg,
+			       unsigned int nr, void *token)
+{
+	return virtqueue_add_outbuf(vq, sg, nr, token, GFP_ATOMIC);
+}
+
+/* Take one used buffer; @len is the used length, the device's claim. */
+static inline void *vnet_vq_get(struct virtqueue *vq, unsigned int *len)
+{
+	return virtqueue_get_buf(vq, len);
+}
+
+/* The kick site. Returns true when the device was really notified. */
+static inline bool vnet_vq_kick(struct virtqueue *vq)
+{
+	return virtqueue_kick_prepare(vq) && virtqueue_notify(vq);
+}
+
+/* Ask for no more used buffer notifications. */
+static inline void vnet_vq_disarm(struct virtqueue *vq)
+{
+	virtqueue_disable_cb(vq);
+}
+
+/*
+ * Ask for a notification of the next used buffer. Returns true when one came
+ * in the meantime: the caller must poll again, the notification may be lost.
+ */
+static inline bool vnet_vq_arm(struct virtqueue *vq)
+{
+	return unlikely(!virtqueue_enable_cb(vq));
+}
+
+/* As vnet_vq_arm(), but only after most of the pending buffers are used. */
+static inline bool vnet_vq_arm_delayed(struct virtqueue *vq)
+{
+	return unlikely(!virtqueue_enable_cb_delayed(vq));
+}
+
+#endif /* VNET_VQ_H */

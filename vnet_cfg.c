@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The one door for change (vnet_cfg_apply) and the one list of what a device
+ * must be told (vnet_cfg_replay).
+ */
+#include <linux/cpumask.h>
+#include <linux/ethtool.h>
+#include <linux/log2.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+#include "vnet_policy.h"
+
+/*
+ * Largest receive buffer unless the user wants another one: two pages carry
+ * a 64 KiB packet in nine buffers, and an idle ring costs no more for it.
+ */
+#define VNET_RX_BUF_LEN_DEFAULT	SZ_8K
+
+/**
+ * struct vnet_pair_mem - new memory of one queue pair
+ * @rx: of the receive queue
+ * @tx: of the transmit queue
+ */
+struct vnet_pair_mem {
+	struct vnet_rx_mem rx;
+	struct vnet_tx_mem tx;
+};
+
+/**
+ * vnet_cfg_init() - what a user gets who has not asked for anything
+ * @vd: device with caps, policy and net device features set
+ *
+ * Context: process, at probe.
+ */
+void vnet_cfg_init(struct vnet_dev *vd)
+{
+	struct vnet_cfg *cfg = &vd->cfg;
+
+	cfg->pairs = min_t(u32, vd->caps.max_pairs, num_online_cpus());
+	cfg->mtu = vd->dev->mtu;
+	cfg->rx_buf_len = VNET_RX_BUF_LEN_DEFAULT;
+	cfg->rx_csum = vd->dev->features & NETIF_F_RXCSUM;
+	cfg->rx_hash = vd->dev->features & NETIF_F_RXHASH;
+	cfg->rx_gso = vd->dev->features & NETIF_F_GRO_HW;
+}
+
+static int vnet_cfg_check_rings(struct vnet_dev *vd, const struct vnet_cfg *new,
+				struct netlink_ext_ack *extack)
+{
+	if (vd->caps.packed)
+		return 0;
+
+	if ((new->rx_ring && !is_power_of_2(new->rx_ring)) ||
+	    (new->tx_ring && !is_power_of_2(new->tx_ring))) {
+		NL_SET_ERR_MSG(extack,
+			       "rings of this device have a power of two entries");
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+/* Can a queue with this configuration receive at all? */
+static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_cfg *new,
+			  struct netlink_ext_ack *extack)
+{
+	const struct vnet_caps *caps = &vd->caps;
+	struct vnet_rx_layout layout;
+	struct vnet_size_in in = {
+		.mode = caps->rx_mode,
+		.hdr_len = caps->hdr_len,
+		.mtu = new->mtu,
+		.guest_gso = caps->guest_gso,
+		.xdp = new->xdp,
+		.max_buf = new->rx_buf_len,
+		.any_layout = caps->any_layout,
+		.indirect = caps->indirect,
+	};
+	int err;
+
+	if (!new->pairs || new->pairs > caps->max_pairs) {
+		NL_SET_ERR_MSG_FMT(extack, "this device has %u queue pairs",
+				   caps->max_pairs);
+		return -EINVAL;
+	}
+
+	err = vnet_size_rx_layout(&layout, &in);
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "no receive buffer can hold a packet of this MTU");
+		return err;
+	}
+
+	if (new->rx_ring &&
+	    new->rx_ring < vnet_size_rx_ring_min(&layout, &in)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "one packet may take %u entries of the rx ring",
+				   vnet_size_rx_ring_min(&layout, &in));
+		return -EINVAL;
+	}
+
+	if (new->tx_ring &&
+	    new->tx_ring < vnet_size_tx_ring_min(caps->indirect)) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "one packet may take %u entries of the tx ring",
+				   vnet_size_tx_ring_min(caps->indirect));
+		return -EINVAL;
+	}
+
+	return vnet_cfg_check_rings(vd, new, extack);
+}
+
+static void vnet_cfg_free_mem(struct vnet_pair_mem *mem, u16 nr)
+{
+	while (nr--) {
+		vnet_rxmem_destroy(&mem[nr].rx);
+		vnet_txmem_destroy(&mem[nr].tx);
+	}
+	kfree(mem);
+}
+
+/* All memory that @new needs, or an error and nothing. */
+static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
+						const struct vnet_cfg *new)
+{
+	struct vnet_pair_mem *mem;
+	int err = 0;
+	u16 i;
+
+	mem = kcalloc(vd->cfg.pairs, sizeof(*mem), GFP_KERNEL);
+	if (!mem)
+		return ERR_PTR(-ENOMEM);
+
+	for (i = 0; i < vd->cfg.pairs && !err; i++) {
+		struct vnet_rxq *rxq = &vd->rxqs[i];
+		struct vnet_txq *txq = &vd->txqs[i];
+
+		err = vnet_rxmem_create(rxq, new, vnet_rxq_ring(rxq, new),
+					&mem[i].rx);
+		if (!err)
+			err = vnet_txmem_create(vnet_txq_ring(txq, new),
+						&mem[i].tx);
+	}
+	if (err) {
+		vnet_cfg_free_mem(mem, vd->cfg.pairs);
+		return ERR_PTR(err);
+	}
+
+	return mem;
+}
+
+/*
+ * Replace the memory of all running queues. The device is reset for it, which
+ * every device can do; a reset of each ring alone would save the replay, and
+ * cost a wait for the device per ring.
+ */
+static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_cfg *new)
+{
+	u16 pairs = vd->cfg.pairs, i;
+	struct vnet_pair_mem *mem;
+	int err = 0;
+
+	mem = vnet_cfg_alloc_mem(vd, new);
+	if (IS_ERR(mem))
+		return PTR_ERR(mem);
+
+	/* Nothing can fail past this point; what does is for recovery. */
+	netif_tx_disable(vd->dev);
+	for (i = 0; i < pairs; i++)
+		vnet_pair_drain(vd, i);
+	vnet_device_quiesce(vd);
+	vd->cfg = *new;
+	for (i = 0; i < pairs; i++)
+		err = vnet_pair_replace(vd, i, &mem[i].rx, &mem[i].tx) ? : err;
+	kfree(mem);
+
+	err = vnet_device_resume(vd) ? : err;
+	if (err)
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+
+	return 0;
+}
+
+static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
+{
+	u16 old = vd->cfg.pairs;
+	int err;
+
+	err = vnet_pairs_up(vd, old, pairs);
+	if (err)
+		return err;
+
+	err = vnet_pairs_set(vd, pairs);
+	if (err)
+		goto err_down;
+
+	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+	if (err)
+		goto err_pairs;
+
+	vd->cfg.pairs = pairs;
+
+	return 0;
+
+err_pairs:
+	vnet_pairs_set(vd, old);
+err_down:
+	vnet_pairs_down(vd, old, pairs);
+	return err;
+}
+
+static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
+{
+	u16 old = vd->cfg.pairs;
+	int err;
+
+	err = vnet_pairs_set(vd, pairs);
+	if (err)
+		return err;
+
+	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+	if (err) {
+		vnet_pairs_set(vd, old);
+		return err;
+	}
+
+	/* No xmit on the upper queues after this. */
+	synchronize_net();
+	vd->cfg.pairs = pairs;
+	vnet_pairs_down(vd, pairs, old);
+
+	return 0;
+}
+
+static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
+{
+	int err;
+
+	if (pairs == vd->cfg.pairs)
+		return 0;
+
+	if (!vd->running) {
+		err = vnet_pairs_set(vd, pairs);
+		if (!err)
+			err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+		if (!err)
+			vd->cfg.pairs = pairs;
+	} else if (pairs > vd->cfg.pairs) {
+		err = vnet_cfg_more_pairs(vd, pairs);
+	} else {
+		err = vnet_cfg_fewer_pairs(vd, pairs);
+	}
+	if (err)
+		return err;
+
+	vnet_queues_spread(vd);
+	if (vd->running)
+		netif_tx_wake_all_queues(vd->dev);
+
+	return 0;
+}
+
+static bool vnet_cfg_mem_differs(const struct vnet_cfg *a,
+				 const struct vnet_cfg *b)
+{
+	return a->rx_ring != b->rx_ring || a->tx_ring != b->tx_ring ||
+	       a->mtu != b->mtu || a->rx_buf_len != b->rx_buf_len ||
+	       !a->xdp != !b->xdp;
+}
+
+/* What the polls read of @new without any change of memory */
+static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
+{
+	u16 pairs = vd->cfg.pairs, i;
+
+	vd->cfg = *new;
+	vd->cfg.pairs = pairs;
+	for (i = 0; vd->running && i < pairs; i++) {
+		struct vnet_rxq *rxq = &vd->rxqs[i];
+
+		WRITE_ONCE(rxq->copybreak, new->rx_copybreak);
+		WRITE_ONCE(rxq->hdr_ctx.rxcsum, new->rx_csum);
+		WRITE_ONCE(rxq->rx_hash, vd->caps.hash_report && new->rx_hash);
+	}
+}
+
+/**
+ * vnet_cfg_apply() - make @new the configuration in force
+ * @vd: device
+ * @new: an edited copy of vd->cfg
+ * @extack: where a refusal is explained, or NULL
+ *
+ * Allocate, stop, swap, start, free: a change that fails leaves the old
+ * configuration in force, with traffic flowing. A device that does not come
+ * back is left to recovery.
+ *
+ * Context: process, sleeps; instance lock held, rtnl too if @new->pairs differs.
+ * Return: 0, -EINVAL or -E2BIG for a value out of range, -ENOMEM, or the error
+ * of the device.
+ */
+int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
+		   struct netlink_ext_ack *extack)
+{
+	struct vnet_cfg rest = *new;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+	err = vnet_cfg_check(vd, new, extack);
+	if (err)
+		return err;
+
+	if (vd->running && vd->live && vnet_cfg_mem_differs(&vd->cfg, new)) {
+		rest.pairs = vd->cfg.pairs;
+		err = vnet_cfg_apply_mem(vd, &rest);
+		if (err) {
+			NL_SET_ERR_MSG(extack, "no memory for the new queues");
+			return err;
+		}
+	}
+
+	err = vnet_cfg_apply_pairs(vd, new->pairs);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "the queue pairs could not be changed");
+		return err;
+	}
+
+	vnet_cfg_apply_rest(vd, new);
+
+	return 0;
+}
+
+/**
+ * vnet_cfg_replay() - tell the device everything that the user asked for
+ * @vd: device past DRIVER_OK
+ *
+ * Used by probe, resume and every reset; there is no second list of commands.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, or the first error that leaves the device unusable.
+ */
+int vnet_cfg_replay(struct vnet_dev *vd)
+{
+	int err;
+
+	err = vnet_rss_replay(vd);
+	if (err)
+		return err;
+
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
+	if (err)
+		return err;
+
+	err = vnet_filter_replay(vd);
+	if (err)
+		return err;
+
+	return vnet_coalesce_replay(vd);
+}

@@ -1,0 +1,488 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * vnet: guest driver for the virtio network device (VIRTIO 1.4, 5.1).
+ *
+ * Module, driver and net device operations, probe and remove, link state.
+ */
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/module.h>
+#include <linux/rtnetlink.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+#include "vnet_ethtool.h"
+#include "vnet_policy.h"
+
+#define CREATE_TRACE_POINTS
+#include "vnet_trace.h"
+
+/* How long the stack waits for a stopped queue before it asks for a reset. */
+#define VNET_WATCHDOG_TIMEO	(5 * HZ)
+
+static void vnet_features_get(const struct virtio_device *vdev,
+			      struct vnet_features *f)
+{
+	f->w[0] = vnet_compat_features_word(vdev, 0);
+	f->w[1] = vnet_compat_features_word(vdev, 1);
+}
+
+/*
+ * Take the snapshot of the configuration space that all decisions are made
+ * from (VIRTIO 1.4, 5.1.4). Fields whose feature is not offered stay zero.
+ */
+static void vnet_devcfg_read(struct virtio_device *vdev,
+			     const struct vnet_features *f,
+			     struct vnet_devcfg *dc)
+{
+	memset(dc, 0, sizeof(*dc));
+	if (vnet_features_has(f, VNET_F_MAC))
+		virtio_cread_bytes(vdev, offsetof(struct virtio_net_config, mac),
+				   dc->mac, ETH_ALEN);
+	if (vnet_features_has(f, VNET_F_STATUS))
+		virtio_cread(vdev, struct virtio_net_config, status,
+			     &dc->status);
+	if (vnet_features_has(f, VNET_F_MQ) || vnet_features_has(f, VNET_F_RSS))
+		virtio_cread(vdev, struct virtio_net_config,
+			     max_virtqueue_pairs, &dc->max_queue_pairs);
+	if (vnet_features_has(f, VNET_F_MTU))
+		virtio_cread(vdev, struct virtio_net_config, mtu, &dc->mtu);
+	if (vnet_features_has(f, VNET_F_SPEED_DUPLEX)) {
+		virtio_cread_le(vdev, struct virtio_net_config, speed,
+				&dc->speed);
+		virtio_cread_le(vdev, struct virtio_net_config, duplex,
+				&dc->duplex);
+	}
+	if (vnet_features_has(f, VNET_F_RSS) ||
+	    vnet_features_has(f, VNET_F_HASH_REPORT)) {
+		virtio_cread_le(vdev, struct virtio_net_config,
+				rss_max_key_size, &dc->rss_max_key_size);
+		virtio_cread_le(vdev, struct virtio_net_config,
+				supported_hash_types,
+				&dc->supported_hash_types);
+	}
+	if (vnet_features_has(f, VNET_F_RSS))
+		virtio_cread_le(vdev, struct virtio_net_config,
+				rss_max_indirection_table_length,
+				&dc->rss_max_indir_len);
+}
+
+static int vnet_virtio_validate(struct virtio_device *vdev)
+{
+	struct vnet_features f, cleared;
+	struct vnet_devcfg dc;
+	unsigned int bit;
+
+	if (!vdev->config->get) {
+		dev_err(&vdev->dev, "no access to the configuration space\n");
+		return -EINVAL;
+	}
+
+	vnet_features_get(vdev, &f);
+	vnet_devcfg_read(vdev, &f, &dc);
+	vnet_caps_check(&f, &dc, &cleared);
+	for (bit = 0; bit < VNET_FEATURE_BITS; bit++)
+		if (vnet_features_has(&cleared, bit))
+			dev_warn(&vdev->dev, "feature %s (%u) contradicts the others, not used\n",
+				 vnet_caps_name(bit), bit);
+
+	vnet_compat_features_set(vdev, 0, f.w[0]);
+	vnet_compat_features_set(vdev, 1, f.w[1]);
+
+	return 0;
+}
+
+/* Read what the device says about the link now; everything else is a snapshot. */
+static u16 vnet_link_status(struct vnet_dev *vd)
+{
+	u16 status;
+
+	if (!vd->caps.status)
+		return VNET_STATUS_LINK_UP;
+
+	virtio_cread(vd->vdev, struct virtio_net_config, status, &status);
+
+	return status;
+}
+
+static void vnet_link_speed(struct vnet_dev *vd)
+{
+	u32 speed;
+	u8 duplex;
+
+	if (!vd->caps.speed_duplex)
+		return;
+
+	virtio_cread_le(vd->vdev, struct virtio_net_config, speed, &speed);
+	virtio_cread_le(vd->vdev, struct virtio_net_config, duplex, &duplex);
+	if (speed <= VNET_SPEED_MAX)
+		vd->speed = speed;
+	if (duplex <= DUPLEX_FULL)
+		vd->duplex = duplex;
+}
+
+/**
+ * vnet_link_update() - follow the link state of the device
+ * @vd: device, live
+ *
+ * The carrier is on while the interface runs and the device has its link up.
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_link_update(struct vnet_dev *vd)
+{
+	u16 status;
+
+	vnet_compat_assert_locked(vd->dev);
+	if (!vd->live || vd->dead)
+		return;
+
+	status = vnet_link_status(vd);
+	if (vd->caps.announce && (status & VNET_STATUS_ANNOUNCE))
+		vnet_filter_announce(vd);
+
+	vnet_link_speed(vd);
+	if (vd->running && (status & VNET_STATUS_LINK_UP))
+		netif_carrier_on(vd->dev);
+	else
+		netif_carrier_off(vd->dev);
+}
+
+static void vnet_config_work(struct work_struct *work)
+{
+	struct vnet_dev *vd = container_of(work, struct vnet_dev, config_work);
+
+	vnet_compat_lock(vd->dev);
+	if (vd->live) {
+		if (vd->vdev->config->get_status(vd->vdev) &
+		    VIRTIO_CONFIG_S_NEEDS_RESET)
+			vnet_recovery_request(vd, VNET_RESET_NEEDS_RESET);
+		else
+			vnet_link_update(vd);
+	}
+	vnet_compat_unlock(vd->dev);
+}
+
+static void vnet_virtio_config_changed(struct virtio_device *vdev)
+{
+	struct vnet_dev *vd = vdev->priv;
+
+	if (!READ_ONCE(vd->removing))
+		queue_work(system_long_wq, &vd->config_work);
+}
+
+static int vnet_ndo_open(struct net_device *dev)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	int err;
+
+	if (vd->dead || !vd->live)
+		return -EIO;
+
+	err = vnet_queues_up(vd);
+	if (err)
+		return err;
+
+	vd->running = true;
+	netif_tx_start_all_queues(dev);
+	vnet_link_update(vd);
+
+	return 0;
+}
+
+static int vnet_ndo_stop(struct net_device *dev)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	vd->running = false;
+	netif_tx_disable(dev);
+	netif_carrier_off(dev);
+	vnet_queues_down(vd);
+
+	return 0;
+}
+
+static void vnet_ndo_tx_timeout(struct net_device *dev, unsigned int queue)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	vnet_txs_add(&vd->txqs[queue].stats, VNET_TXS_TIMEOUTS, 1);
+	vnet_recovery_request(vd, VNET_RESET_TX_TIMEOUT);
+}
+
+static int vnet_ndo_change_mtu(struct net_device *dev, int mtu)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	struct vnet_cfg new = vd->cfg;
+	int err;
+
+	new.mtu = mtu;
+	err = vnet_cfg_apply(vd, &new, NULL);
+	if (!err)
+		WRITE_ONCE(dev->mtu, mtu);
+
+	return err;
+}
+
+/*
+ * The device writes checksums and segments of tunnelled packets only as part
+ * of tunnel segmentation: any other encapsulated packet is finished here.
+ */
+static netdev_features_t vnet_ndo_features_check(struct sk_buff *skb,
+						 struct net_device *dev,
+						 netdev_features_t features)
+{
+	if (skb->encapsulation &&
+	    (!skb_is_gso(skb) || netif_needs_gso(skb, features)))
+		features &= ~(NETIF_F_CSUM_MASK | NETIF_F_GSO_MASK);
+
+	return vlan_features_check(skb, features);
+}
+
+static int vnet_ndo_phys_port_name(struct net_device *dev, char *buf,
+				   size_t len)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	if (!vd->caps.standby)
+		return -EOPNOTSUPP;
+
+	return snprintf(buf, len, "sby") >= len ? -EOPNOTSUPP : 0;
+}
+
+static const struct net_device_ops vnet_netdev_ops = {
+	.ndo_open		= vnet_ndo_open,
+	.ndo_stop		= vnet_ndo_stop,
+	.ndo_start_xmit		= vnet_ndo_xmit,
+	.ndo_validate_addr	= eth_validate_addr,
+	.ndo_set_mac_address	= vnet_ndo_set_mac,
+#ifdef VNET_HAVE_RX_MODE_ASYNC
+	.ndo_set_rx_mode_async	= vnet_ndo_set_rx_mode_async,
+#else
+	.ndo_set_rx_mode	= vnet_ndo_set_rx_mode,
+#endif
+	.ndo_get_stats64	= vnet_stats_get64,
+	.ndo_vlan_rx_add_vid	= vnet_ndo_vlan_add,
+	.ndo_vlan_rx_kill_vid	= vnet_ndo_vlan_kill,
+	.ndo_tx_timeout		= vnet_ndo_tx_timeout,
+	.ndo_change_mtu		= vnet_ndo_change_mtu,
+	.ndo_set_features	= vnet_ndo_set_features,
+	.ndo_features_check	= vnet_ndo_features_check,
+	.ndo_get_phys_port_name	= vnet_ndo_phys_port_name,
+};
+
+/* What the stack is told about the device. */
+static void vnet_netdev_init(struct vnet_dev *vd)
+{
+	struct net_device *dev = vd->dev;
+	struct vnet_netdev_features f;
+
+	vnet_caps_netdev(&vd->caps, &f);
+	dev->hw_features = f.hw;
+	dev->features = f.active;
+	dev->vlan_features = f.vlan;
+	dev->hw_enc_features = f.enc;
+	dev->priv_flags |= IFF_UNICAST_FLT | IFF_LIVE_ADDR_CHANGE |
+			   IFF_TX_SKB_NO_LINEAR;
+	dev->min_mtu = vd->caps.min_mtu;
+	dev->max_mtu = vd->caps.max_mtu;
+	if (vd->caps.mtu)
+		dev->mtu = vd->caps.max_mtu;
+	dev->needed_headroom = vd->caps.hdr_len;
+	dev->watchdog_timeo = VNET_WATCHDOG_TIMEO;
+	dev->netdev_ops = &vnet_netdev_ops;
+	vnet_ethtool_set_ops(dev);
+	vnet_stats_set_ops(dev);
+	vnet_compat_want_lock(dev);
+	SET_NETDEV_DEV(dev, &vd->vdev->dev);
+
+	if (vd->caps.mac && is_valid_ether_addr(vd->devcfg.mac))
+		eth_hw_addr_set(dev, vd->devcfg.mac);
+	else
+		eth_hw_addr_random(dev);
+}
+
+/* Allocate the net device for as many queues as the device has. */
+static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
+{
+	struct vnet_features f;
+	struct vnet_devcfg dc;
+	struct vnet_caps caps;
+	struct net_device *dev;
+	struct vnet_dev *vd;
+
+	vnet_features_get(vdev, &f);
+	vnet_devcfg_read(vdev, &f, &dc);
+	vnet_caps_resolve(&caps, &f, &dc);
+	dev = alloc_etherdev_mq(sizeof(*vd), caps.max_pairs);
+	if (!dev)
+		return NULL;
+
+	vd = netdev_priv(dev);
+	vd->dev = dev;
+	vd->vdev = vdev;
+	vd->caps = caps;
+	vd->devcfg = dc;
+	vd->speed = SPEED_UNKNOWN;
+	vd->duplex = DUPLEX_UNKNOWN;
+	INIT_WORK(&vd->config_work, vnet_config_work);
+	INIT_DELAYED_WORK(&vd->recovery_work, vnet_recovery_work);
+	vdev->priv = vd;
+
+	return vd;
+}
+
+/* Start the device and tell it what it must know, before anyone can open. */
+static int vnet_device_start(struct vnet_dev *vd)
+{
+	int err;
+
+	virtio_device_ready(vd->vdev);
+	vd->live = true;
+	vnet_ctrl_start(vd);
+	err = vnet_cfg_replay(vd);
+	if (err)
+		vnet_device_quiesce(vd);
+
+	return err;
+}
+
+static int vnet_netdev_register(struct vnet_dev *vd)
+{
+	struct net_device *dev = vd->dev;
+	int err;
+
+	netif_carrier_off(dev);
+	rtnl_lock();
+	err = netif_set_real_num_queues(dev, vd->cfg.pairs, vd->cfg.pairs);
+	if (!err)
+		err = register_netdevice(dev);
+	rtnl_unlock();
+
+	return err;
+}
+
+static int vnet_virtio_probe(struct virtio_device *vdev)
+{
+	struct vnet_dev *vd;
+	int err;
+
+	vd = vnet_dev_alloc(vdev);
+	if (!vd)
+		return -ENOMEM;
+
+	vnet_netdev_init(vd);
+	err = vnet_policy_create(vd);
+	if (err)
+		goto err_free_dev;
+
+	vnet_cfg_init(vd);
+	err = vnet_ctrl_create(vd);
+	if (err)
+		goto err_policy;
+
+	err = vnet_queues_create(vd);
+	if (err)
+		goto err_ctrl;
+
+	err = vnet_vqs_create(vd);
+	if (err)
+		goto err_queues;
+
+	err = vnet_device_start(vd);
+	if (err)
+		goto err_queues;
+
+	err = vnet_netdev_register(vd);
+	if (err)
+		goto err_device;
+
+	err = vnet_hotplug_add(vd);
+	if (err)
+		goto err_netdev;
+
+	queue_work(system_long_wq, &vd->spread_work);
+
+	return 0;
+
+err_netdev:
+	unregister_netdev(vd->dev);
+err_device:
+	vnet_device_quiesce(vd);
+err_queues:
+	vnet_queues_destroy(vd);
+err_ctrl:
+	vnet_ctrl_destroy(vd);
+err_policy:
+	vnet_policy_destroy(vd);
+err_free_dev:
+	free_netdev(vd->dev);
+	return err;
+}
+
+static void vnet_virtio_remove(struct virtio_device *vdev)
+{
+	struct vnet_dev *vd = vdev->priv;
+
+	WRITE_ONCE(vd->removing, true);
+	vnet_hotplug_del(vd);
+	cancel_work_sync(&vd->config_work);
+	cancel_delayed_work_sync(&vd->recovery_work);
+
+	unregister_netdev(vd->dev);
+	cancel_work_sync(&vd->config_work);
+	cancel_delayed_work_sync(&vd->recovery_work);
+
+	vnet_device_quiesce(vd);
+	vnet_queues_destroy(vd);
+	vnet_ctrl_destroy(vd);
+	vnet_policy_destroy(vd);
+	free_netdev(vd->dev);
+}
+
+static const struct virtio_device_id vnet_id_table[] = {
+	{ VIRTIO_ID_NET, VIRTIO_DEV_ANY_ID },
+	{ 0 },
+};
+
+static struct virtio_driver vnet_driver = {
+	.driver.name			= KBUILD_MODNAME,
+	.id_table			= vnet_id_table,
+	.feature_table			= vnet_caps_bits,
+	.feature_table_legacy		= vnet_caps_legacy_bits,
+	.validate			= vnet_virtio_validate,
+	.probe				= vnet_virtio_probe,
+	.remove				= vnet_virtio_remove,
+	.config_changed			= vnet_virtio_config_changed,
+};
+
+static int __init vnet_init(void)
+{
+	int err;
+
+	err = vnet_hotplug_init();
+	if (err)
+		return err;
+
+	vnet_driver.feature_table_size = vnet_caps_nr_bits;
+	vnet_driver.feature_table_size_legacy = vnet_caps_nr_legacy_bits;
+	err = register_virtio_driver(&vnet_driver);
+	if (err)
+		vnet_hotplug_exit();
+
+	return err;
+}
+module_init(vnet_init);
+
+static void __exit vnet_exit(void)
+{
+	unregister_virtio_driver(&vnet_driver);
+	vnet_hotplug_exit();
+}
+module_exit(vnet_exit);
+
+MODULE_DEVICE_TABLE(virtio, vnet_id_table);
+MODULE_DESCRIPTION("virtio network device driver that heals itself");
+MODULE_LICENSE("GPL");

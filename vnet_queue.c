@@ -1,0 +1,624 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The life of the queues: virtqueues, memory, up and down, the one door for
+ * change (vnet_cfg_apply) and the two halves of every reset (quiesce, resume).
+ *
+ * Queue objects live as long as the device. Their memory lives while the
+ * interface is up; their virtqueues from one device reset to the next.
+ */
+#include <linux/etherdevice.h>
+#include <linux/netdevice.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+#include "vnet_policy.h"
+#include "vnet_vq.h"
+
+/* How long ndo_stop waits for packets in flight before it takes them back. */
+#define VNET_DRAIN_TRIES	20
+#define VNET_DRAIN_USECS	1000
+
+/* The ring entries that @cfg asks for, within what the ring can have. */
+u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg)
+{
+	u32 max = rxq->vq->num_max ? : virtqueue_get_vring_size(rxq->vq);
+
+	return min_not_zero((u32)cfg->rx_ring, max);
+}
+
+u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg)
+{
+	u32 max = txq->vq->num_max ? : virtqueue_get_vring_size(txq->vq);
+
+	return min_not_zero((u32)cfg->tx_ring, max);
+}
+
+/* Copy into the queue what the poll reads of caps and configuration. */
+void vnet_rxq_setup(struct vnet_rxq *rxq)
+{
+	const struct vnet_caps *caps = &rxq->vd->caps;
+	const struct vnet_cfg *cfg = &rxq->vd->cfg;
+
+	vnet_hdr_rx_init(&rxq->hdr_ctx, caps, cfg->rx_csum);
+	rxq->hdr_len = caps->hdr_len;
+	rxq->mergeable = caps->rx_mode == VNET_RX_MERGEABLE;
+	rxq->rx_hash = caps->hash_report && cfg->rx_hash;
+	rxq->copybreak = cfg->rx_copybreak;
+	rxq->refill_at = clamp(rxq->mem.slots.nr / 8, 1, 64);
+	rxq->avg_low = 0;
+	rxq->avg_high = U32_MAX;
+	if (rxq->mergeable)
+		vnet_rxbuf_adapt(rxq);
+}
+
+static void vnet_txq_setup(struct vnet_txq *txq)
+{
+	const struct vnet_caps *caps = &txq->vd->caps;
+	u32 size = virtqueue_get_vring_size(txq->vq);
+
+	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
+	txq->push_hdr = caps->any_layout;
+	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
+	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
+}
+
+/* Attach @mem to a queue that is not running, and announce it to XDP. */
+static int vnet_rxq_attach(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
+{
+	int err;
+
+	err = __xdp_rxq_info_reg(&rxq->xdp_rxq, rxq->vd->dev, rxq->index,
+				 rxq->napi.napi_id, mem->layout.truesize);
+	if (err)
+		return err;
+
+	err = xdp_rxq_info_reg_mem_model(&rxq->xdp_rxq, MEM_TYPE_PAGE_POOL,
+					 mem->pool);
+	if (err) {
+		xdp_rxq_info_unreg(&rxq->xdp_rxq);
+		return err;
+	}
+
+	rxq->mem = *mem;
+
+	return 0;
+}
+
+/* Detach the memory of a queue whose slots are all home, and free it. */
+static void vnet_rxq_detach(struct vnet_rxq *rxq)
+{
+	if (!rxq->mem.bufs)
+		return;
+
+	xdp_rxq_info_unreg(&rxq->xdp_rxq);
+	vnet_rxmem_destroy(&rxq->mem);
+}
+
+/* Start polling; what arrived before is found without an interrupt. */
+static void vnet_napi_on(struct napi_struct *napi)
+{
+	napi_enable_locked(napi);
+	local_bh_disable();
+	napi_schedule(napi);
+	local_bh_enable();
+}
+
+static void vnet_rxq_on(struct vnet_rxq *rxq)
+{
+	vnet_rxq_setup(rxq);
+	rxq->starved = false;
+	vnet_rxbuf_refill(rxq, GFP_KERNEL);
+	rxq->up = true;
+	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
+			     &rxq->napi);
+	vnet_napi_on(&rxq->napi);
+}
+
+static void vnet_rxq_off(struct vnet_rxq *rxq)
+{
+	if (!rxq->up)
+		return;
+
+	rxq->up = false;
+	napi_disable_locked(&rxq->napi);
+	timer_delete_sync(&rxq->starve_timer);
+	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
+			     NULL);
+}
+
+static void vnet_txq_on(struct vnet_txq *txq)
+{
+	netdev_tx_reset_queue(txq->nq);
+	vnet_txq_setup(txq);
+	__netif_tx_lock_bh(txq->nq);
+	txq->up = true;
+	__netif_tx_unlock_bh(txq->nq);
+	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
+			     &txq->napi);
+	vnet_napi_on(&txq->napi);
+}
+
+static void vnet_txq_off(struct vnet_txq *txq)
+{
+	if (!txq->up)
+		return;
+
+	napi_disable_locked(&txq->napi);
+	__netif_tx_lock_bh(txq->nq);
+	txq->up = false;
+	netif_tx_stop_queue(txq->nq);
+	__netif_tx_unlock_bh(txq->nq);
+	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
+			     NULL);
+}
+
+static int vnet_pair_up(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+	struct vnet_rx_mem mem;
+	int err;
+
+	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
+	txq->ring = vnet_txq_ring(txq, &vd->cfg);
+	err = vnet_txmem_create(txq->ring, &txq->mem);
+	if (err)
+		return err;
+
+	err = vnet_rxmem_create(rxq, &vd->cfg, rxq->ring, &mem);
+	if (err)
+		goto err_txmem;
+
+	err = vnet_rxq_attach(rxq, &mem);
+	if (err)
+		goto err_rxmem;
+
+	vnet_rxq_on(rxq);
+	vnet_txq_on(txq);
+
+	return 0;
+
+err_rxmem:
+	vnet_rxmem_destroy(&mem);
+err_txmem:
+	vnet_txmem_destroy(&txq->mem);
+	return err;
+}
+
+/* Let the device finish what it has; a stopped interface owes nobody time. */
+void vnet_pair_drain(struct vnet_dev *vd, u16 i)
+{
+	unsigned int tries = VNET_DRAIN_TRIES;
+	struct vnet_txq *txq = &vd->txqs[i];
+
+	if (!vd->live || !txq->up)
+		return;
+
+	while (txq->mem.slots.nr_free < txq->mem.slots.nr && tries--) {
+		local_bh_disable();
+		napi_schedule(&txq->napi);
+		local_bh_enable();
+		usleep_range(VNET_DRAIN_USECS, 2 * VNET_DRAIN_USECS);
+	}
+}
+
+/* The slots of a virtqueue that will not be used any more come home. */
+static void vnet_vq_reclaim(struct virtqueue *vq,
+			    void (*reclaim)(struct virtqueue *vq, void *token))
+{
+	void *token;
+
+	while ((token = virtqueue_detach_unused_buf(vq)))
+		reclaim(vq, token);
+}
+
+static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
+{
+	int err;
+
+	err = virtqueue_reset(vd->rxqs[i].vq, vnet_rxbuf_reclaim, NULL);
+	if (err)
+		return err;
+
+	err = vnet_compat_set_premapped(vd->rxqs[i].vq);
+	if (err)
+		return err;
+
+	return virtqueue_reset(vd->txqs[i].vq, vnet_txq_reclaim, NULL);
+}
+
+static void vnet_pair_free(struct vnet_dev *vd, u16 i)
+{
+	vnet_rxq_detach(&vd->rxqs[i]);
+	if (vd->txqs[i].mem.bufs)
+		vnet_txmem_destroy(&vd->txqs[i].mem);
+}
+
+/*
+ * Stop pairs @from up to @to (not included), take everything back from the
+ * device and free their memory. Where a single queue cannot be reset, the
+ * device is: a queue that is down holds no packet and no memory, on any host.
+ */
+void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to)
+{
+	bool reset_all = !vd->caps.ring_reset;
+	u16 i;
+
+	for (i = from; i < to; i++) {
+		vnet_pair_drain(vd, i);
+		vnet_txq_off(&vd->txqs[i]);
+		vnet_rxq_off(&vd->rxqs[i]);
+	}
+
+	for (i = from; i < to && vd->live && !reset_all; i++)
+		if (vd->rxqs[i].mem.bufs && vnet_pair_reset(vd, i))
+			reset_all = true;
+
+	if (vd->live && reset_all) {
+		vnet_device_quiesce(vd);
+		for (i = from; i < to; i++)
+			vnet_pair_free(vd, i);
+		if (!vd->removing && vnet_device_resume(vd))
+			vnet_recovery_request(vd, VNET_RESET_RESTART);
+		return;
+	}
+
+	for (i = from; i < to; i++)
+		vnet_pair_free(vd, i);
+}
+
+/**
+ * vnet_pairs_up() - start queue pairs
+ * @vd: device, live
+ * @from: first pair
+ * @to: the pair behind the last one
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, or -errno with none of them started.
+ */
+int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to)
+{
+	u16 i;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+	for (i = from; i < to; i++) {
+		err = vnet_pair_up(vd, i);
+		if (err) {
+			vnet_pairs_down(vd, from, i);
+			return err;
+		}
+	}
+
+	return 0;
+}
+
+/* Start the queue pairs that the configuration asks for; see above. */
+int vnet_queues_up(struct vnet_dev *vd)
+{
+	return vnet_pairs_up(vd, 0, vd->cfg.pairs);
+}
+
+/**
+ * vnet_queues_down() - stop all queue pairs and free their memory
+ * @vd: device
+ *
+ * Afterwards nothing is in flight: packets that the device does not finish
+ * within a few milliseconds are taken back and counted as purged.
+ *
+ * Context: process, sleeps; instance lock held; the stack does not transmit.
+ */
+void vnet_queues_down(struct vnet_dev *vd)
+{
+	vnet_compat_assert_locked(vd->dev);
+	vnet_pairs_down(vd, 0, vd->caps.max_pairs);
+}
+
+/*
+ * Make the ring what its slots were made for. A ring that cannot be resized
+ * is used in part: the slots are the limit.
+ */
+static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring,
+		       void (*reclaim)(struct virtqueue *vq, void *token))
+{
+	if (!vd->caps.ring_reset || virtqueue_get_vring_size(vq) == ring)
+		return 0;
+
+	return virtqueue_resize(vq, ring, reclaim, NULL);
+}
+
+static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+
+	if (vnet_vq_fit(vd, rxq->vq, rxq->ring, vnet_rxbuf_reclaim) ||
+	    vnet_vq_fit(vd, txq->vq, txq->ring, vnet_txq_reclaim) ||
+	    (rxq->premapped && vnet_compat_set_premapped(rxq->vq)))
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+}
+
+/**
+ * vnet_pair_replace() - give a stopped queue pair other memory
+ * @vd: device
+ * @i: queue pair, off, its slots home
+ * @rx: new receive memory, consumed
+ * @tx: new transmit memory, consumed
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, or -ENOMEM when XDP could not be told: the pair has no memory.
+ */
+int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
+		      struct vnet_tx_mem *tx)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+	int err;
+
+	vnet_pair_free(vd, i);
+	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
+	txq->ring = vnet_txq_ring(txq, &vd->cfg);
+	txq->mem = *tx;
+	err = vnet_rxq_attach(rxq, rx);
+	if (err) {
+		vnet_rxmem_destroy(rx);
+		vnet_txmem_destroy(&txq->mem);
+	}
+
+	return err;
+}
+
+static void vnet_queue_init(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+
+	rxq->vd = vd;
+	rxq->index = i;
+	u64_stats_init(&rxq->stats.syncp);
+	timer_setup(&rxq->starve_timer, vnet_rxbuf_starved, 0);
+	snprintf(rxq->name, sizeof(rxq->name), "input.%u", i);
+	netif_napi_add_config(vd->dev, &rxq->napi, vnet_rxq_poll, i);
+
+	txq->vd = vd;
+	txq->index = i;
+	txq->nq = netdev_get_tx_queue(vd->dev, i);
+	u64_stats_init(&txq->stats.syncp);
+	vnet_sg_init(&txq->sg1, 1);
+	vnet_sg_init(txq->sg, ARRAY_SIZE(txq->sg));
+	sg_unmark_end(&txq->sg[ARRAY_SIZE(txq->sg) - 1]);
+	snprintf(txq->name, sizeof(txq->name), "output.%u", i);
+	netif_napi_add_tx(vd->dev, &txq->napi, vnet_txq_poll);
+}
+
+/**
+ * vnet_queues_create() - create the queue objects
+ * @vd: device with caps resolved, net device not registered
+ *
+ * Context: process, at probe.
+ * Return: 0 or -ENOMEM.
+ */
+int vnet_queues_create(struct vnet_dev *vd)
+{
+	u16 i;
+
+	vd->rxqs = kvcalloc(vd->caps.max_pairs, sizeof(*vd->rxqs), GFP_KERNEL);
+	vd->txqs = kvcalloc(vd->caps.max_pairs, sizeof(*vd->txqs), GFP_KERNEL);
+	if (!vd->rxqs || !vd->txqs) {
+		kvfree(vd->rxqs);
+		kvfree(vd->txqs);
+		return -ENOMEM;
+	}
+
+	for (i = 0; i < vd->caps.max_pairs; i++)
+		vnet_queue_init(vd, i);
+
+	return 0;
+}
+
+/* The net device is unregistered, or never was; all queues are down. */
+void vnet_queues_destroy(struct vnet_dev *vd)
+{
+	u16 i;
+
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		__netif_napi_del(&vd->rxqs[i].napi);
+		__netif_napi_del(&vd->txqs[i].napi);
+	}
+	synchronize_net();
+	kvfree(vd->rxqs);
+	kvfree(vd->txqs);
+	vd->rxqs = NULL;
+	vd->txqs = NULL;
+}
+
+static void vnet_vqs_assign(struct vnet_dev *vd, struct virtqueue **vqs)
+{
+	unsigned int nr = vd->caps.max_pairs;
+	u16 i;
+
+	for (i = 0; i < nr; i++) {
+		vd->rxqs[i].vq = vqs ? vqs[vnet_vq_rx_index(i)] : NULL;
+		vd->txqs[i].vq = vqs ? vqs[vnet_vq_tx_index(i)] : NULL;
+	}
+	vd->cvq = vqs && vd->caps.ctrl_vq ? vqs[nr * 2] : NULL;
+}
+
+/* Who maps receive buffers: the page pools, nobody, or the virtio core. */
+static int vnet_vqs_mapping(struct vnet_dev *vd)
+{
+	bool premapped = !vnet_compat_own_map(vd->vdev);
+	u16 i;
+	int err;
+
+	vd->dma_dev = premapped ? virtqueue_dma_dev(vd->rxqs[0].vq) : NULL;
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vd->rxqs[i].premapped = premapped;
+		err = premapped ? vnet_compat_set_premapped(vd->rxqs[i].vq) : 0;
+		if (err)
+			return err;
+	}
+
+	return 0;
+}
+
+/**
+ * vnet_vqs_create() - find the virtqueues of the device
+ * @vd: device, past FEATURES_OK, before DRIVER_OK
+ *
+ * Context: process; instance lock held, or at probe.
+ * Return: 0 or the errno of the transport.
+ */
+int vnet_vqs_create(struct vnet_dev *vd)
+{
+	unsigned int nr = vd->caps.max_pairs * 2 + vd->caps.ctrl_vq;
+	struct virtqueue_info *info;
+	struct virtqueue **vqs;
+	int err = -ENOMEM;
+	u16 i;
+
+	info = kcalloc(nr, sizeof(*info), GFP_KERNEL);
+	vqs = kcalloc(nr, sizeof(*vqs), GFP_KERNEL);
+	if (!info || !vqs)
+		goto out_free;
+
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		info[vnet_vq_rx_index(i)].name = vd->rxqs[i].name;
+		info[vnet_vq_rx_index(i)].callback = vnet_rxq_irq;
+		info[vnet_vq_tx_index(i)].name = vd->txqs[i].name;
+		info[vnet_vq_tx_index(i)].callback = vnet_txq_irq;
+	}
+	if (vd->caps.ctrl_vq) {
+		info[nr - 1].name = "control";
+		info[nr - 1].callback = vnet_cvq_irq;
+	}
+
+	err = virtio_find_vqs(vd->vdev, nr, vqs, info, NULL);
+	if (err)
+		goto out_free;
+
+	vnet_vqs_assign(vd, vqs);
+	err = vnet_vqs_mapping(vd);
+	if (err)
+		vnet_vqs_destroy(vd);
+
+out_free:
+	kfree(vqs);
+	kfree(info);
+	return err;
+}
+
+/* The device is reset and the slots of all virtqueues are home. */
+void vnet_vqs_destroy(struct vnet_dev *vd)
+{
+	vnet_vqs_assign(vd, NULL);
+	vd->vdev->config->del_vqs(vd->vdev);
+}
+
+/**
+ * vnet_device_quiesce() - first half of every reset: stop and take all back
+ * @vd: device
+ *
+ * NAPI off, no xmit, device reset, every buffer home, virtqueues gone. The
+ * memory of the queues stays with them. Does nothing to a device that is not
+ * live.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ */
+void vnet_device_quiesce(struct vnet_dev *vd)
+{
+	u16 i;
+
+	vnet_compat_assert_locked(vd->dev);
+	if (!vd->live)
+		return;
+
+	vd->live = false;
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vnet_txq_off(&vd->txqs[i]);
+		vnet_rxq_off(&vd->rxqs[i]);
+	}
+
+	virtio_reset_device(vd->vdev);
+	vnet_ctrl_stop(vd);
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vnet_vq_reclaim(vd->rxqs[i].vq, vnet_rxbuf_reclaim);
+		vnet_vq_reclaim(vd->txqs[i].vq, vnet_txq_reclaim);
+	}
+	vnet_vqs_destroy(vd);
+}
+
+/* Bring a reset device to FEATURES_OK again, with the features it had. */
+static int vnet_device_negotiate(struct vnet_dev *vd)
+{
+	struct virtio_device *vdev = vd->vdev;
+	int err;
+
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
+	err = vdev->config->finalize_features(vdev);
+	if (err || !vd->caps.le)
+		return err;
+
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_FEATURES_OK);
+	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FEATURES_OK))
+		return -ENODEV;
+
+	return 0;
+}
+
+/* Queues that have memory (they were running) run again. */
+static void vnet_queues_restart(struct vnet_dev *vd)
+{
+	u16 i;
+
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		if (!vd->rxqs[i].mem.bufs)
+			continue;
+		vnet_pair_fit(vd, i);
+		vnet_rxq_on(&vd->rxqs[i]);
+		vnet_txq_on(&vd->txqs[i]);
+	}
+	if (vd->running)
+		netif_tx_wake_all_queues(vd->dev);
+}
+
+/**
+ * vnet_device_resume() - second half of every reset: start and replay
+ * @vd: device, quiesced
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, or -errno with the device reset again.
+ */
+int vnet_device_resume(struct vnet_dev *vd)
+{
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+	err = vnet_device_negotiate(vd);
+	if (err)
+		goto err_reset;
+
+	err = vnet_vqs_create(vd);
+	if (err)
+		goto err_reset;
+
+	virtio_device_ready(vd->vdev);
+	vd->live = true;
+	vnet_ctrl_start(vd);
+	err = vnet_cfg_replay(vd);
+	if (err) {
+		vnet_device_quiesce(vd);
+		return err;
+	}
+
+	vnet_queues_spread(vd);
+	vnet_queues_restart(vd);
+	vnet_link_update(vd);
+
+	return 0;
+
+err_reset:
+	virtio_reset_device(vd->vdev);
+	return err;
+}

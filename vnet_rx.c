@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Receive: one path for every device. Collect the buffers of a packet, check
+ * what the device claims about it, build the skb, hand it to GRO.
+ */
+#include <linux/etherdevice.h>
+#include <net/page_pool/helpers.h>
+
+#include "vnet.h"
+#include "vnet_policy.h"
+#include "vnet_trace.h"
+#include "vnet_vq.h"
+
+
+/* Interrupt of a receive queue: @vq has used buffers. */
+void vnet_rxq_irq(struct virtqueue *vq)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_rxq *rxq = &vd->rxqs[vnet_vq_pair(vq)];
+
+	if (likely(napi_schedule_prep(&rxq->napi))) {
+		vnet_vq_disarm(vq);
+		__napi_schedule(&rxq->napi);
+	}
+}
+
+/*
+ * Pull one buffer and append it to @pkt. The length is the device's claim:
+ * beyond this point it is never more than the buffer has room for.
+ */
+static enum vnet_rx_fault vnet_rxq_pull(struct vnet_rxq *rxq,
+					struct vnet_rx_pkt *pkt)
+{
+	enum vnet_rx_fault fault = VNET_RX_OK;
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_buf *buf;
+	u32 len, room;
+
+	buf = vnet_vq_get(rxq->vq, &len);
+	if (!buf)
+		return VNET_RX_EMPTY;
+
+	room = mem->stride == 1 ? buf->room : mem->chain_room;
+	if (unlikely(len > room)) {
+		fault = VNET_RX_OVERRUN;
+		len = room;
+	}
+
+	pkt->bufs[pkt->nr] = buf;
+	pkt->lens[pkt->nr++] = len;
+	pkt->len += len;
+
+	return fault;
+}
+
+/* Make the @len bytes that the device wrote to @buf visible to the CPU. */
+static void vnet_rxq_sync(const struct vnet_rx_mem *mem,
+			  const struct vnet_rx_buf *buf, u32 len)
+{
+	if (mem->dma)
+		page_pool_dma_sync_for_cpu(mem->pool, buf->page,
+					   buf->offset + buf->headroom, len);
+}
+
+/* One used length for a chain of buffers: tell how much lies in each. */
+static void vnet_rxq_split_chain(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+	u32 left = pkt->lens[0];
+
+	pkt->nr = 0;
+	do {
+		u32 len = min_t(u32, left, buf->room);
+
+		pkt->bufs[pkt->nr] = buf++;
+		pkt->lens[pkt->nr++] = len;
+		left -= len;
+	} while (left);
+}
+
+/* The packet takes several buffers: pull the others. */
+static enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
+					   struct vnet_rx_pkt *pkt, u16 nr)
+{
+	enum vnet_rx_fault fault = VNET_RX_OK, one;
+
+	if (!nr || nr > VNET_PKT_MAX_BUFS)
+		return VNET_RX_BAD_CHAIN;
+
+	while (pkt->nr < nr) {
+		one = vnet_rxq_pull(rxq, pkt);
+		if (unlikely(one == VNET_RX_EMPTY))
+			return VNET_RX_MISSING;
+		if (unlikely(one))
+			fault = one;
+	}
+
+	return fault;
+}
+
+/**
+ * vnet_rxq_next() - collect the buffers of the next received packet
+ * @rxq: receive queue
+ * @pkt: packet to fill; on a fault it holds the buffers pulled so far
+ *
+ * Everything that the device claims about buffers (lengths, their number) is
+ * checked here and nowhere else. The header is copied out once, so that a
+ * device that rewrites it later cannot change a decision already made.
+ * (VIRTIO 1.4, 5.1.6.4)
+ *
+ * Context: NAPI of @rxq.
+ * Return: %VNET_RX_OK, %VNET_RX_EMPTY, or the fault to account.
+ */
+static enum vnet_rx_fault vnet_rxq_next(struct vnet_rxq *rxq,
+					struct vnet_rx_pkt *pkt)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	enum vnet_rx_fault fault, rest;
+	struct vnet_rx_buf *buf;
+	u16 nr, i;
+
+	pkt->nr = 0;
+	pkt->len = 0;
+	fault = vnet_rxq_pull(rxq, pkt);
+	if (fault == VNET_RX_EMPTY)
+		return fault;
+	if (unlikely(pkt->lens[0] < rxq->hdr_len))
+		return VNET_RX_RUNT;
+
+	buf = pkt->bufs[0];
+	if (unlikely(mem->stride > 1))
+		vnet_rxq_split_chain(rxq, pkt);
+	vnet_rxq_sync(mem, buf, pkt->lens[0]);
+	memcpy(&pkt->hdr, buf->va + buf->headroom, sizeof(pkt->hdr));
+
+	nr = rxq->mergeable ? vnet_hdr_nr_buffers(&pkt->hdr, rxq->hdr_ctx.le) :
+			      pkt->nr;
+	if (unlikely(nr != pkt->nr)) {
+		rest = vnet_rxq_collect(rxq, pkt, nr);
+		if (rest)
+			fault = rest;
+	}
+	if (unlikely(fault))
+		return fault;
+	for (i = 1; i < pkt->nr; i++)
+		vnet_rxq_sync(mem, pkt->bufs[i], pkt->lens[i]);
+
+	pkt->lens[0] -= rxq->hdr_len;
+	pkt->len -= rxq->hdr_len;
+
+	return likely(pkt->lens[0] >= ETH_HLEN) ? VNET_RX_OK : VNET_RX_RUNT;
+}
+
+/* The device has no claim to the slots of @pkt any more: post them again. */
+static void vnet_rxq_put_slots(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+{
+	struct vnet_slots *slots = &rxq->mem.slots;
+	u16 i;
+
+	if (rxq->mem.stride > 1) {
+		vnet_slots_put(slots, pkt->bufs[0]->slot);
+		return;
+	}
+
+	for (i = 0; i < pkt->nr; i++)
+		vnet_slots_put(slots, pkt->bufs[i]->slot);
+}
+
+/* The drop site: the packet is lost, for one reason, counted once. */
+static noinline void vnet_rxq_drop(struct vnet_rxq *rxq,
+				   struct vnet_rx_pkt *pkt,
+				   enum vnet_rx_fault fault)
+{
+	vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + fault, 1);
+	trace_vnet_rx_drop(rxq->vd->dev, rxq->index, vnet_rx_faults[fault].name,
+			   pkt->len, pkt->nr);
+	if (fault == VNET_RX_NOMEM)
+		vnet_rxs_add(&rxq->stats, VNET_RXS_ALLOC_FAIL, 1);
+	else if (fault == VNET_RX_BAD_CHAIN)
+		vnet_recovery_request(rxq->vd, VNET_RESET_BAD_CHAIN);
+}
+
+/* Small packet: copy it, so that its buffers stay in their slots. */
+static struct sk_buff *vnet_rx_copy(struct vnet_rxq *rxq,
+				    struct vnet_rx_pkt *pkt,
+				    struct vnet_rx_ctx *ctx)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+	struct sk_buff *skb;
+
+	skb = napi_alloc_skb(&rxq->napi, pkt->len);
+	if (unlikely(!skb))
+		return NULL;
+
+	skb_put_data(skb, buf->va + buf->headroom + rxq->hdr_len, pkt->len);
+	ctx->hot[VNET_RXS_COPYBREAK]++;
+
+	return skb;
+}
+
+/* Append buffers @i and on as frags; returns the first one that did not fit. */
+static u16 vnet_rx_add_frags(struct sk_buff *skb, struct sk_buff *part,
+			     struct vnet_rx_pkt *pkt, u16 i)
+{
+	u32 len = 0, truesize = 0;
+	u16 nr = 0;
+
+	for (; i < pkt->nr && nr < MAX_SKB_FRAGS; i++) {
+		struct vnet_rx_buf *buf = pkt->bufs[i];
+
+		if (unlikely(!pkt->lens[i]))
+			continue;
+
+		skb_fill_page_desc(part, nr++, buf->page,
+				   buf->offset + buf->headroom, pkt->lens[i]);
+		len += pkt->lens[i];
+		truesize += buf->truesize;
+		buf->page = NULL;
+	}
+
+	part->len += len;
+	part->data_len += len;
+	part->truesize += truesize;
+	if (part != skb) {
+		skb->len += part->len;
+		skb->data_len += part->len;
+		skb->truesize += part->truesize;
+	}
+
+	return i;
+}
+
+/* More buffers than one skb can hold: the rest goes to its frag list. */
+static noinline bool vnet_rx_add_parts(struct vnet_rxq *rxq,
+				       struct sk_buff *skb,
+				       struct vnet_rx_pkt *pkt, u16 i)
+{
+	struct sk_buff **tail = &skb_shinfo(skb)->frag_list;
+
+	vnet_rxs_add(&rxq->stats, VNET_RXS_LARGE, 1);
+	while (i < pkt->nr) {
+		struct sk_buff *part = alloc_skb(0, GFP_ATOMIC);
+
+		if (!part)
+			return false;
+
+		skb_mark_for_recycle(part);
+		i = vnet_rx_add_frags(skb, part, pkt, i);
+		*tail = part;
+		tail = &part->next;
+	}
+
+	return true;
+}
+
+/* Build the skb around the buffers of @pkt; what it takes leaves its slot. */
+static struct sk_buff *vnet_rx_build(struct vnet_rxq *rxq,
+				     struct vnet_rx_pkt *pkt,
+				     struct vnet_rx_ctx *ctx)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+	struct sk_buff *skb;
+	u16 i;
+
+	if (pkt->len <= rxq->copybreak && pkt->nr == 1)
+		return vnet_rx_copy(rxq, pkt, ctx);
+
+	skb = napi_build_skb(buf->va, buf->truesize);
+	if (unlikely(!skb))
+		return NULL;
+
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, buf->headroom + rxq->hdr_len);
+	__skb_put(skb, pkt->lens[0]);
+	buf->page = NULL;
+	if (likely(pkt->nr == 1))
+		return skb;
+
+	i = vnet_rx_add_frags(skb, skb, pkt, 1);
+	if (unlikely(i < pkt->nr && !vnet_rx_add_parts(rxq, skb, pkt, i))) {
+		napi_consume_skb(skb, 1);
+		return NULL;
+	}
+
+	return skb;
+}
+
+static void vnet_rx_count(struct vnet_rx_ctx *ctx, const struct sk_buff *skb)
+{
+	ctx->hot[VNET_RXS_PACKETS]++;
+	ctx->hot[VNET_RXS_BYTES] += skb->len;
+	if (skb->ip_summed == CHECKSUM_NONE)
+		ctx->hot[VNET_RXS_CSUM_NONE]++;
+	else if (skb->ip_summed == CHECKSUM_UNNECESSARY)
+		ctx->hot[VNET_RXS_CSUM_UNNECESSARY]++;
+
+	if (skb_is_gso(skb)) {
+		u32 segs = skb_shinfo(skb)->gso_segs;
+
+		ctx->hot[VNET_RXS_GRO_PACKETS]++;
+		ctx->hot[VNET_RXS_GRO_BYTES] += skb->len;
+		ctx->hot[VNET_RXS_GRO_WIRE_PACKETS] += segs ? :
+			DIV_ROUND_UP(skb->len, skb_shinfo(skb)->gso_size);
+	}
+}
+
+/* Build the skb of a sound packet and hand it to the stack. */
+static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
+					  struct vnet_rx_pkt *pkt,
+					  struct vnet_rx_ctx *ctx)
+{
+	enum vnet_rx_fault fault;
+	struct sk_buff *skb;
+
+	skb = vnet_rx_build(rxq, pkt, ctx);
+	if (unlikely(!skb))
+		return VNET_RX_NOMEM;
+
+	fault = vnet_hdr_to_skb(skb, &pkt->hdr, &rxq->hdr_ctx);
+	if (unlikely(fault)) {
+		dev_kfree_skb_any_reason(skb, vnet_rx_faults[fault].reason);
+		return fault;
+	}
+
+	if (rxq->rx_hash)
+		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
+	vnet_rx_count(ctx, skb);
+	skb_record_rx_queue(skb, rxq->index);
+	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
+	napi_gro_receive(&rxq->napi, skb);
+
+	return VNET_RX_OK;
+}
+
+static void vnet_rx_fold(struct vnet_rxq *rxq, const struct vnet_rx_ctx *ctx)
+{
+	unsigned int i;
+
+	u64_stats_update_begin(&rxq->stats.syncp);
+	for (i = 0; i < VNET_RXS_NR_HOT; i++)
+		u64_stats_add(&rxq->stats.v[i], ctx->hot[i]);
+	u64_stats_update_end(&rxq->stats.syncp);
+}
+
+/* What is done once per poll, whatever came. Returns the work done. */
+static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
+{
+	if (rxq->avg_len < rxq->avg_low || rxq->avg_len > rxq->avg_high)
+		vnet_rxbuf_adapt(rxq);
+
+	if (rxq->mem.slots.nr_free >= rxq->refill_at || rxq->starved)
+		vnet_rxbuf_refill(rxq, GFP_ATOMIC);
+
+	if (ctx->pkts)
+		vnet_rx_fold(rxq, ctx);
+	else if (unlikely(virtqueue_is_broken(rxq->vq)))
+		vnet_recovery_request(rxq->vd, VNET_RESET_BROKEN_RING);
+
+	if (ctx->pkts >= ctx->budget)
+		return ctx->budget;
+
+	if (likely(napi_complete_done(&rxq->napi, ctx->pkts)) &&
+	    vnet_vq_arm(rxq->vq) && napi_schedule_prep(&rxq->napi)) {
+		vnet_vq_disarm(rxq->vq);
+		__napi_schedule(&rxq->napi);
+	}
+
+	return ctx->pkts;
+}
+
+/**
+ * vnet_rxq_poll() - receive packets
+ * @napi: NAPI of the receive queue
+ * @budget: most packets to handle
+ *
+ * Context: softirq, or the thread or busy poller that owns @napi.
+ * Return: packets handled; @budget to be polled again.
+ */
+int vnet_rxq_poll(struct napi_struct *napi, int budget)
+{
+	struct vnet_rxq *rxq = container_of(napi, struct vnet_rxq, napi);
+	struct vnet_rx_ctx ctx = { .budget = budget };
+	enum vnet_rx_fault fault;
+	struct vnet_rx_pkt pkt;
+
+	while (ctx.pkts < ctx.budget) {
+		fault = vnet_rxq_next(rxq, &pkt);
+		if (fault == VNET_RX_EMPTY)
+			break;
+
+		ctx.pkts++;
+		if (likely(!fault)) {
+			rxq->avg_len = vnet_size_ewma_add(rxq->avg_len,
+							  pkt.len);
+			fault = vnet_rx_deliver(rxq, &pkt, &ctx);
+		}
+		vnet_rxq_put_slots(rxq, &pkt);
+		if (unlikely(fault))
+			vnet_rxq_drop(rxq, &pkt, fault);
+	}
+
+	return vnet_rxq_finish(rxq, &ctx);
+}

@@ -1,0 +1,409 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffers of the receive rings: page pools, slots, posting and taking back.
+ *
+ * Every buffer is a region of a page pool page, cut as
+ * [headroom | virtio header | frame | tailroom] (include/vnet_size.h). A slot
+ * keeps its pages when a packet was dropped or copied, so that posting it
+ * again costs no allocation.
+ */
+#include <linux/dma-mapping.h>
+#include <net/page_pool/helpers.h>
+
+#include "vnet.h"
+#include "vnet_vq.h"
+
+/* How long a starved queue waits before it asks for memory again. */
+#define VNET_STARVE_DELAY	(HZ / 50 + 1)
+
+/* Pages of this order are cut into buffers; see vnet_rxbuf_alloc(). */
+#define VNET_RX_PAGE_ORDER	get_order(SZ_32K)
+
+static void vnet_rxmem_layout(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
+			      struct vnet_size_in *in)
+{
+	const struct vnet_caps *caps = &rxq->vd->caps;
+
+	*in = (struct vnet_size_in) {
+		.mode = caps->rx_mode,
+		.hdr_len = caps->hdr_len,
+		.mtu = cfg->mtu,
+		.guest_gso = caps->guest_gso,
+		.xdp = cfg->xdp,
+		.max_buf = cfg->rx_buf_len,
+		.avg_len = vnet_size_ewma_read(rxq->avg_len),
+		.any_layout = caps->any_layout,
+		.indirect = caps->indirect,
+	};
+}
+
+static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
+					 const struct vnet_rx_mem *mem,
+					 unsigned int order, u32 bytes)
+{
+	struct page_pool_params pp = {
+		.order = order,
+		.pool_size = clamp(bytes >> (PAGE_SHIFT + order), 16, 16384),
+		.nid = NUMA_NO_NODE,
+		.dev = mem->dma ? rxq->vd->dma_dev : NULL,
+		.napi = &rxq->napi,
+		.netdev = rxq->vd->dev,
+		.dma_dir = mem->xdp ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
+		.max_len = PAGE_SIZE << order,
+		.flags = mem->dma ? PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV : 0,
+	};
+
+	return page_pool_create(&pp);
+}
+
+static int vnet_rxmem_pools(struct vnet_rxq *rxq, struct vnet_rx_mem *mem,
+			    u32 slots)
+{
+	u32 bytes = slots * (mem->layout.truesize +
+			     mem->layout.nr_frags * mem->layout.frag_size);
+
+	mem->pool = vnet_rxmem_pool(rxq, mem, VNET_RX_PAGE_ORDER, bytes);
+	if (IS_ERR(mem->pool))
+		return PTR_ERR(mem->pool);
+
+	if (!VNET_RX_PAGE_ORDER || mem->stride > 1)
+		return 0;
+
+	mem->pool0 = vnet_rxmem_pool(rxq, mem, 0, bytes);
+	return PTR_ERR_OR_ZERO(mem->pool0);
+}
+
+static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
+{
+	u32 i;
+
+	mem->bufs = kvcalloc(slots, mem->stride * sizeof(*mem->bufs),
+			     GFP_KERNEL);
+	if (!mem->bufs)
+		return -ENOMEM;
+
+	for (i = 0; i < slots * mem->stride; i++)
+		mem->bufs[i].slot = i / mem->stride;
+
+	mem->sg = kmalloc_array(mem->nr_sg, sizeof(*mem->sg), GFP_KERNEL);
+	if (!mem->sg)
+		return -ENOMEM;
+
+	vnet_sg_init(mem->sg, mem->nr_sg);
+
+	return vnet_slots_create(&mem->slots, slots);
+}
+
+/**
+ * vnet_rxmem_create() - allocate the memory of a receive queue
+ * @rxq: queue that will own it; not touched
+ * @cfg: configuration to allocate for
+ * @ring: ring entries that will be used
+ * @mem: where to put it
+ *
+ * Buffers themselves are allocated when they are posted.
+ *
+ * Context: process, may sleep; instance lock held.
+ * Return: 0, -ENOMEM, or -E2BIG when no layout can hold a packet of this MTU.
+ */
+int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
+		      u32 ring, struct vnet_rx_mem *mem)
+{
+	const struct vnet_caps *caps = &rxq->vd->caps;
+	struct vnet_size_in in;
+	u32 slots = ring;
+	int err;
+
+	memset(mem, 0, sizeof(*mem));
+	vnet_rxmem_layout(rxq, cfg, &in);
+	err = vnet_size_rx_layout(&mem->layout, &in);
+	if (err)
+		return err;
+
+	mem->stride = 1 + mem->layout.nr_frags;
+	mem->split_hdr = !caps->any_layout &&
+			 caps->rx_mode != VNET_RX_MERGEABLE;
+	mem->nr_sg = mem->stride + mem->split_hdr;
+	mem->chain_room = mem->layout.buf_len +
+			  mem->layout.nr_frags * mem->layout.frag_size;
+	mem->dma = rxq->vd->dma_dev;
+	mem->xdp = cfg->xdp;
+	if (!caps->indirect)
+		slots = max(slots / mem->nr_sg, 1);
+	slots = min(slots, 0x10000 / mem->stride);
+
+	err = vnet_rxmem_arrays(mem, slots);
+	if (!err)
+		err = vnet_rxmem_pools(rxq, mem, slots);
+	if (err)
+		vnet_rxmem_destroy(mem);
+
+	return err;
+}
+
+static void vnet_rxbuf_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
+			    bool direct)
+{
+	if (!buf->page)
+		return;
+
+	page_pool_put_full_page(buf->fallback ? mem->pool0 : mem->pool,
+				buf->page, direct);
+	buf->page = NULL;
+}
+
+/**
+ * vnet_rxmem_destroy() - free what vnet_rxmem_create() allocated
+ * @mem: memory; all slots have been taken back from the device
+ *
+ * Pages that the stack still holds go back when it releases them; the pools
+ * live until then. Works on memory that was created in part.
+ *
+ * Context: process, may sleep; instance lock held.
+ */
+void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
+{
+	u32 i;
+
+	for (i = 0; mem->bufs && i < mem->slots.nr * mem->stride; i++)
+		vnet_rxbuf_free(mem, &mem->bufs[i], false);
+
+	if (!IS_ERR_OR_NULL(mem->pool))
+		page_pool_destroy(mem->pool);
+	if (!IS_ERR_OR_NULL(mem->pool0))
+		page_pool_destroy(mem->pool0);
+	vnet_slots_destroy(&mem->slots);
+	kfree(mem->sg);
+	kvfree(mem->bufs);
+	memset(mem, 0, sizeof(*mem));
+}
+
+/*
+ * Cut a region of @size bytes from the large pages. When there are none (the
+ * memory of a small guest is easily fragmented), a buffer that needs no more
+ * than one page comes from the pool of single pages.
+ */
+static bool vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
+			     u32 size, gfp_t gfp)
+{
+	buf->fallback = false;
+	buf->page = page_pool_alloc_frag(mem->pool, &buf->offset, size,
+					 gfp | __GFP_NOWARN | __GFP_NORETRY);
+	if (unlikely(!buf->page) && mem->pool0) {
+		size = min(size, PAGE_SIZE);
+		buf->fallback = true;
+		buf->page = page_pool_alloc_frag(mem->pool0, &buf->offset,
+						 size, gfp | __GFP_NOWARN);
+	}
+	if (unlikely(!buf->page))
+		return false;
+
+	buf->truesize = size;
+	buf->va = page_address(buf->page) + buf->offset;
+
+	return true;
+}
+
+static dma_addr_t vnet_rxbuf_addr(const struct vnet_rx_mem *mem,
+				  const struct vnet_rx_buf *buf)
+{
+	u32 offset = buf->offset + buf->headroom;
+
+	if (mem->dma)
+		return page_pool_get_dma_addr(buf->page) + offset;
+
+	return page_to_phys(buf->page) + offset;
+}
+
+/* See to it that @buf has a region of @size bytes, kept or new. */
+static bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
+			      u32 size, gfp_t gfp)
+{
+	if (buf->page) {
+		if (likely(buf->truesize == size))
+			return true;
+		vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
+	}
+
+	return vnet_rxbuf_alloc(mem, buf, size, gfp);
+}
+
+/* Write descriptor @sg for @buf, leaving @tailroom bytes at its end. */
+static void vnet_rxbuf_describe(struct vnet_rxq *rxq, struct vnet_rx_buf *buf,
+				struct scatterlist *sg, u16 tailroom)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	dma_addr_t addr = vnet_rxbuf_addr(mem, buf);
+
+	buf->room = buf->truesize - buf->headroom - tailroom;
+	if (unlikely(!rxq->premapped)) {
+		sg_set_page(sg, buf->page, buf->room,
+			    buf->offset + buf->headroom);
+		return;
+	}
+
+	if (mem->dma)
+		dma_sync_single_for_device(rxq->vd->dma_dev, addr, buf->room,
+					   page_pool_get_dma_dir(mem->pool));
+	vnet_sg_set_dma(sg, addr, buf->room);
+}
+
+/* A legacy device without ANY_LAYOUT wants the header by itself. */
+static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
+				 const struct vnet_rx_buf *buf)
+{
+	struct scatterlist *sg = rxq->mem.sg;
+	u32 offset = buf->offset + buf->headroom;
+	u8 hdr_len = rxq->hdr_len;
+
+	if (rxq->premapped) {
+		dma_addr_t addr = vnet_rxbuf_addr(&rxq->mem, buf);
+
+		vnet_sg_set_dma(&sg[0], addr, hdr_len);
+		vnet_sg_set_dma(&sg[1], addr + hdr_len, buf->room - hdr_len);
+	} else {
+		sg_set_page(&sg[0], buf->page, hdr_len, offset);
+		sg_set_page(&sg[1], buf->page, buf->room - hdr_len,
+			    offset + hdr_len);
+	}
+}
+
+static int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot, gfp_t gfp)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	const struct vnet_rx_layout *l = &mem->layout;
+	struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
+	struct scatterlist *sg = &mem->sg[mem->split_hdr];
+	u16 i;
+
+	buf->headroom = l->headroom;
+	if (unlikely(!vnet_rxbuf_ensure(mem, buf, l->truesize, gfp)))
+		return -ENOMEM;
+	vnet_rxbuf_describe(rxq, buf, sg, l->tailroom);
+
+	for (i = 1; i < mem->stride; i++) {
+		buf[i].headroom = 0;
+		if (unlikely(!vnet_rxbuf_ensure(mem, &buf[i], l->frag_size,
+						gfp)))
+			return -ENOMEM;
+		vnet_rxbuf_describe(rxq, &buf[i], &sg[i], 0);
+	}
+	if (unlikely(mem->split_hdr))
+		vnet_rxbuf_split_hdr(rxq, buf);
+
+	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, rxq->premapped,
+			    gfp);
+}
+
+/**
+ * vnet_rxbuf_refill() - post buffers until the ring is full
+ * @rxq: receive queue
+ * @gfp: GFP_ATOMIC in NAPI, GFP_KERNEL while NAPI is off
+ *
+ * One kick for all. Without memory the queue is marked starved, and a timer
+ * schedules the poll again: the device cannot interrupt for a ring that has
+ * no buffers.
+ *
+ * Context: NAPI of @rxq, or process while NAPI is off.
+ */
+void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
+{
+	struct vnet_slots *slots = &rxq->mem.slots;
+	u32 before = slots->nr_free;
+	int err = 0;
+
+	while (slots->nr_free) {
+		u16 slot = vnet_slots_take(slots);
+
+		err = vnet_rxbuf_post(rxq, slot, gfp);
+		if (unlikely(err)) {
+			vnet_slots_put(slots, slot);
+			break;
+		}
+	}
+
+	if (slots->nr_free != before && vnet_vq_kick(rxq->vq))
+		vnet_rxs_add(&rxq->stats, VNET_RXS_KICKS, 1);
+
+	if (unlikely(err == -ENOMEM)) {
+		vnet_rxs_add(&rxq->stats, VNET_RXS_ALLOC_FAIL, 1);
+		if (!rxq->starved)
+			vnet_rxs_add(&rxq->stats, VNET_RXS_STARVED, 1);
+		mod_timer(&rxq->starve_timer, jiffies + VNET_STARVE_DELAY);
+	}
+	rxq->starved = err == -ENOMEM;
+}
+
+/* Timer: the queue had no memory a moment ago, let its poll try again. */
+void vnet_rxbuf_starved(struct timer_list *timer)
+{
+	struct vnet_rxq *rxq = container_of(timer, struct vnet_rxq,
+					    starve_timer);
+
+	napi_schedule(&rxq->napi);
+}
+
+/**
+ * vnet_rxbuf_adapt() - cut buffers for the packets that come
+ * @rxq: receive queue of a device with mergeable buffers
+ *
+ * Called when the average length has left the range that the present size is
+ * for. Buffers that are posted already keep their size.
+ *
+ * Context: NAPI of @rxq, or process while NAPI is off.
+ */
+void vnet_rxbuf_adapt(struct vnet_rxq *rxq)
+{
+	struct vnet_rx_layout *l = &rxq->mem.layout;
+	struct vnet_size_in in;
+	u32 capacity;
+
+	vnet_rxmem_layout(rxq, &rxq->vd->cfg, &in);
+	if (vnet_size_rx_layout(l, &in))
+		return;
+
+	capacity = vnet_size_capacity(l, rxq->hdr_len);
+	rxq->avg_low = vnet_size_ewma_init(capacity / 4);
+	rxq->avg_high = U32_MAX;
+	if (l->truesize < in.max_buf)
+		rxq->avg_high = vnet_size_ewma_init(capacity / 9 * 8);
+	if (l->truesize == vnet_size_base(rxq->hdr_len, in.xdp))
+		rxq->avg_low = 0;
+}
+
+/**
+ * vnet_rxbuf_reclaim() - take a buffer back that the device will not use
+ * @vq: receive virtqueue, reset or about to be deleted
+ * @token: head buffer of the slot
+ *
+ * The slot keeps its memory. Matches the recycle callback of the virtio core.
+ *
+ * Context: process, NAPI off, instance lock held.
+ */
+void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_rxq *rxq = &vd->rxqs[vnet_vq_pair(vq)];
+	struct vnet_rx_buf *buf = token;
+
+	vnet_slots_put(&rxq->mem.slots, buf->slot);
+}
+
+/**
+ * vnet_rxbuf_purge() - discard what arrived while nobody listened
+ * @rxq: receive queue
+ *
+ * Context: process, NAPI off, instance lock held.
+ */
+void vnet_rxbuf_purge(struct vnet_rxq *rxq)
+{
+	struct vnet_rx_buf *buf;
+	unsigned int len, n = 0;
+
+	while ((buf = vnet_vq_get(rxq->vq, &len))) {
+		vnet_slots_put(&rxq->mem.slots, buf->slot);
+		n++;
+	}
+	if (n)
+		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_PURGED, n);
+}

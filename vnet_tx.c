@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Transmit: xmit, slots, completion, stop and wake, byte queue limits.
+ *
+ * Everything here that is written per packet is protected by the xmit lock of
+ * the stack's queue, completion included: an add and a get on one virtqueue
+ * must not meet. Completion takes the lock once per poll.
+ */
+#include <linux/etherdevice.h>
+
+#include "vnet.h"
+#include "vnet_policy.h"
+#include "vnet_vq.h"
+
+/* Interrupt of a transmit queue: the device has used buffers. */
+void vnet_txq_irq(struct virtqueue *vq)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
+
+	if (likely(napi_schedule_prep(&txq->napi))) {
+		vnet_vq_disarm(vq);
+		__napi_schedule(&txq->napi);
+	}
+}
+
+/**
+ * vnet_txmem_create() - allocate the memory of a transmit queue
+ * @ring: entries that will be used
+ * @mem: where to put it
+ *
+ * Context: process, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vnet_txmem_create(u32 ring, struct vnet_tx_mem *mem)
+{
+	int err = -ENOMEM;
+
+	memset(mem, 0, sizeof(*mem));
+	mem->bufs = kvcalloc(ring, sizeof(*mem->bufs), GFP_KERNEL);
+	mem->hdrs = kcalloc(ring, sizeof(*mem->hdrs), GFP_KERNEL);
+	if (mem->bufs && mem->hdrs)
+		err = vnet_slots_create(&mem->slots, ring);
+	if (err)
+		vnet_txmem_destroy(mem);
+
+	return err;
+}
+
+/* All slots have been taken back; works on memory created in part. */
+void vnet_txmem_destroy(struct vnet_tx_mem *mem)
+{
+	vnet_slots_destroy(&mem->slots);
+	kfree(mem->hdrs);
+	kvfree(mem->bufs);
+	memset(mem, 0, sizeof(*mem));
+}
+
+/* May the virtio header be written in front of the packet's data? */
+static bool vnet_tx_can_push(const struct vnet_txq *txq,
+			     const struct sk_buff *skb)
+{
+	return txq->push_hdr && !skb_header_cloned(skb) &&
+	       skb_headroom(skb) >= txq->hdr_ctx.hdr_len &&
+	       IS_ALIGNED((unsigned long)skb->data,
+			  __alignof__(struct vnet_hdr));
+}
+
+/* Describe a packet of several pieces; returns the number of descriptors. */
+static unsigned int vnet_tx_map(struct vnet_txq *txq, struct sk_buff *skb,
+				struct vnet_hdr *hdr, bool pushed)
+{
+	struct scatterlist *sg = txq->sg;
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	unsigned int nr = 0, i;
+
+	if (pushed) {
+		sg_set_buf(&sg[nr++], hdr, hdr_len + skb_headlen(skb));
+	} else {
+		sg_set_buf(&sg[nr++], hdr, hdr_len);
+		if (skb_headlen(skb))
+			sg_set_buf(&sg[nr++], skb->data, skb_headlen(skb));
+	}
+
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
+		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
+
+		sg_set_page(&sg[nr++], skb_frag_page(frag),
+			    skb_frag_size(frag), skb_frag_off(frag));
+	}
+
+	return nr;
+}
+
+/* Give several descriptors to the device; @txq->sg stays free of end marks. */
+static int vnet_tx_send_many(struct vnet_txq *txq, unsigned int nr,
+			     struct vnet_tx_buf *buf)
+{
+	int err;
+
+	sg_mark_end(&txq->sg[nr - 1]);
+	err = vnet_vq_send(txq->vq, txq->sg, nr, buf);
+	sg_unmark_end(&txq->sg[nr - 1]);
+
+	return err;
+}
+
+/* Write the header, describe the packet and give it to the device. */
+static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
+{
+	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	struct vnet_hdr *hdr;
+	unsigned int nr;
+	bool push;
+	int err;
+
+	push = vnet_tx_can_push(txq, skb);
+	hdr = push ? (void *)(skb->data - hdr_len) : &txq->mem.hdrs[slot];
+	err = vnet_hdr_from_skb(hdr, skb, &txq->hdr_ctx);
+	if (unlikely(err))
+		return err;
+
+	if (likely(push && !skb_is_nonlinear(skb))) {
+		sg_set_buf(&txq->sg1, hdr, hdr_len + skb->len);
+		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+	}
+
+	nr = vnet_tx_map(txq, skb, hdr, push);
+	if (unlikely(nr > txq->max_sg)) {
+		err = skb_linearize(skb);
+		if (err)
+			return err;
+		nr = vnet_tx_map(txq, skb, hdr, push && vnet_tx_can_push(txq, skb));
+	}
+
+	return vnet_tx_send_many(txq, nr, buf);
+}
+
+static void vnet_tx_count(struct vnet_txq *txq, const struct sk_buff *skb)
+{
+	const struct skb_shared_info *si = skb_shinfo(skb);
+	struct vnet_txq_stats *s = &txq->stats;
+	u32 segs, hdr_len;
+
+	if (!skb_is_gso(skb)) {
+		vnet_txs_add(s, skb->ip_summed == CHECKSUM_PARTIAL ?
+			     VNET_TXS_NEEDS_CSUM : VNET_TXS_CSUM_NONE, 1);
+		return;
+	}
+
+	hdr_len = vnet_hdr_exact_len(skb, si->gso_type & SKB_GSO_UDP_L4 ?
+				     VNET_HDR_GSO_UDP_L4 : VNET_HDR_GSO_TCPV4);
+	segs = si->gso_segs ? : DIV_ROUND_UP(skb->len - hdr_len, si->gso_size);
+	vnet_txs_add(s, VNET_TXS_NEEDS_CSUM, 1);
+	vnet_txs_add(s, VNET_TXS_GSO_PACKETS, 1);
+	vnet_txs_add(s, VNET_TXS_GSO_BYTES, skb->len);
+	vnet_txs_add(s, VNET_TXS_GSO_WIRE_PACKETS, segs);
+	vnet_txs_add(s, VNET_TXS_GSO_WIRE_BYTES,
+		     skb->len + (segs - 1) * hdr_len);
+}
+
+static bool vnet_txq_has_room(const struct vnet_txq *txq)
+{
+	return txq->vq->num_free >= txq->stop_at && txq->mem.slots.nr_free;
+}
+
+/*
+ * Stop the queue when the next packet may not fit. The xmit lock is held, so
+ * completion cannot have missed the stop; what it needs is a notification.
+ */
+static void vnet_txq_stop_if_full(struct vnet_txq *txq)
+{
+	if (likely(vnet_txq_has_room(txq)))
+		return;
+
+	netif_tx_stop_queue(txq->nq);
+	vnet_txs_add(&txq->stats, VNET_TXS_STOP, 1);
+	if (vnet_vq_arm_delayed(txq->vq))
+		napi_schedule(&txq->napi);
+}
+
+static void vnet_txq_kick(struct vnet_txq *txq)
+{
+	if (vnet_vq_kick(txq->vq))
+		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
+}
+
+/*
+ * The device did not take @skb. The doorbell that earlier packets left to this
+ * one must be rung all the same.
+ */
+static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
+				  int err)
+{
+	vnet_txq_kick(txq);
+	if (err == -ENOSPC) {
+		vnet_txs_add(&txq->stats, VNET_TXS_BUSY, 1);
+		vnet_txq_stop_if_full(txq);
+		return NETDEV_TX_BUSY;
+	}
+
+	if (err == -EIO)
+		vnet_recovery_request(txq->vd, VNET_RESET_BROKEN_RING);
+	vnet_txs_add(&txq->stats, VNET_TXS_DROPS, 1);
+	dev_kfree_skb_any_reason(skb, err == -ENOMEM ? SKB_DROP_REASON_NOMEM :
+				 err == -EIO ? SKB_DROP_REASON_DEV_READY :
+				 SKB_DROP_REASON_SKB_GSO_SEG);
+
+	return NETDEV_TX_OK;
+}
+
+/**
+ * vnet_ndo_xmit() - transmit a packet
+ * @skb: packet; consumed unless %NETDEV_TX_BUSY is returned
+ * @dev: net device
+ *
+ * Context: xmit lock of the packet's queue, softirqs off.
+ * Return: %NETDEV_TX_OK, or %NETDEV_TX_BUSY when the ring was full although the
+ * queue was not stopped.
+ */
+netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
+	bool more = netdev_xmit_more();
+	struct vnet_tx_buf *buf;
+	int err = -ENOSPC;
+	u16 slot;
+
+	skb_tx_timestamp(skb);
+	if (likely(txq->mem.slots.nr_free)) {
+		slot = vnet_slots_take(&txq->mem.slots);
+		err = vnet_tx_send_skb(txq, skb, slot);
+		if (unlikely(err))
+			vnet_slots_put(&txq->mem.slots, slot);
+	}
+	if (unlikely(err))
+		return vnet_tx_refuse(txq, skb, err);
+
+	buf = &txq->mem.bufs[slot];
+	buf->skb = skb;
+	buf->bytes = skb->len;
+	buf->type = VNET_TX_SKB;
+	vnet_tx_count(txq, skb);
+
+	vnet_txq_stop_if_full(txq);
+	if (__netdev_tx_sent_queue(txq->nq, skb->len, more))
+		vnet_txq_kick(txq);
+
+	return NETDEV_TX_OK;
+}
+
+/**
+ * struct vnet_tx_done - what one completion run has finished
+ * @skbs: packets of the stack, for byte queue limits
+ * @skb_bytes: their bytes
+ * @frames: frames of XDP
+ * @frame_bytes: their bytes
+ */
+struct vnet_tx_done {
+	u32 skbs;
+	u32 skb_bytes;
+	u32 frames;
+	u32 frame_bytes;
+};
+
+/* The completion switch: release what @buf holds and free its slot. */
+static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
+			      struct vnet_tx_done *done, int budget)
+{
+	switch (buf->type) {
+	case VNET_TX_SKB:
+		done->skbs++;
+		done->skb_bytes += buf->bytes;
+		napi_consume_skb(buf->skb, budget);
+		break;
+	case VNET_TX_XDP:
+		done->frames++;
+		done->frame_bytes += buf->bytes;
+		xdp_return_frame_rx_napi(buf->xdpf);
+		break;
+	}
+
+	buf->type = VNET_TX_FREE;
+	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
+}
+
+/* Take back what the device has sent; wake the stack when there is room. */
+static void vnet_txq_reap(struct vnet_txq *txq, int budget)
+{
+	struct vnet_txq_stats *s = &txq->stats;
+	struct vnet_tx_done done = {};
+	struct vnet_tx_buf *buf;
+	unsigned int len;
+
+	while ((buf = vnet_vq_get(txq->vq, &len)))
+		vnet_txq_complete(txq, buf, &done, budget);
+
+	if (!done.skbs && !done.frames)
+		return;
+
+	u64_stats_update_begin(&s->syncp);
+	u64_stats_add(&s->v[VNET_TXS_PACKETS], done.skbs + done.frames);
+	u64_stats_add(&s->v[VNET_TXS_BYTES], done.skb_bytes + done.frame_bytes);
+	u64_stats_update_end(&s->syncp);
+
+	netdev_tx_completed_queue(txq->nq, done.skbs, done.skb_bytes);
+	if (unlikely(netif_tx_queue_stopped(txq->nq)) &&
+	    vnet_txq_has_room(txq)) {
+		netif_tx_wake_queue(txq->nq);
+		vnet_txs_add(s, VNET_TXS_WAKE, 1);
+	}
+}
+
+/**
+ * vnet_txq_poll() - complete transmitted packets
+ * @napi: NAPI of the transmit queue
+ * @budget: 0 from netpoll, which may hold the xmit lock already
+ *
+ * Context: softirq, or the thread that owns @napi.
+ * Return: @budget to be polled again, else 0.
+ */
+int vnet_txq_poll(struct napi_struct *napi, int budget)
+{
+	struct vnet_txq *txq = container_of(napi, struct vnet_txq, napi);
+	bool pending;
+
+	if (unlikely(!budget)) {
+		if (!__netif_tx_trylock(txq->nq))
+			return 0;
+		vnet_txq_reap(txq, 0);
+		__netif_tx_unlock(txq->nq);
+		return 0;
+	}
+
+	__netif_tx_lock(txq->nq, smp_processor_id());
+	vnet_txq_reap(txq, budget);
+	pending = vnet_vq_arm_delayed(txq->vq);
+	if (unlikely(pending))
+		vnet_vq_disarm(txq->vq);
+	__netif_tx_unlock(txq->nq);
+
+	if (unlikely(pending))
+		return budget;
+
+	napi_complete_done(napi, 0);
+
+	return 0;
+}
+
+/**
+ * vnet_txq_reclaim() - give up a packet that the device will not complete
+ * @vq: transmit virtqueue, reset or about to be deleted
+ * @token: its slot
+ *
+ * Matches the recycle callback of the virtio core.
+ *
+ * Context: process, NAPI off, no xmit running, instance lock held.
+ */
+void vnet_txq_reclaim(struct virtqueue *vq, void *token)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
+	struct vnet_tx_buf *buf = token;
+
+	if (buf->type == VNET_TX_SKB)
+		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
+	else
+		xdp_return_frame(buf->xdpf);
+
+	buf->type = VNET_TX_FREE;
+	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
+	vnet_txs_add(&txq->stats, VNET_TXS_PURGED, 1);
+}

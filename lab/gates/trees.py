@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Kernel sources, kernel build directories and the files of the driver.
+
+Everything here runs inside the guest root (python3 -m lab exec). A kernel
+build always sees its source at /mnt/src and its output at /mnt/build, so that
+ccache finds what an earlier version of either has compiled.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP))
+
+from lab import SetupError, die, say  # noqa: E402
+
+CACHE = Path("/cache")
+IN_TREE = "drivers/net/vnet"
+JOBS = f"-j{len(os.sched_getaffinity(0))}"
+# a source needs room for its tar file's contents, a build directory for its objects
+SOURCE_BYTES = 3 << 30
+ENV = {
+    "PATH": "/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin",
+    "CCACHE_DIR": str(CACHE / "ccache"),
+    "CCACHE_MAXSIZE": "6G",
+    "CCACHE_COMPILERCHECK": "content",
+    "CCACHE_NOHASHDIR": "1",
+    "KBUILD_BUILD_TIMESTAMP": "@0",
+    "KBUILD_BUILD_USER": "vnet",
+    "KBUILD_BUILD_HOST": "vnet",
+}
+
+
+def enter_root(script):
+    """Start SCRIPT again inside the guest root, unless it runs there."""
+    if os.environ.get("VNET_LAB"):
+        return
+    inner = "/vnet/" + str(Path(script).resolve().relative_to(TOP))
+    os.environ["PYTHONPATH"] = str(TOP)
+    os.execvp(sys.executable, [sys.executable, "-m", "lab", "exec", "python3", inner, *sys.argv[1:]])
+
+
+def run(main):
+    """Leave with main()'s status; a set-up problem is one sentence and status 2."""
+    try:
+        sys.exit(main())
+    except SetupError as error:
+        die(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def shell(script, on_line=None):
+    """Run shell lines in a mount name space of their own; (status, output)."""
+    lines = []
+    with subprocess.Popen(["unshare", "--mount", "bash", "-euc", script], env=dict(os.environ, **ENV),
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True, errors="replace") as job:
+        for line in job.stdout:
+            lines.append(line)
+            if on_line:
+                on_line(line.rstrip("\n"))
+    return job.returncode, "".join(lines)
+
+
+def need(*programs):
+    missing = [name for name in programs if not shutil.which(name)]
+    if missing:
+        raise SetupError(f"the guest root has no {', '.join(missing)}: make it anew with the "
+                         "packages of lab/gates/packages ('python3 -m lab gc', then start again)")
+
+
+def digest(*parts):
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part.encode() + b"\0")
+    return state.hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def locked(path):
+    """Two sessions must not fill the same directory."""
+    with open(f"{path}.lock", "w", encoding="ascii") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"waiting for another session that uses {Path(path).name}")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def outer(path):
+    """A path of the cache as the user sees it."""
+    return str(path).replace(str(CACHE), os.environ.get("VNET_CACHE", str(CACHE)), 1)
+
+
+def numbers(name):
+    return [int(n) for n in re.findall(r"\d+", name)]
+
+
+def headers():
+    """Kernel releases whose headers the root holds, oldest first."""
+    found = [path.parent.name for path in Path("/lib/modules").glob("*/build")]
+    if not found:
+        raise SetupError("the guest root has no kernel headers: run 'python3 -m lab gc' and start again")
+    return sorted(found, key=numbers)
+
+
+def series():
+    """Series of the kernel sources that the root holds, oldest first."""
+    found = [path.name[len("linux-source-"):-len(".tar.xz")]
+             for path in Path("/usr/src").glob("linux-source-*.tar.xz")]
+    if not found:
+        raise SetupError("the guest root has no linux-source package: run 'python3 -m lab gc' and start again")
+    return sorted(found, key=numbers)
+
+
+def source(name):
+    """The unpacked source of series NAME; nobody writes to it."""
+    version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", f"linux-source-{name}"],
+                             capture_output=True, text=True, check=True).stdout
+    path = CACHE / f"linux-source-{version}"
+    if path.is_dir():
+        return path
+    with locked(path):
+        if not path.is_dir():
+            unpack(name, path)
+    return path
+
+
+def unpack(name, path):
+    if shutil.disk_usage(CACHE).free < SOURCE_BYTES:
+        raise SetupError(f"the cache needs {SOURCE_BYTES >> 30} GiB free for a kernel source: make room "
+                         "or set XDG_CACHE_HOME to a larger disk")
+    say(f"unpacking linux-source-{name} (once)")
+    work = Path(f"{path}.part")
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir()
+    # graphics drivers are a third of the tree; their Kconfig files are wanted
+    tar = subprocess.run(["tar", "-xJf", f"/usr/src/linux-source-{name}.tar.xz", "-C", str(work),
+                          "--strip-components=1", "--exclude=linux-source-*/drivers/gpu/*.[ch]"],
+                         capture_output=True, text=True, check=False)
+    if tar.returncode:
+        shutil.rmtree(work, ignore_errors=True)
+        raise SetupError(f"cannot unpack linux-source-{name}: {tar.stderr.strip().splitlines()[-1]}")
+    work.rename(path)
+
+
+def mounts(src, build):
+    """Shell lines that show SRC (writes vanish) and BUILD to a kernel build."""
+    return f"""
+mount -t tmpfs vnet /mnt
+mkdir /mnt/src /mnt/build /mnt/up /mnt/work
+overlay=lowerdir={shlex.quote(str(src))},upperdir=/mnt/up,workdir=/mnt/work
+mount -t overlay -o "$overlay,userxattr" vnet /mnt/src 2>/dev/null ||
+	mount -t overlay -o "$overlay" vnet /mnt/src
+mount --bind {shlex.quote(str(build))} /mnt/build
+"""
+
+
+def driver_files():
+    """What kbuild sees of the project, relative to its top."""
+    found = [*TOP.glob("*.c"), *(TOP / "include").rglob("*.h"), *(TOP / "kunit").rglob("*.[ch]")]
+    found += [path for sub in (".", "kunit") for name in ("Kbuild", "Makefile", "Kconfig")
+              if (path := TOP / sub / name).is_file()]
+    found += (TOP / "scripts").glob("*.sh")
+    return sorted(str(path.relative_to(TOP)) for path in found if not path.name.endswith(".mod.c"))
+
+
+def tree_files():
+    """Every file of the project that git does not ignore."""
+    got = subprocess.run(["git", "-c", "safe.directory=*", "-C", str(TOP), "ls-files", "-coz",
+                          "--exclude-standard"], capture_output=True, text=True, check=False)
+    if got.returncode:
+        raise SetupError(f"git cannot list the files of {TOP} ({got.stderr.strip()}): "
+                         "the gates need a git checkout")
+    names = set(got.stdout.split("\0")) - {""}
+    return sorted(name for name in names if (TOP / name).is_file())

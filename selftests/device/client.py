@@ -12,7 +12,9 @@ import time
 
 from . import wire
 
-SELFTESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# The directory to which the name of this package is relative.
+PACKAGE_HOME = os.path.abspath(os.path.join(
+    os.path.dirname(__file__), *[".."] * len(__package__.split("."))))
 START_TIMEOUT, STOP_TIMEOUT, CALL_TIMEOUT = 20, 5, 30
 
 
@@ -63,7 +65,7 @@ class Device:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", __package__, self.directory,
                  json.dumps(self.options)],
-                cwd=SELFTESTS, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                cwd=PACKAGE_HOME, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                 stderr=stderr)
         ready = self.process.stdout.readline()
         if ready.strip() != b"ready":

@@ -9,7 +9,7 @@ import sys
 import time
 
 from . import network, packet, rings, wire
-from .model import NetModel
+from .model import NetModel, feature_mask
 from .pci import PciFunction
 from .transport import Interrupts, Server
 
@@ -142,7 +142,8 @@ class Operations:
         return {"delivered": len(delivered), "used": delivered[:16]}
 
     def op_source(self, request):
-        """Bursts of UDP frames (or of one given frame) to the driver."""
+        """Bursts of UDP frames (or of one given frame) to the driver. Waits
+        while frames are backlogged, unless "lossy" is set."""
         model = self.model
         if "frame" in request:
             frames = [bytes.fromhex(request["frame"])]
@@ -159,8 +160,12 @@ class Operations:
         burst = request.get("burst", 32)
         interval = request.get("interval", 0.001)
 
+        lossy = request.get("lossy", False)
+
         def step():
             for _ in range(min(burst, state["left"])):
+                if not lossy and any(queue.backlog for queue in model.queues):
+                    break
                 model.receive(frames[state["sent"] % len(frames)])
                 state["sent"] += 1
                 state["left"] -= 1
@@ -231,7 +236,6 @@ class Operations:
     def op_offer(self, request):
         """Changes the offered features; the driver sees it when it next
         negotiates."""
-        from .model import feature_mask
         self.model.offered = feature_mask(request["features"])
         return {"offered": hex(self.model.offered)}
 
@@ -377,5 +381,6 @@ def main(argv):
         finally:
             server.close()
             model.network.close()
-            os.unlink(path)
+            if os.path.exists(path):
+                os.unlink(path)
     return 0

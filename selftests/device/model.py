@@ -406,7 +406,10 @@ class NetModel:
             self.signal(queue, len(entries))
 
     def signal(self, queue, count=1):
-        if not queue.ring or not queue.ring.need_interrupt():
+        if not queue.ring:
+            return
+        # Once an interrupt is due, later buffers only make it more so.
+        if not queue.ring.need_interrupt() and not queue.unsignalled:
             return
         packets, usecs = self.control.coalescing(queue.index, queue.role[:2])
         queue.unsignalled += count

@@ -7,6 +7,9 @@ VNET_KERNEL chooses the guest's kernel (7.2 by default).
 """
 
 import os
+import subprocess
+import tempfile
+import time
 import unittest
 
 from lab import kernels
@@ -387,6 +390,74 @@ class Tunnel(Case):
                       self.device.state()["acked_names"])
         self.ping(10)
         self.no_violations()
+
+
+class BackToBack(unittest.TestCase):
+    """Two devices of one guest, joined; TCP with RSS and hash reports."""
+
+    FEATURES = ["default", "MQ", "RSS", "HASH_REPORT", "HOST_TSO4",
+                "GUEST_TSO4", "HOST_TSO6", "GUEST_TSO6", "RING_PACKED"]
+
+    def test_tcp(self):
+        with tempfile.TemporaryDirectory() as directory:
+            ends = [f"{directory}/one", f"{directory}/two"]
+            macs = ["52:54:00:76:6e:01", "52:54:00:76:6e:02"]
+            one = Device(name="one", pairs=2, features=self.FEATURES,
+                         net=f"unix:{ends[0]}:{ends[1]}",
+                         config={"mac": macs[0]})
+            two = Device(name="two", pairs=2, features=self.FEATURES,
+                         net=f"unix:{ends[1]}:{ends[0]}",
+                         config={"mac": macs[1]})
+            with one, two, Guest(
+                    kernels.select([KERNEL])[0], NO_NIC,
+                    "/cache/logs/device-e2e/BackToBack",
+                    extra=one.qemu_args() + two.qemu_args(),
+                    memory=512) as guest:
+                guest.load("virtio_net")
+                nics = [guest.interface(mac) for mac in macs]
+                guest.run("ip netns add far; "
+                          f"ip link set {nics[1]} netns far; "
+                          f"ip addr add {OWN}/24 dev {nics[0]}; "
+                          f"ip link set {nics[0]} up; "
+                          f"ip -n far addr add {OTHER}/24 dev {nics[1]}; "
+                          f"ip -n far link set {nics[1]} up; "
+                          f"ethtool -K {nics[0]} rxhash on; sleep 1")
+                guest.run(f"ping -c5 -i0.1 {OTHER}")
+                server = guest.start("ip netns exec far iperf3 -s -1")
+                time.sleep(1)
+                out = guest.run(f"iperf3 -c {OTHER} -t 3 -P 2 -f m",
+                                timeout=60).out
+                server.wait(10)
+                self.assertIn("receiver", out)
+                print([line for line in out.splitlines()
+                       if "SUM" in line and "receiver" in line])
+                for device in (one, two):
+                    self.assertIn("HASH_REPORT",
+                                  device.state()["acked_names"])
+                    self.assertEqual([v["what"] for v in device.violations()
+                                      if v["what"] != "trailing-bytes"], [])
+                gso = sum(q["counters"].get("tx_gso_packets", 0)
+                          for q in one.state()["queues"])
+                self.assertGreater(gso, 0)
+
+
+class Tap(unittest.TestCase):
+    """Frames over a tap of the lab's name space."""
+
+    def test_ping(self):
+        subprocess.run("ip tuntap add vnetdev mode tap vnet_hdr && "
+                       "ip addr add 192.0.2.2/24 dev vnetdev && "
+                       "ip link set vnetdev up", shell=True, check=True)
+        self.addCleanup(subprocess.run, ["ip", "link", "del", "vnetdev"],
+                        check=False)
+        with Device(net="tap:vnetdev") as device, Guest(
+                kernels.select([KERNEL])[0], NO_NIC,
+                "/cache/logs/device-e2e/Tap", extra=device.qemu_args(),
+                memory=512) as guest:
+            guest.load("virtio_net")
+            nic = guest.interface(MAC)
+            guest.run(f"ip addr add {OWN}/24 dev {nic}; "
+                      f"ip link set {nic} up; ping -c5 -i0.1 {OTHER}")
 
 
 class Dead(Case):

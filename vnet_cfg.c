@@ -150,16 +150,11 @@ static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
 	return mem;
 }
 
-/*
- * Replace the memory of all running queues. The device is reset for it, which
- * every device can do; a reset of each ring alone would save the replay, and
- * cost a wait for the device per ring.
- */
+/* Replace the memory of all running queues. */
 static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_cfg *new)
 {
 	u16 pairs = vd->cfg.pairs, i;
 	struct vnet_pair_mem *mem;
-	int err = 0;
 
 	mem = vnet_cfg_alloc_mem(vd, new);
 	if (IS_ERR(mem))
@@ -167,17 +162,13 @@ static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_cfg *new)
 
 	/* Nothing can fail past this point; what does is for recovery. */
 	netif_tx_disable(vd->dev);
-	for (i = 0; i < pairs; i++)
-		vnet_pair_drain(vd, i);
-	vnet_device_quiesce(vd);
+	vnet_pairs_halt(vd, 0, pairs);
 	vd->cfg = *new;
 	for (i = 0; i < pairs; i++)
-		err = vnet_pair_replace(vd, i, &mem[i].rx, &mem[i].tx) ? : err;
+		if (vnet_pair_replace(vd, i, &mem[i].rx, &mem[i].tx))
+			vnet_recovery_request(vd, VNET_RESET_RESTART);
 	kfree(mem);
-
-	err = vnet_device_resume(vd) ? : err;
-	if (err)
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
+	vnet_pairs_resume(vd);
 
 	return 0;
 }

@@ -21,16 +21,12 @@
 /* The ring entries that @cfg asks for, within what the ring can have. */
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg)
 {
-	u32 max = rxq->vq->num_max ? : virtqueue_get_vring_size(rxq->vq);
-
-	return min_not_zero((u32)cfg->rx_ring, max);
+	return min_not_zero((u32)cfg->rx_ring, rxq->ring_max);
 }
 
 u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg)
 {
-	u32 max = txq->vq->num_max ? : virtqueue_get_vring_size(txq->vq);
-
-	return min_not_zero((u32)cfg->tx_ring, max);
+	return min_not_zero((u32)cfg->tx_ring, txq->ring_max);
 }
 
 /* Copy into the queue what the poll reads of caps and configuration. */
@@ -186,7 +182,7 @@ err_txmem:
 }
 
 /* Let the device finish what it has; a stopped interface owes nobody time. */
-void vnet_pair_drain(struct vnet_dev *vd, u16 i)
+static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
 {
 	unsigned int tries = VNET_DRAIN_TRIES;
 	struct vnet_txq *txq = &vd->txqs[i];
@@ -235,36 +231,106 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 }
 
 /*
- * Stop pairs @from up to @to (not included), take everything back from the
- * device and free their memory. Where a single queue cannot be reset, the
- * device is: a queue that is down holds no packet and no memory, on any host.
+ * Make the ring what its slots were made for. A ring that cannot be resized
+ * is used in part: the slots are the limit.
  */
-void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to)
+static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring,
+		       void (*reclaim)(struct virtqueue *vq, void *token))
 {
-	bool reset_all = !vd->caps.ring_reset;
+	if (!vd->caps.ring_reset || virtqueue_get_vring_size(vq) == ring)
+		return 0;
+
+	return virtqueue_resize(vq, ring, reclaim, NULL);
+}
+
+static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+
+	if (vnet_vq_fit(vd, rxq->vq, rxq->ring, vnet_rxbuf_reclaim) ||
+	    vnet_vq_fit(vd, txq->vq, txq->ring, vnet_txq_reclaim) ||
+	    (rxq->premapped && vnet_compat_set_premapped(rxq->vq)))
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+}
+
+/* Queues that have memory (they were running) run again. */
+static void vnet_queues_restart(struct vnet_dev *vd)
+{
 	u16 i;
 
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		if (!vd->rxqs[i].mem.bufs || vd->rxqs[i].up)
+			continue;
+		vnet_pair_fit(vd, i);
+		vnet_rxq_on(&vd->rxqs[i]);
+		vnet_txq_on(&vd->txqs[i]);
+	}
+	if (vd->running)
+		netif_tx_wake_all_queues(vd->dev);
+}
+
+/**
+ * vnet_pairs_halt() - stop queue pairs and take everything back
+ * @vd: device
+ * @from: first pair
+ * @to: the pair behind the last one
+ *
+ * Where a single ring cannot be reset, the device is: afterwards no packet and
+ * no buffer is with the device, on any host, and vd->live tells which it was.
+ * vnet_pairs_resume() is the other half.
+ *
+ * Context: process, sleeps; instance lock held; the stack does not transmit.
+ */
+void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to)
+{
+	bool whole = !vd->caps.ring_reset;
+	u16 i;
+
+	vnet_compat_assert_locked(vd->dev);
 	for (i = from; i < to; i++) {
 		vnet_pair_drain(vd, i);
 		vnet_txq_off(&vd->txqs[i]);
 		vnet_rxq_off(&vd->rxqs[i]);
 	}
 
-	for (i = from; i < to && vd->live && !reset_all; i++)
+	for (i = from; i < to && vd->live && !whole; i++)
 		if (vd->rxqs[i].mem.bufs && vnet_pair_reset(vd, i))
-			reset_all = true;
+			whole = true;
 
-	if (vd->live && reset_all) {
+	if (whole)
 		vnet_device_quiesce(vd);
-		for (i = from; i < to; i++)
-			vnet_pair_free(vd, i);
-		if (!vd->removing && vnet_device_resume(vd))
-			vnet_recovery_request(vd, VNET_RESET_RESTART);
-		return;
-	}
+}
 
+/* Start what vnet_pairs_halt() stopped and what still has memory. */
+void vnet_pairs_resume(struct vnet_dev *vd)
+{
+	if (vd->live)
+		vnet_queues_restart(vd);
+	else if (!vd->removing && !vd->dead && vnet_device_resume(vd))
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+}
+
+/**
+ * vnet_pairs_down() - stop queue pairs and free their memory
+ * @vd: device
+ * @from: first pair
+ * @to: the pair behind the last one
+ *
+ * Packets that the device does not finish within a few milliseconds are taken
+ * back and counted as purged.
+ *
+ * Context: process, sleeps; instance lock held; the stack does not transmit.
+ */
+void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to)
+{
+	u16 i;
+
+	vnet_pairs_halt(vd, from, to);
 	for (i = from; i < to; i++)
 		vnet_pair_free(vd, i);
+	if (!vd->live)
+		vnet_pairs_resume(vd);
 }
 
 /**
@@ -299,43 +365,10 @@ int vnet_queues_up(struct vnet_dev *vd)
 	return vnet_pairs_up(vd, 0, vd->cfg.pairs);
 }
 
-/**
- * vnet_queues_down() - stop all queue pairs and free their memory
- * @vd: device
- *
- * Afterwards nothing is in flight: packets that the device does not finish
- * within a few milliseconds are taken back and counted as purged.
- *
- * Context: process, sleeps; instance lock held; the stack does not transmit.
- */
+/* Stop all queue pairs; see vnet_pairs_down(). */
 void vnet_queues_down(struct vnet_dev *vd)
 {
-	vnet_compat_assert_locked(vd->dev);
 	vnet_pairs_down(vd, 0, vd->caps.max_pairs);
-}
-
-/*
- * Make the ring what its slots were made for. A ring that cannot be resized
- * is used in part: the slots are the limit.
- */
-static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring,
-		       void (*reclaim)(struct virtqueue *vq, void *token))
-{
-	if (!vd->caps.ring_reset || virtqueue_get_vring_size(vq) == ring)
-		return 0;
-
-	return virtqueue_resize(vq, ring, reclaim, NULL);
-}
-
-static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
-{
-	struct vnet_rxq *rxq = &vd->rxqs[i];
-	struct vnet_txq *txq = &vd->txqs[i];
-
-	if (vnet_vq_fit(vd, rxq->vq, rxq->ring, vnet_rxbuf_reclaim) ||
-	    vnet_vq_fit(vd, txq->vq, txq->ring, vnet_txq_reclaim) ||
-	    (rxq->premapped && vnet_compat_set_premapped(rxq->vq)))
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
 }
 
 /**
@@ -444,8 +477,14 @@ static void vnet_vqs_assign(struct vnet_dev *vd, struct virtqueue **vqs)
 	vd->cvq = vqs && vd->caps.ctrl_vq ? vqs[nr * 2] : NULL;
 }
 
-/* Who maps receive buffers: the page pools, nobody, or the virtio core. */
-static int vnet_vqs_mapping(struct vnet_dev *vd)
+/* The most entries that a ring can have: more than it has after a resize. */
+static u32 vnet_vq_max(const struct virtqueue *vq)
+{
+	return vq->num_max ? : virtqueue_get_vring_size(vq);
+}
+
+/* Ring sizes, and who maps buffers: the page pools, nobody, or the core. */
+static int vnet_vqs_setup(struct vnet_dev *vd)
 {
 	bool premapped = !vnet_compat_own_map(vd->vdev);
 	u16 i;
@@ -453,6 +492,8 @@ static int vnet_vqs_mapping(struct vnet_dev *vd)
 
 	vd->dma_dev = premapped ? virtqueue_dma_dev(vd->rxqs[0].vq) : NULL;
 	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vd->rxqs[i].ring_max = vnet_vq_max(vd->rxqs[i].vq);
+		vd->txqs[i].ring_max = vnet_vq_max(vd->txqs[i].vq);
 		vd->rxqs[i].premapped = premapped;
 		err = premapped ? vnet_compat_set_premapped(vd->rxqs[i].vq) : 0;
 		if (err)
@@ -498,7 +539,7 @@ int vnet_vqs_create(struct vnet_dev *vd)
 		goto out_free;
 
 	vnet_vqs_assign(vd, vqs);
-	err = vnet_vqs_mapping(vd);
+	err = vnet_vqs_setup(vd);
 	if (err)
 		vnet_vqs_destroy(vd);
 
@@ -565,22 +606,6 @@ static int vnet_device_negotiate(struct vnet_dev *vd)
 		return -ENODEV;
 
 	return 0;
-}
-
-/* Queues that have memory (they were running) run again. */
-static void vnet_queues_restart(struct vnet_dev *vd)
-{
-	u16 i;
-
-	for (i = 0; i < vd->caps.max_pairs; i++) {
-		if (!vd->rxqs[i].mem.bufs)
-			continue;
-		vnet_pair_fit(vd, i);
-		vnet_rxq_on(&vd->rxqs[i]);
-		vnet_txq_on(&vd->txqs[i]);
-	}
-	if (vd->running)
-		netif_tx_wake_all_queues(vd->dev);
 }
 
 /**

@@ -135,7 +135,8 @@ struct vnet_rx_ctx {
  * @mergeable: a packet may take several buffers
  * @rx_hash: report the device's hash to the stack
  * @hdr_len: bytes of the virtio header
- * @ring: entries of the ring that are used, at most its size
+ * @ring: entries of the ring that are used
+ * @ring_max: entries that it can have
  * @avg_low: @avg_len below which buffers become smaller
  * @avg_high: @avg_len above which buffers become larger
  * @refill_at: free slots at which the poll refills
@@ -162,6 +163,7 @@ struct vnet_rxq {
 	u8 hdr_len;
 	u32 copybreak;
 	u32 ring;
+	u32 ring_max;
 	u32 avg_low;
 	u32 avg_high;
 	u32 refill_at;
@@ -230,7 +232,8 @@ struct vnet_tx_mem {
  * @push_hdr: the header may share a descriptor with the packet
  * @max_sg: most descriptors that one packet may take
  * @stop_at: free ring entries below which the stack is stopped
- * @ring: entries of the ring that are used, at most its size
+ * @ring: entries of the ring that are used
+ * @ring_max: entries that it can have
  * @mem: slots and headers
  * @sg1: descriptor of a packet that takes one
  * @sg: descriptors of a packet that takes several
@@ -250,6 +253,7 @@ struct vnet_txq {
 	u16 max_sg;
 	u32 stop_at;
 	u32 ring;
+	u32 ring_max;
 
 	/* written under the xmit lock */
 	struct vnet_tx_mem mem ____cacheline_aligned;
@@ -369,9 +373,10 @@ int vnet_vqs_create(struct vnet_dev *vd);
 void vnet_vqs_destroy(struct vnet_dev *vd);
 int vnet_queues_up(struct vnet_dev *vd);
 void vnet_queues_down(struct vnet_dev *vd);
+void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_pairs_resume(struct vnet_dev *vd);
 int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to);
 void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to);
-void vnet_pair_drain(struct vnet_dev *vd, u16 i);
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg);
 u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
 int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,

@@ -6,6 +6,7 @@
 #ifndef VNET_CFG_H
 #define VNET_CFG_H
 
+#include <linux/atomic.h>
 #include <linux/bitmap.h>
 #include <linux/dim.h>
 #include <linux/if_ether.h>
@@ -19,28 +20,28 @@ struct vnet_dev;
 
 /**
  * struct vnet_filter_cfg - what the device is to receive
- * @mac: MAC address that the device was told or has of its own
- * @mac_told: @mac is not the device's own, so a reset device has to be told
  * @vlans: VLAN identifiers to receive; changed under rtnl, read anywhere
- * @modes: receive modes that the device has taken, VNET_WIRE_RX_* by bit
+ * @modes: receive modes that the device has taken, enum vnet_wire_rx by bit
  * @table_refused: the device refused or cannot hold the address table, so it
  *	receives all unicast or multicast addresses instead
+ * @replayed: the device was told before, so the next time is after a reset
  * @announces: announcements that are still to be sent
+ * @ack: the device asked for them and waits for an acknowledgment
  * @vd: device
  * @mode_work: sets the receive mode from process context (kernels without
  *	ndo_set_rx_mode_async)
- * @announce_work: repeats an announcement
+ * @announce_work: sends an announcement
  *
- * The address lists, promiscuity and the rest of the wish live in the net
- * device (dev->uc, dev->mc, dev->flags) and survive there.
+ * The MAC address, the address lists and promiscuity that the user wants live
+ * in the net device (dev_addr, uc, mc, flags) and survive there.
  */
 struct vnet_filter_cfg {
-	u8 mac[ETH_ALEN];
-	bool mac_told;
-	bool table_refused;
-	u8 announces;
-	u32 modes;
 	unsigned long vlans[BITS_TO_LONGS(VLAN_N_VID)];
+	u32 modes;
+	bool table_refused;
+	bool replayed;
+	bool ack;
+	atomic_t announces;
 	struct vnet_dev *vd;
 	struct work_struct mode_work;
 	struct delayed_work announce_work;
@@ -51,20 +52,17 @@ struct vnet_filter_cfg {
  * @types: VNET_HASH_* that select the queue
  * @tunnel_types: tunnel types whose inner header is hashed
  * @report: packets carry their hash (NETIF_F_RXHASH)
- * @user_table: @table was set by the user; else it follows the queue pairs
- * @symmetric: @key was made symmetric on request
  * @unclassified: queue pair of packets that have no hash
  * @table_len: entries of @table, a power of two
  * @key_len: bytes of @key
  * @key: hash key
- * @table: indirection table, queue pair numbers
+ * @table: indirection table, queue pair numbers; follows the number of queue
+ *	pairs until the user sets it
  */
 struct vnet_rss_cfg {
 	u32 types;
 	u32 tunnel_types;
 	bool report;
-	bool user_table;
-	bool symmetric;
 	u16 unclassified;
 	u16 table_len;
 	u8 key_len;
@@ -103,22 +101,30 @@ struct vnet_coal_queue {
 };
 
 /**
+ * struct vnet_coal_global - coalescing of all queues
+ * @rx: of the receive queues
+ * @tx: of the transmit queues
+ * @rx_adaptive: dynamic moderation decides for the receive queues
+ * @tx_adaptive: and for the transmit queues
+ */
+struct vnet_coal_global {
+	struct vnet_coal rx;
+	struct vnet_coal tx;
+	bool rx_adaptive;
+	bool tx_adaptive;
+};
+
+/**
  * struct vnet_coal_cfg - notification coalescing
  * @lock: protects all of this against the moderation works; taken with the
  *	netdev instance lock held or without any lock, sleeps
- * @rx: global values of the receive queues
- * @tx: global values of the transmit queues
- * @rx_adaptive: new default of the receive queues
- * @tx_adaptive: new default of the transmit queues
+ * @global: what holds for queues without values of their own
  * @rxqs: per receive queue, or NULL when the device cannot do it per queue
  * @txqs: per transmit queue, as many
  */
 struct vnet_coal_cfg {
 	struct mutex lock;
-	struct vnet_coal rx;
-	struct vnet_coal tx;
-	bool rx_adaptive;
-	bool tx_adaptive;
+	struct vnet_coal_global global;
 	struct vnet_coal_queue *rxqs;
 	struct vnet_coal_queue *txqs;
 };
@@ -130,7 +136,10 @@ struct vnet_coal_cfg {
  * @coal: notification coalescing
  * @offloads: VNET_OFFLOAD_* that the device was asked to use
  * @stats_caps: counters that the device keeps, one bit per reply type
+ * @stats_errors: queries of them that failed
  * @msg_enable: NETIF_MSG_* that the user wants to see
+ * @speed: link speed that the user states, or 0
+ * @duplex: duplex that goes with it
  *
  * Allocated once by vnet_policy_create(), shared by copies of struct vnet_cfg
  * and changed in place after the device has agreed.
@@ -141,7 +150,10 @@ struct vnet_policy {
 	struct vnet_coal_cfg coal;
 	u64 offloads;
 	u64 stats_caps;
+	u32 stats_errors;
 	u32 msg_enable;
+	u32 speed;
+	u8 duplex;
 };
 
 /**

@@ -9,6 +9,7 @@
 #define VNET_COMPAT_H
 
 #include <linux/dim.h>
+#include <linux/ethtool.h>
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
 #include <linux/scatterlist.h>
@@ -142,5 +143,31 @@ static inline void vnet_compat_net_dim(struct dim *dim,
 	net_dim(dim, *sample);
 #endif
 }
+
+/*
+ * 6.17: hash fields have callbacks of their own beside get_rxnfc/set_rxnfc.
+ * With the comma behind, because there may be nothing to initialize.
+ */
+#ifdef VNET_HAVE_RXFH_FIELDS
+#define VNET_COMPAT_RXFH_FIELDS_OPS(get, set) \
+	.get_rxfh_fields = (get), .set_rxfh_fields = (set),
+#else
+#define VNET_COMPAT_RXFH_FIELDS_OPS(get, set)
+
+struct ethtool_rxfh_fields {
+	u32 data;
+	u32 flow_type;
+	u32 rss_context;
+};
+#endif
+
+/* 7.2: ethtool takes rtnl only for what asks for it; before, for everything */
+#ifdef VNET_HAVE_ETHTOOL_NEEDS_RTNL
+#define VNET_COMPAT_ETHTOOL_NEEDS_RTNL \
+	.op_needs_rtnl = ETHTOOL_OP_NEEDS_RTNL_SCHANNELS | \
+			 ETHTOOL_OP_NEEDS_RTNL_GLINK,
+#else
+#define VNET_COMPAT_ETHTOOL_NEEDS_RTNL
+#endif
 
 #endif /* VNET_COMPAT_H */

@@ -6,8 +6,11 @@
 #ifndef VNET_CTRL_H
 #define VNET_CTRL_H
 
+#include <linux/errno.h>
 #include <linux/kref.h>
 #include <linux/types.h>
+
+#include "vnet_wire.h"
 
 struct virtqueue;
 struct vnet_dev;
@@ -17,24 +20,24 @@ struct vnet_dev;
 
 /**
  * struct vnet_cmd - one command to the device
- * @payload: what follows the two header bytes, @payload_len bytes, zeroed at
- *	allocation; the caller fills it with a vnet_wire_*() encoder
- * @payload_len: bytes of @payload, may be lowered before submission
- * @reply: what the device wrote after its acknowledgment, or NULL
+ * @w: class, command and payload; filled by a vnet_wire_*() encoder, which
+ *	finds @w.data and @w.room set and the memory zeroed
  * @reply_len: before submission the room for a reply, after success the bytes
- *	that the device really wrote
+ *	of @reply that the device really wrote
+ * @patient: wait for the interrupt before looking at the ring (self-test)
  * @ref: the caller holds one reference, the device another while it owns the
  *	memory
  * @out: header and payload as the device reads them
  * @in: acknowledgment and reply as the device writes them
  * @used: bytes of @in that the device claims to have written
  * @done: the device has given the command back
+ * @abandoned: the caller has given up
+ * @reply: private copy of the reply, which the device cannot change any more
  */
 struct vnet_cmd {
-	void *payload;
-	size_t payload_len;
-	void *reply;
+	struct vnet_wire_cmd w;
 	size_t reply_len;
+	bool patient;
 
 	/* private: vnet_ctrl.c */
 	struct kref ref;
@@ -42,6 +45,10 @@ struct vnet_cmd {
 	u8 *in;
 	u32 used;
 	bool done;
+	bool abandoned;
+
+	/* public: */
+	u8 reply[] __aligned(8);
 };
 
 /**
@@ -50,20 +57,21 @@ struct vnet_cmd {
  * @refused: commands that the device did not acknowledge with success
  * @timeouts: commands that were not answered in time
  * @late: commands that came back after their caller had given up
+ * @irqs: interrupts of the control queue
  * @in_flight: commands that the device holds now
  * @up: commands are accepted
  */
 struct vnet_ctrl_info {
-	u64 sent;
-	u64 refused;
-	u64 timeouts;
-	u64 late;
-	u32 in_flight;
+	unsigned long sent;
+	unsigned long refused;
+	unsigned long timeouts;
+	unsigned long late;
+	unsigned long irqs;
+	unsigned long in_flight;
 	bool up;
 };
 
-struct vnet_cmd *vnet_cmd_alloc(u8 class, u8 code, size_t payload_len,
-				size_t reply_len);
+struct vnet_cmd *vnet_cmd_alloc(size_t room, size_t reply_len);
 void vnet_cmd_put(struct vnet_cmd *cmd);
 
 int vnet_ctrl_create(struct vnet_dev *vd);
@@ -72,6 +80,12 @@ void vnet_ctrl_start(struct vnet_dev *vd);
 void vnet_ctrl_stop(struct vnet_dev *vd);
 void vnet_cvq_irq(struct virtqueue *vq);
 int vnet_cvq_exec(struct vnet_dev *vd, struct vnet_cmd *cmd);
+/* The device answered and said no; anything else means that it is in trouble. */
+static inline bool vnet_cvq_refused(int err)
+{
+	return err == -EIO || err == -EPROTO;
+}
+
 void vnet_ctrl_get_info(struct vnet_dev *vd, struct vnet_ctrl_info *info);
 
 #endif /* VNET_CTRL_H */

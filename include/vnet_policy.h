@@ -17,10 +17,9 @@ struct netlink_ext_ack;
 struct vnet_caps;
 struct vnet_cfg;
 struct vnet_coal;
+struct vnet_coal_global;
 struct vnet_dev;
 struct vnet_rss_cfg;
-struct vnet_rxq;
-struct vnet_txq;
 
 /*
  * vnet_filter.c: MAC, receive mode, VLAN, announce, guest offloads.
@@ -37,6 +36,7 @@ void vnet_filter_announce(struct vnet_dev *vd);
 u64 vnet_offloads_wanted(const struct vnet_caps *caps,
 			 const struct vnet_cfg *cfg);
 int vnet_offloads_set(struct vnet_dev *vd, u64 mask);
+int vnet_filter_ping(struct vnet_dev *vd, bool patient);
 
 int vnet_ndo_set_mac(struct net_device *dev, void *addr);
 void vnet_ndo_set_rx_mode(struct net_device *dev);
@@ -54,18 +54,22 @@ int vnet_rss_replay(struct vnet_dev *vd);
 int vnet_pairs_set(struct vnet_dev *vd, u16 pairs);
 struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd);
 int vnet_rss_commit(struct vnet_dev *vd, struct vnet_rss_cfg *new);
+bool vnet_rss_key_symmetric(const struct vnet_rss_cfg *rss);
+void vnet_rss_key_set_symmetric(struct vnet_rss_cfg *rss, bool on);
 int vnet_hash_report_set(struct vnet_dev *vd, bool on);
-u32 vnet_rss_types_of_flow(u32 flow_type, u32 fields);
-u32 vnet_rss_fields_of_flow(u32 flow_type, u32 types);
+int vnet_rss_flow_set(const struct vnet_caps *caps, u32 flow, u32 fields,
+		      u32 *types);
+int vnet_rss_flow_get(u32 types, u32 flow, u32 *fields);
 
 /* vnet_coalesce.c: notification coalescing, adaptive moderation */
 int vnet_coalesce_create(struct vnet_dev *vd);
 void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);
 int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair);
-
-/* Once per poll, from the NAPI of the queue. */
-void vnet_coalesce_rx_sample(struct vnet_rxq *rxq);
-void vnet_coalesce_tx_sample(struct vnet_txq *txq);
+int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new);
+int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
+			    const struct vnet_coal *coal, bool adaptive);
+int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
+			    struct vnet_coal *coal, bool *adaptive);
 
 #endif /* VNET_POLICY_H */

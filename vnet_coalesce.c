@@ -1,0 +1,466 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Notification coalescing: one pair of values for each direction, other values
+ * for single virtqueues, and dynamic moderation, which chooses them.
+ *
+ * A virtqueue that was reset falls back to the global values; those that
+ * belong to it alone are told again by vnet_coalesce_queue_replay().
+ */
+#include <linux/dim.h>
+#include <linux/slab.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+#include "vnet_policy.h"
+
+static struct vnet_coal_queue *vnet_coal_queue(struct vnet_dev *vd, u16 vq)
+{
+	struct vnet_coal_cfg *coal = &vd->cfg.policy->coal;
+
+	return vq & 1 ? &coal->txqs[vq / 2] : &coal->rxqs[vq / 2];
+}
+
+static bool vnet_coal_equal(const struct vnet_coal *a,
+			    const struct vnet_coal *b)
+{
+	return a->packets == b->packets && a->usecs == b->usecs;
+}
+
+/* Commands */
+
+static int vnet_coal_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
+{
+	if (!err)
+		err = vnet_cvq_exec(vd, cmd);
+	vnet_cmd_put(cmd);
+
+	return err;
+}
+
+static int vnet_coal_tell_vq(struct vnet_dev *vd, u16 vq,
+			     const struct vnet_coal *coal)
+{
+	struct vnet_wire_coal wire = {
+		.max_packets = coal->packets,
+		.max_usecs = coal->usecs,
+	};
+	struct vnet_cmd *cmd;
+
+	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
+	if (!cmd)
+		return -ENOMEM;
+
+	return vnet_coal_exec(vd, cmd,
+			      vnet_wire_coal_vq_set(&cmd->w, vq, &wire));
+}
+
+/* One direction; a device that knows only single virtqueues gets them all. */
+static int vnet_coal_tell(struct vnet_dev *vd, bool tx,
+			  const struct vnet_coal *coal)
+{
+	struct vnet_wire_coal wire = {
+		.max_packets = coal->packets,
+		.max_usecs = coal->usecs,
+	};
+	struct vnet_cmd *cmd;
+	int err = 0;
+	u16 pair;
+
+	if (!vd->caps.notf_coal) {
+		for (pair = 0; !err && pair < vd->cfg.pairs; pair++)
+			err = vnet_coal_tell_vq(vd, 2 * pair + tx, coal);
+		return err;
+	}
+
+	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
+	if (!cmd)
+		return -ENOMEM;
+
+	err = tx ? vnet_wire_coal_tx(&cmd->w, &wire) :
+		   vnet_wire_coal_rx(&cmd->w, &wire);
+
+	return vnet_coal_exec(vd, cmd, err);
+}
+
+/* Dynamic moderation */
+
+/* Carry out what the poll's samples have led to. */
+static void vnet_dim_work(struct work_struct *work)
+{
+	struct dim *dim = container_of(work, struct dim, work);
+	struct vnet_coal_queue *cq = container_of(dim, struct vnet_coal_queue,
+						  dim);
+	struct net_device *dev = cq->vd->dev;
+	struct dim_cq_moder moder;
+	struct vnet_coal coal;
+
+	if (cq->vq & 1)
+		moder = net_dim_get_tx_irq_moder(dev, dim);
+	else
+		moder = net_dim_get_rx_irq_moder(dev, dim);
+	coal.usecs = moder.usec;
+	coal.packets = moder.pkts;
+
+	mutex_lock(&cq->vd->cfg.policy->coal.lock);
+	if (cq->adaptive && !vnet_coal_equal(&coal, &cq->coal) &&
+	    !vnet_coal_tell_vq(cq->vd, cq->vq, &coal))
+		cq->coal = coal;
+	mutex_unlock(&cq->vd->cfg.policy->coal.lock);
+
+	dim->state = DIM_START_MEASURE;
+}
+
+static void vnet_coal_init_queue(struct vnet_dev *vd,
+				 struct vnet_coal_queue *cq, u16 vq)
+{
+	cq->vd = vd;
+	cq->vq = vq;
+	INIT_WORK(&cq->dim.work, vnet_dim_work);
+	net_dim_setting(vd->dev, &cq->dim, vq & 1);
+}
+
+/* Setting */
+
+static void vnet_coal_publish(struct vnet_dev *vd, bool tx,
+			      const struct vnet_coal *coal, bool adaptive)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	struct vnet_coal_queue *cq = tx ? cfg->txqs : cfg->rxqs;
+	u16 pair;
+
+	for (pair = 0; cq && pair < vd->caps.max_pairs; pair++) {
+		cq[pair].coal = *coal;
+		cq[pair].own = false;
+		WRITE_ONCE(cq[pair].adaptive, adaptive);
+	}
+}
+
+static bool vnet_coal_any_own(struct vnet_dev *vd, bool tx)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	struct vnet_coal_queue *cq = tx ? cfg->txqs : cfg->rxqs;
+	u16 pair;
+
+	for (pair = 0; cq && pair < vd->caps.max_pairs; pair++)
+		if (cq[pair].own || cq[pair].adaptive)
+			return true;
+
+	return false;
+}
+
+static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
+			     const struct vnet_coal *coal, bool adaptive)
+{
+	struct vnet_coal_global *global = &vd->cfg.policy->coal.global;
+	struct vnet_coal *old = tx ? &global->tx : &global->rx;
+	bool *old_adaptive = tx ? &global->tx_adaptive : &global->rx_adaptive;
+	int err = 0;
+
+	if (adaptive == *old_adaptive && vnet_coal_equal(old, coal) &&
+	    !vnet_coal_any_own(vd, tx))
+		return 0;
+
+	/* The values that queues have of their own end with this command. */
+	if (vd->live && !adaptive)
+		err = vnet_coal_tell(vd, tx, coal);
+	if (err)
+		return err;
+
+	*old = *coal;
+	*old_adaptive = adaptive;
+	vnet_coal_publish(vd, tx, coal, adaptive);
+
+	return 0;
+}
+
+/**
+ * vnet_coalesce_set() - coalescing of all queues, also of those set one by one
+ * @vd: device
+ * @new: values; those of an adaptive direction only hold once it is not
+ *
+ * Return: 0, or what the device said; then the old values stand.
+ */
+int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	struct vnet_coal_global old;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	mutex_lock(&cfg->lock);
+	old = cfg->global;
+	err = vnet_coal_set_dir(vd, false, &new->rx, new->rx_adaptive);
+	if (!err) {
+		err = vnet_coal_set_dir(vd, true, &new->tx, new->tx_adaptive);
+		if (err)
+			vnet_coal_set_dir(vd, false, &old.rx, old.rx_adaptive);
+	}
+	mutex_unlock(&cfg->lock);
+
+	return err;
+}
+
+/**
+ * vnet_coalesce_queue_set() - coalescing of one virtqueue
+ * @vd: device with vq_notf_coal
+ * @vq: virtqueue
+ * @coal: values, for when it is not adaptive
+ * @adaptive: dynamic moderation decides
+ *
+ * Return: 0, or what the device said; then the old values stand.
+ */
+int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
+			    const struct vnet_coal *coal, bool adaptive)
+{
+	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
+	int err = 0;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	mutex_lock(&vd->cfg.policy->coal.lock);
+	if (vd->live && !adaptive && vq / 2 < vd->cfg.pairs)
+		err = vnet_coal_tell_vq(vd, vq, coal);
+	if (!err) {
+		cq->own = true;
+		if (!adaptive)
+			cq->coal = *coal;
+		WRITE_ONCE(cq->adaptive, adaptive);
+	}
+	mutex_unlock(&vd->cfg.policy->coal.lock);
+
+	return err;
+}
+
+static int vnet_coal_ask(struct vnet_dev *vd, u16 vq, struct vnet_coal *coal)
+{
+	struct vnet_wire_coal wire = {};
+	struct vnet_cmd *cmd;
+	int err;
+
+	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, VNET_WIRE_COAL_REPLY);
+	if (!cmd)
+		return -ENOMEM;
+
+	err = vnet_wire_coal_vq_get(&cmd->w, vq);
+	if (!err)
+		err = vnet_cvq_exec(vd, cmd);
+	if (!err)
+		err = vnet_wire_coal_reply(cmd->reply, cmd->reply_len, &wire);
+	vnet_cmd_put(cmd);
+	if (err)
+		return err;
+
+	coal->packets = wire.max_packets;
+	coal->usecs = wire.max_usecs;
+
+	return 0;
+}
+
+/**
+ * vnet_coalesce_queue_get() - what a virtqueue really has
+ * @vd: device with vq_notf_coal
+ * @vq: virtqueue
+ * @coal: set to what the device says, or to what it was told last when it
+ *	does not say
+ * @adaptive: set when dynamic moderation decides
+ *
+ * Return: 0, or -ETIMEDOUT and the like for a device in trouble.
+ */
+int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
+			    struct vnet_coal *coal, bool *adaptive)
+{
+	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
+	int err = 0;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	mutex_lock(&vd->cfg.policy->coal.lock);
+	*coal = cq->coal;
+	*adaptive = cq->adaptive;
+	mutex_unlock(&vd->cfg.policy->coal.lock);
+
+	if (vd->live && vq / 2 < vd->cfg.pairs)
+		err = vnet_coal_ask(vd, vq, coal);
+
+	return vnet_cvq_refused(err) ? 0 : err;
+}
+
+/* Replay */
+
+static int vnet_coal_replay_vq(struct vnet_dev *vd, u16 vq)
+{
+	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
+	bool told = vd->caps.notf_coal && !cq->own && !cq->adaptive;
+	int err;
+
+	/* Zero is what a reset device has. */
+	if (told || (!cq->coal.packets && !cq->coal.usecs))
+		return 0;
+
+	err = vnet_coal_tell_vq(vd, vq, &cq->coal);
+	if (!vnet_cvq_refused(err))
+		return err;
+
+	netdev_warn(vd->dev,
+		    "the device does not take the coalescing of virtqueue %u: error %d\n",
+		    vq, err);
+
+	return 0;
+}
+
+/* @coal.lock is held. */
+static int __vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair)
+{
+	int err;
+
+	err = vnet_coal_replay_vq(vd, 2 * pair);
+	if (!err)
+		err = vnet_coal_replay_vq(vd, 2 * pair + 1);
+
+	return err;
+}
+
+/**
+ * vnet_coalesce_queue_replay() - tell the device about one queue pair again
+ * @vd: device
+ * @pair: queue pair whose virtqueues were reset or come into use
+ *
+ * Return: 0, also when the device refuses (that is logged); -ETIMEDOUT and the
+ * like when it is in trouble.
+ */
+int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	if (!cfg->rxqs || !vd->live)
+		return 0;
+
+	mutex_lock(&cfg->lock);
+	err = __vnet_coalesce_queue_replay(vd, pair);
+	mutex_unlock(&cfg->lock);
+
+	return err;
+}
+
+static int vnet_coal_replay_dir(struct vnet_dev *vd, bool tx,
+				const struct vnet_coal *coal)
+{
+	int err;
+
+	if (!vd->caps.notf_coal || (!coal->packets && !coal->usecs))
+		return 0;
+
+	err = vnet_coal_tell(vd, tx, coal);
+	if (!vnet_cvq_refused(err))
+		return err;
+
+	netdev_warn(vd->dev, "the device does not take %s coalescing: error %d\n",
+		    tx ? "tx" : "rx", err);
+
+	return 0;
+}
+
+/**
+ * vnet_coalesce_replay() - tell a reset device all of this again
+ * @vd: device, live
+ *
+ * Return: 0, also when the device refuses (that is logged); -ETIMEDOUT and the
+ * like when it is in trouble.
+ */
+int vnet_coalesce_replay(struct vnet_dev *vd)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	u16 pair;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	mutex_lock(&cfg->lock);
+	err = vnet_coal_replay_dir(vd, false, &cfg->global.rx);
+	if (!err)
+		err = vnet_coal_replay_dir(vd, true, &cfg->global.tx);
+	for (pair = 0; !err && cfg->rxqs && pair < vd->cfg.pairs; pair++)
+		err = __vnet_coalesce_queue_replay(vd, pair);
+	mutex_unlock(&cfg->lock);
+
+	return err;
+}
+
+/* Life */
+
+static int vnet_coal_create_queues(struct vnet_dev *vd)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	u16 nr = vd->caps.max_pairs, pair;
+
+	cfg->rxqs = kvcalloc(nr, sizeof(*cfg->rxqs), GFP_KERNEL);
+	cfg->txqs = kvcalloc(nr, sizeof(*cfg->txqs), GFP_KERNEL);
+	if (!cfg->rxqs || !cfg->txqs) {
+		kvfree(cfg->rxqs);
+		kvfree(cfg->txqs);
+		cfg->rxqs = NULL;
+		cfg->txqs = NULL;
+		return -ENOMEM;
+	}
+
+	for (pair = 0; pair < nr; pair++) {
+		vnet_coal_init_queue(vd, &cfg->rxqs[pair], 2 * pair);
+		vnet_coal_init_queue(vd, &cfg->txqs[pair], 2 * pair + 1);
+	}
+
+	return 0;
+}
+
+/**
+ * vnet_coalesce_create() - allocate the state
+ * @vd: device
+ *
+ * Return: 0 or -ENOMEM.
+ */
+int vnet_coalesce_create(struct vnet_dev *vd)
+{
+	int err;
+
+	mutex_init(&vd->cfg.policy->coal.lock);
+	if (!vd->caps.vq_notf_coal)
+		return 0;
+
+	err = net_dim_init_irq_moder(vd->dev, DIM_PROFILE_RX | DIM_PROFILE_TX,
+				     DIM_COALESCE_USEC | DIM_COALESCE_PKTS,
+				     DIM_CQ_PERIOD_MODE_START_FROM_EQE,
+				     DIM_CQ_PERIOD_MODE_START_FROM_EQE,
+				     vnet_dim_work, vnet_dim_work);
+	if (err)
+		return err;
+
+	err = vnet_coal_create_queues(vd);
+	if (err)
+		net_dim_free_irq_moder(vd->dev);
+
+	return err;
+}
+
+/**
+ * vnet_coalesce_destroy() - free the state
+ * @vd: device; no poll runs any more
+ */
+void vnet_coalesce_destroy(struct vnet_dev *vd)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	u16 pair;
+
+	if (cfg->rxqs) {
+		for (pair = 0; pair < vd->caps.max_pairs; pair++) {
+			cancel_work_sync(&cfg->rxqs[pair].dim.work);
+			cancel_work_sync(&cfg->txqs[pair].dim.work);
+		}
+		kvfree(cfg->rxqs);
+		kvfree(cfg->txqs);
+		net_dim_free_irq_moder(vd->dev);
+	}
+	mutex_destroy(&cfg->lock);
+}

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Control queue transport.
+ *
+ * One command is in flight at a time. Its memory is two allocations of its
+ * own (what the device reads, what it writes), which stay the device's until
+ * the command comes back or the device was reset: the caller may give up
+ * earlier and drops only its own reference.
+ *
+ * The ring is touched under the control mutex only. The interrupt just wakes
+ * the waiter, who also looks at the ring by himself from time to time: an
+ * interrupt that never comes costs time and not the command.
+ */
+#include <linux/ktime.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/scatterlist.h>
+#include <linux/slab.h>
+#include <linux/virtio.h>
+#include <linux/wait.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+
+/* Where the payload starts in the buffer that the device reads. */
+#define VNET_CMD_PAYLOAD	8
+#define VNET_CMD_HDR_LEN	2
+#define VNET_CMD_ACK_LEN	1
+
+/* A refusal (VIRTIO 1.4, 5.1.6.5), and what stands there before an answer. */
+#define VNET_ACK_ERR		1
+#define VNET_ACK_NONE		0xff
+
+/* Most devices answer within this time: do not sleep for it. */
+#define VNET_CTRL_SPIN_US	50
+
+/* The first and the longest sleep between two looks at the ring. */
+#define VNET_CTRL_STEP_MIN	1
+#define VNET_CTRL_STEP_MAX	(HZ / 20 ?: 1)
+#define VNET_CTRL_STEP_PATIENT	(HZ / 2)
+
+#define VNET_CTRL_TIMEOUT_MAX_MS	60000
+
+static unsigned int ctrl_timeout_ms = VNET_CTRL_TIMEOUT_MS;
+module_param(ctrl_timeout_ms, uint, 0644);
+MODULE_PARM_DESC(ctrl_timeout_ms,
+		 "debug: how long the device may take to answer a control command");
+
+/**
+ * struct vnet_ctrl - control queue transport of one device
+ * @lock: protects the ring and everything below; sleeps
+ * @vq: the ring, NULL while there is none
+ * @wait: where the sender of the command in flight sleeps
+ * @irq: an interrupt came since the ring was looked at; written without @lock
+ * @up: commands are accepted; cleared without @lock
+ * @info: counters
+ */
+struct vnet_ctrl {
+	struct mutex lock;
+	struct virtqueue *vq;
+	wait_queue_head_t wait;
+	bool irq;
+	bool up;
+	struct vnet_ctrl_info info;
+};
+
+/**
+ * vnet_cmd_alloc() - get memory for a command
+ * @room: most bytes of payload
+ * @reply_len: bytes that the device may write after its acknowledgment
+ *
+ * Return: the command, ready for an encoder; NULL without memory.
+ */
+struct vnet_cmd *vnet_cmd_alloc(size_t room, size_t reply_len)
+{
+	struct vnet_cmd *cmd;
+
+	cmd = kzalloc(struct_size(cmd, reply, reply_len), GFP_KERNEL);
+	if (!cmd)
+		return NULL;
+
+	cmd->out = kzalloc(VNET_CMD_PAYLOAD + room, GFP_KERNEL);
+	cmd->in = kzalloc(VNET_CMD_ACK_LEN + reply_len, GFP_KERNEL);
+	if (!cmd->out || !cmd->in)
+		goto err_free;
+
+	kref_init(&cmd->ref);
+	cmd->w.data = cmd->out + VNET_CMD_PAYLOAD;
+	cmd->w.room = room;
+	cmd->reply_len = reply_len;
+
+	return cmd;
+
+err_free:
+	kfree(cmd->in);
+	kfree(cmd->out);
+	kfree(cmd);
+	return NULL;
+}
+
+static void vnet_cmd_free(struct kref *ref)
+{
+	struct vnet_cmd *cmd = container_of(ref, struct vnet_cmd, ref);
+
+	kfree(cmd->in);
+	kfree(cmd->out);
+	kfree(cmd);
+}
+
+/**
+ * vnet_cmd_put() - drop one reference to a command
+ * @cmd: command, or NULL
+ */
+void vnet_cmd_put(struct vnet_cmd *cmd)
+{
+	if (cmd)
+		kref_put(&cmd->ref, vnet_cmd_free);
+}
+
+/* Counters have one writer at a time and are read without a lock. */
+static void vnet_ctrl_count(unsigned long *counter, long n)
+{
+	WRITE_ONCE(*counter, *counter + n);
+}
+
+/* The device has given @cmd back, or will never look at it again. */
+static void vnet_ctrl_returned(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
+{
+	vnet_ctrl_count(&ctrl->info.in_flight, -1);
+	if (cmd->abandoned)
+		vnet_ctrl_count(&ctrl->info.late, 1);
+	vnet_cmd_put(cmd);
+}
+
+static void vnet_ctrl_harvest(struct vnet_ctrl *ctrl)
+{
+	struct vnet_cmd *cmd;
+	unsigned int len;
+
+	lockdep_assert_held(&ctrl->lock);
+
+	while ((cmd = virtqueue_get_buf(ctrl->vq, &len))) {
+		cmd->used = len;
+		cmd->done = true;
+		vnet_ctrl_returned(ctrl, cmd);
+	}
+}
+
+/*
+ * Header, payload, acknowledgment and reply are descriptors of their own, and
+ * so are the two parts of a MAC table: legacy devices ask for it and some
+ * others expect it.
+ */
+static int vnet_ctrl_add(struct virtqueue *vq, struct vnet_cmd *cmd)
+{
+	struct scatterlist hdr, part[2], ack, reply, *sgs[5];
+	const struct vnet_wire_cmd *w = &cmd->w;
+	u8 *start = w->data - VNET_CMD_HDR_LEN;
+	unsigned int out = 0, in = 0;
+
+	start[0] = w->class;
+	start[1] = w->cmd;
+	sg_init_one(&hdr, start, VNET_CMD_HDR_LEN);
+	sgs[out++] = &hdr;
+	if (w->split) {
+		sg_init_one(&part[0], w->data, w->split);
+		sgs[out++] = &part[0];
+	}
+	if (w->len > w->split) {
+		sg_init_one(&part[1], w->data + w->split, w->len - w->split);
+		sgs[out++] = &part[1];
+	}
+
+	cmd->in[0] = VNET_ACK_NONE;
+	sg_init_one(&ack, cmd->in, VNET_CMD_ACK_LEN);
+	sgs[out + in++] = &ack;
+	if (cmd->reply_len) {
+		sg_init_one(&reply, cmd->in + VNET_CMD_ACK_LEN, cmd->reply_len);
+		sgs[out + in++] = &reply;
+	}
+
+	return virtqueue_add_sgs(vq, sgs, out, in, cmd, GFP_KERNEL);
+}
+
+static int vnet_ctrl_submit(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
+{
+	int err;
+
+	lockdep_assert_held(&ctrl->lock);
+
+	if (!READ_ONCE(ctrl->up) || !ctrl->vq)
+		return -ENODEV;
+
+	/* An earlier command that timed out may have come back by now. */
+	vnet_ctrl_harvest(ctrl);
+	if (ctrl->info.in_flight)
+		return -EBUSY;
+
+	kref_get(&cmd->ref);
+	err = vnet_ctrl_add(ctrl->vq, cmd);
+	if (err) {
+		vnet_cmd_put(cmd);
+		return err == -EIO ? -ENODEV : err;
+	}
+
+	vnet_ctrl_count(&ctrl->info.in_flight, 1);
+	vnet_ctrl_count(&ctrl->info.sent, 1);
+
+	/* The device may have seen the command even if this fails. */
+	return virtqueue_kick(ctrl->vq) ? 0 : -ENODEV;
+}
+
+/* Look at the ring for a moment without sleeping. */
+static void vnet_ctrl_spin(struct vnet_ctrl *ctrl, const struct vnet_cmd *cmd)
+{
+	ktime_t end = ktime_add_us(ktime_get(), VNET_CTRL_SPIN_US);
+
+	do {
+		vnet_ctrl_harvest(ctrl);
+		if (cmd->done)
+			return;
+		cpu_relax();
+	} while (ktime_before(ktime_get(), end));
+}
+
+static int vnet_ctrl_wait(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
+{
+	unsigned int ms = clamp(READ_ONCE(ctrl_timeout_ms), 1U,
+				(unsigned int)VNET_CTRL_TIMEOUT_MAX_MS);
+	unsigned long end = jiffies + msecs_to_jiffies(ms);
+	long step = VNET_CTRL_STEP_MIN;
+
+	if (cmd->patient)
+		step = VNET_CTRL_STEP_PATIENT;
+	else
+		vnet_ctrl_spin(ctrl, cmd);
+
+	while (!cmd->done) {
+		if (!READ_ONCE(ctrl->up))
+			return -ENODEV;
+		if (virtqueue_is_broken(ctrl->vq))
+			return -ENODEV;
+		if (time_after(jiffies, end))
+			return -ETIMEDOUT;
+
+		wait_event_timeout(ctrl->wait,
+				   READ_ONCE(ctrl->irq) || !READ_ONCE(ctrl->up),
+				   step);
+		step = min(step * 2, (long)VNET_CTRL_STEP_MAX);
+
+		/* Cleared before the look: a later answer wakes us again. */
+		smp_store_mb(ctrl->irq, false);
+		vnet_ctrl_harvest(ctrl);
+	}
+
+	return 0;
+}
+
+/*
+ * What the device answered. A legacy device's used length means nothing, so
+ * only the acknowledgment itself is believed there, and no reply.
+ */
+static int vnet_cmd_result(struct vnet_cmd *cmd, bool strict)
+{
+	u8 ack = READ_ONCE(cmd->in[0]);
+	size_t used = cmd->used;
+
+	if (strict && used < VNET_CMD_ACK_LEN)
+		return -EPROTO;
+
+	used = used ? used - VNET_CMD_ACK_LEN : 0;
+	cmd->reply_len = min(used, cmd->reply_len);
+	memcpy(cmd->reply, cmd->in + VNET_CMD_ACK_LEN, cmd->reply_len);
+
+	switch (ack) {
+	case VNET_WIRE_OK:
+		return 0;
+	case VNET_ACK_ERR:
+		return -EIO;
+	default:
+		return -EPROTO;
+	}
+}
+
+/**
+ * vnet_cvq_exec() - have the device carry out a command
+ * @vd: device
+ * @cmd: command; the caller's reference stays the caller's
+ *
+ * The wait is bounded by VNET_CTRL_TIMEOUT_MS. A command that is not answered
+ * in time asks for recovery; its memory stays the device's.
+ *
+ * Context: Process context, any lock that may be held over a sleep.
+ * Return: 0 when the device acknowledged, -EIO when it refused, -EPROTO when
+ * its answer makes no sense, -ETIMEDOUT when none came, -EBUSY while it holds
+ * an earlier command, -ENODEV without a running device or with a broken ring,
+ * -EOPNOTSUPP without a control queue, -ENOMEM.
+ */
+int vnet_cvq_exec(struct vnet_dev *vd, struct vnet_cmd *cmd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+	bool broken;
+	int err;
+
+	might_sleep();
+
+	if (!ctrl)
+		return -EOPNOTSUPP;
+
+	mutex_lock(&ctrl->lock);
+	err = vnet_ctrl_submit(ctrl, cmd);
+	if (!err)
+		err = vnet_ctrl_wait(ctrl, cmd);
+	if (cmd->done) {
+		err = vnet_cmd_result(cmd, vd->caps.le);
+		if (err)
+			vnet_ctrl_count(&ctrl->info.refused, 1);
+	}
+	cmd->abandoned = !cmd->done;
+	if (err == -ETIMEDOUT)
+		vnet_ctrl_count(&ctrl->info.timeouts, 1);
+	broken = ctrl->vq && virtqueue_is_broken(ctrl->vq);
+	mutex_unlock(&ctrl->lock);
+
+	if (err == -ETIMEDOUT)
+		vnet_recovery_request(vd, VNET_RESET_CTRL_TIMEOUT);
+	else if (err && broken)
+		vnet_recovery_request(vd, VNET_RESET_BROKEN_RING);
+
+	return err;
+}
+
+/**
+ * vnet_cvq_irq() - the device has answered
+ * @vq: control virtqueue
+ *
+ * Context: Any.
+ */
+void vnet_cvq_irq(struct virtqueue *vq)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	if (!ctrl)
+		return;
+
+	vnet_ctrl_count(&ctrl->info.irqs, 1);
+	WRITE_ONCE(ctrl->irq, true);
+	wake_up(&ctrl->wait);
+}
+
+/**
+ * vnet_ctrl_create() - set up the transport at probe
+ * @vd: device; vd->caps is resolved, no virtqueue exists yet
+ *
+ * Return: 0, also for a device without a control queue; -ENOMEM.
+ */
+int vnet_ctrl_create(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl;
+
+	if (!vd->caps.ctrl_vq)
+		return 0;
+
+	ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	if (!ctrl)
+		return -ENOMEM;
+
+	mutex_init(&ctrl->lock);
+	init_waitqueue_head(&ctrl->wait);
+	vd->ctrl = ctrl;
+
+	return 0;
+}
+
+/**
+ * vnet_ctrl_destroy() - free the transport at remove
+ * @vd: device; stopped, and its control virtqueue is deleted
+ */
+void vnet_ctrl_destroy(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	if (!ctrl)
+		return;
+
+	vd->ctrl = NULL;
+	mutex_destroy(&ctrl->lock);
+	kfree(ctrl);
+}
+
+/**
+ * vnet_ctrl_start() - accept commands
+ * @vd: device; past DRIVER_OK, vd->cvq exists
+ */
+void vnet_ctrl_start(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	if (!ctrl || !vd->cvq)
+		return;
+
+	mutex_lock(&ctrl->lock);
+	ctrl->vq = vd->cvq;
+	ctrl->irq = false;
+	WRITE_ONCE(ctrl->up, true);
+	mutex_unlock(&ctrl->lock);
+}
+
+/**
+ * vnet_ctrl_stop() - accept no more commands and take back those in flight
+ * @vd: device; it was reset, so it will not touch their memory any more, and
+ *	vd->cvq still exists
+ *
+ * A sleeping sender returns with -ENODEV at once.
+ */
+void vnet_ctrl_stop(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+	struct vnet_cmd *cmd;
+
+	if (!ctrl)
+		return;
+
+	WRITE_ONCE(ctrl->up, false);
+	wake_up(&ctrl->wait);
+
+	mutex_lock(&ctrl->lock);
+	while (ctrl->vq && (cmd = virtqueue_detach_unused_buf(ctrl->vq)))
+		vnet_ctrl_returned(ctrl, cmd);
+	ctrl->vq = NULL;
+	mutex_unlock(&ctrl->lock);
+}
+
+/**
+ * vnet_ctrl_get_info() - read the transport's counters
+ * @vd: device
+ * @info: filled; all zero without a control queue
+ */
+void vnet_ctrl_get_info(struct vnet_dev *vd, struct vnet_ctrl_info *info)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	memset(info, 0, sizeof(*info));
+	if (!ctrl)
+		return;
+
+	info->sent = READ_ONCE(ctrl->info.sent);
+	info->refused = READ_ONCE(ctrl->info.refused);
+	info->timeouts = READ_ONCE(ctrl->info.timeouts);
+	info->late = READ_ONCE(ctrl->info.late);
+	info->irqs = READ_ONCE(ctrl->info.irqs);
+	info->in_flight = READ_ONCE(ctrl->info.in_flight);
+	info->up = READ_ONCE(ctrl->up);
+}

@@ -12,12 +12,18 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from . import SetupError, die, host, root
+from . import SetupError, die, host, root, say
+from . import options as test_options
 
 CHECKOUT = Path(__file__).resolve().parent.parent
+
+COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
+            "bench", "exec", "gc")
+# rooms that bring their own program, started on the user's machine
+PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run"}
+STEPS = ("unit", "gates", "kunit")  # what check does before the tests in guests
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -26,7 +32,10 @@ USAGE = """commands:
   shell [OPTIONS]     a shell in a guest
   boot [OPTIONS] CMD  run one command in a guest
   test [OPTIONS]      the tests of selftests/
+  check [OPTIONS]     the lab's own tests, gates, kunit, then test
   unit                the lab's own tests
+  gates, kunit        the checks of the source; the unit tests of the pure rooms
+  bench               vnet beside virtio_net, instructions per packet
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""
@@ -41,6 +50,17 @@ def child_of(pid):
     return int(text.split()[0]) if text.split() else None
 
 
+def session_dir(cache):
+    """A mount point of our own; those of sessions that were killed go."""
+    for old in cache.glob("session-*"):
+        if not Path(f"/proc/{old.name.removeprefix('session-')}").exists():
+            with contextlib.suppress(OSError):
+                old.rmdir()
+    path = cache / f"session-{os.getpid()}"
+    path.mkdir(exist_ok=True)
+    return path
+
+
 def enter(rootdir, command):
     """Run a command in the root and return its exit status.
 
@@ -52,13 +72,13 @@ def enter(rootdir, command):
     with contextlib.ExitStack() as stack:
         inuse = stack.enter_context(open(f"{rootdir}.inuse", "w", encoding="ascii"))
         fcntl.flock(inuse, fcntl.LOCK_SH)
-        session = tempfile.mkdtemp(prefix="vnet-lab-")
-        stack.callback(os.rmdir, session)
+        session = session_dir(cache)
+        stack.callback(session.rmdir)
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *prefix,
              "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
              str(CHECKOUT / "lab/enter.sh"), str(rootdir), str(cache), str(CHECKOUT),
-             session, *command])
+             str(session), *command])
 
         def forward(signum, _frame):
             # unshare blocks signals: hand them to the process that it waits for
@@ -75,18 +95,60 @@ def enter(rootdir, command):
         return process.wait()
 
 
+def inside(rootdir, command, args):
+    return enter(rootdir, ["python3", "-m", "lab.inside", command, *args])
+
+
+def program(name, args):
+    """Run the program of a room; it calls the lab itself where it needs it."""
+    path = CHECKOUT / PROGRAMS[name]
+    if not path.exists():
+        raise SetupError(f"there is no {PROGRAMS[name]} in this checkout")
+    return subprocess.run([str(path), *args], cwd=CHECKOUT, check=False).returncode
+
+
+def check(rootdir, args):
+    """Every step, then the tests in guests; the steps count in the closing line."""
+    options = test_options.parse(args)
+    counts = {0: 0, 1: 0}
+    for step in STEPS:
+        if not test_options.step_wanted(step, options):
+            continue
+        if step in PROGRAMS and not (CHECKOUT / PROGRAMS[step]).exists():
+            continue
+        say(f"check: {step}")
+        status = inside(rootdir, step, []) if step == "unit" else program(step, [])
+        if status > 2 or status < 0:  # ended by a signal: so are we
+            return status
+        say(f"check: {step}: {'FAIL' if status else 'ok'}")
+        counts[1 if status else 0] += 1
+    if options.test in STEPS:
+        say(f"{counts[0]} passed, {counts[1]} failed, 0 skipped")
+        return 1 if counts[1] else 0
+    return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}"])
+
+
+def collect_garbage(cache):
+    """Remove the cache, unless a session lives in it."""
+    for session in cache.glob("session-*"):
+        pid = session.name.removeprefix("session-")
+        if Path(f"/proc/{pid}").exists():
+            raise SetupError(f"a session (process {pid}) uses {cache}: end it and start again")
+    for path in cache.glob("*"):
+        say(f"gc: removing {path}")
+        root.remove(path)
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="python3 -m lab", epilog=USAGE,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("command", choices=["root", "build", "run", "shell", "boot", "test",
-                                            "unit", "exec", "gc"])
+    parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("args", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     try:
         if options.command == "gc":
-            for path in host.cache_dir().glob("*"):
-                root.remove(path)
-            return 0
+            return collect_garbage(host.cache_dir())
         host.ensure()
         rootdir = root.ensure()
         if options.command == "root":
@@ -94,9 +156,13 @@ def main():
             return 0
         if options.command == "exec":
             return enter(rootdir, options.args)
-        if options.command in ("run", "shell", "boot", "test"):
+        if options.command in PROGRAMS:
+            return program(options.command, options.args)
+        if options.command in ("run", "shell", "boot", "test", "check"):
             host.check_memory()
-        return enter(rootdir, ["python3", "-m", "lab.inside", options.command, *options.args])
+        if options.command == "check":
+            return check(rootdir, options.args)
+        return inside(rootdir, options.command, options.args)
     except SetupError as error:
         die(error)
     except KeyboardInterrupt:

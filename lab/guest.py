@@ -298,9 +298,9 @@ class Guest:
     # ---- QEMU ----------------------------------------------------------
 
     def qmp(self, command, **args):
-        """A QMP command; '_' in argument names becomes '-'."""
+        """A QMP command; names with a hyphen are given as **{"a-b": value}."""
         with self.lock:
-            return self.monitor.cmd(command, **{k.replace("_", "-"): v for k, v in args.items()})
+            return self.monitor.cmd(command, **args)
 
     def qmp_event(self, name, timeout=30):
         """Wait for a QMP event."""
@@ -314,6 +314,20 @@ class Guest:
 
     def set_link(self, up, nic=0):
         self.qmp("set_link", name=f"nic{nic}", up=up)
+
+    def unplug(self, nic=0):
+        """Take a NIC out (PCI hot-unplug) and wait until it is gone."""
+        self.monitor.clear_events()
+        self.qmp("device_del", id=f"nic{nic}")
+        self.qmp_event("DEVICE_DELETED", timeout=60)
+
+    def plug(self, nic=0):
+        """Put a NIC that was taken out back."""
+        typed = {"on": True, "off": False}
+        props = {key: value if key.startswith("disable-") else typed.get(value, value)
+                 for key, value in self.profile.props.items()}
+        self.qmp("device_add", driver="virtio-net-pci", id=f"nic{nic}", netdev=f"net{nic}",
+                 mac=self.macs[nic], bus=f"rp{nic}", romfile="", **props)
 
     # ---- commands ------------------------------------------------------
 

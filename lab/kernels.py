@@ -58,13 +58,29 @@ def every():
     return found
 
 
+def every_of_root():
+    return [kernel for kernel in every() if not kernel.layer]
+
+
+def of_suites():
+    """The kernels that the meta packages stand for: all but unsigned ones."""
+    info = BASE / "var/lib/dpkg/info"
+    signed = [k for k in every_of_root() if (info / f"linux-image-{k.release}.list").exists()]
+    return signed or every_of_root()
+
+
+def default():
+    """The newest kernel that a meta package stands for."""
+    return of_suites()[-1]
+
+
 def select(names):
-    """Kernels by name (7.2), release, or 'all'; default: those of the root."""
+    """Kernels by name (7.2) or release; 'all' is every one, also layers."""
     kernels = every()
-    if not names:
-        return [kernel for kernel in kernels if not kernel.layer]
     if names == ["all"]:
         return kernels
+    if not names:
+        return every_of_root()
     chosen = []
     for name in names:
         match = [k for k in kernels if name in (k.name, k.release)]
@@ -73,11 +89,3 @@ def select(names):
                              f"{' '.join(k.name for k in kernels)}")
         chosen += match
     return chosen
-
-
-def default():
-    """The newest kernel that a meta package stands for: the newest but unsigned ones."""
-    kernels = [k for k in every() if not k.layer]
-    signed = [k for k in kernels if (BASE / "var/lib/dpkg/info"
-                                     / f"linux-image-{k.release}.list").exists()]
-    return (signed or kernels)[-1]

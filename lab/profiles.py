@@ -44,7 +44,7 @@ class Profile:
     machine    "q35" or "microvm" (virtio over MMIO)
     append     added to the kernel command line
     args       further arguments of QEMU
-    on, off    feature bits that the device must, must not offer
+    on, off    feature bits that a driver should find, cannot find
     kernel_min oldest kernel that can drive it, and why
     """
 
@@ -77,7 +77,7 @@ PROFILES = {p.name: p for p in (
     Profile("packed-in-order", "packed rings used in order",
             {**MODERN, "packed": "on", "in_order": "on"}, on=("RING_PACKED", "IN_ORDER")),
     Profile("transitional", "a device that is legacy and modern at once",
-            {"disable-legacy": "off", "disable-modern": "off"}, on=("VERSION_1", "ANY_LAYOUT")),
+            {"disable-legacy": "off", "disable-modern": "off"}, on=("VERSION_1",)),
     Profile("legacy", "a device from before VIRTIO 1.0",
             {"disable-legacy": "off", "disable-modern": "on"}, off=("VERSION_1",)),
     Profile("legacy-small", "legacy without MRG_RXBUF and ANY_LAYOUT: a 10 byte header of its own",
@@ -113,7 +113,13 @@ PROFILES = {p.name: p for p in (
     Profile("tunnel", "UDP tunnel segmentation", {**MODERN, "host_tunnel": "on",
             "guest_tunnel": "on"}, on=("HOST_UDP_TUNNEL_GSO", "GUEST_UDP_TUNNEL_GSO"),
             kernel_min=(6, 17), why_min="feature bits above 63 came with Linux 6.17"),
-    Profile("mmio", "virtio over MMIO", {}, machine="microvm"),
+    Profile("mmio", "virtio over MMIO", {}, machine="microvm",
+            args=("-global", "virtio-mmio.force-legacy=false"), on=("VERSION_1",)),
+    Profile("mmio-legacy", "virtio over MMIO, version 1 of the transport", {}, machine="microvm",
+            args=("-global", "virtio-mmio.force-legacy=true"), off=("VERSION_1",)),
+    Profile("contradictory", "offers features without the ones that they depend on",
+            {**MODERN, "guest_csum": "off", "csum": "off", "ctrl_vq": "off", "mq": "on"},
+            off=("GUEST_CSUM", "CSUM", "CTRL_VQ")),
     Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
             net="user"),
     Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),

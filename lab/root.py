@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import time
 from contextlib import contextmanager
@@ -14,17 +13,19 @@ from pathlib import Path
 from . import SetupError, host, say
 
 RECIPE = Path(__file__).with_name("recipe")
+LISTS = (RECIPE / "packages", Path(__file__).with_name("gates") / "packages")
 
 
 def recipe_packages():
-    """The package names of lab/recipe/packages, comments dropped."""
-    text = (RECIPE / "packages").read_text(encoding="ascii")
-    return re.sub(r"#.*", "", text).split()
+    """The package names of the lists, comments dropped."""
+    text = "\n".join(path.read_text(encoding="ascii") for path in LISTS)
+    return sorted(set(re.sub(r"#.*", "", text).split()))
 
 
 def recipe_hash():
-    digest = hashlib.sha256()
-    for path in sorted(RECIPE.iterdir()):
+    """Changes when a package or a script of the recipe changes, not with a comment."""
+    digest = hashlib.sha256(" ".join(recipe_packages()).encode())
+    for path in sorted(RECIPE.glob("*.sh")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
 
@@ -142,15 +143,3 @@ def ensure():
             make(cache, target)
         remove_old(cache, target)
     return target
-
-
-def kernels(root):
-    """Names of the kernels in a root: {'6.12': release, ...}."""
-    found = {}
-    for path in sorted((root / "lib/modules").iterdir()):
-        found[".".join(path.name.split(".")[:2])] = path.name
-    return found
-
-
-def free_disk(path):
-    return shutil.disk_usage(path).free

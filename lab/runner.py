@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """Finds the tests of selftests/, groups them by guest, runs and counts them."""
 
-import argparse
 import fnmatch
 import importlib
 import itertools
 import os
-import re
+import shutil
 import threading
 import time
 import traceback
@@ -14,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from . import SetupError, api, build, kernels, profiles, say
+from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
 
@@ -83,7 +83,8 @@ class Group:
                     return
                 started = time.monotonic()
                 verdict, text = self.run_one(test, module)
-                tally.add(verdict, self.where, test.name, time.monotonic() - started, text)
+                if not STOP.is_set():
+                    tally.add(verdict, self.where, test.name, time.monotonic() - started, text)
         finally:
             self.shut()
 
@@ -211,19 +212,7 @@ def plan(tests, chosen, options, tally_skip):
 
 
 def parse(args):
-    parser = argparse.ArgumentParser(prog="lab test")
-    parser.add_argument("-T", "--test", default="", help="name, file or glob")
-    parser.add_argument("-p", "--profiles", default="", help="device profiles, separated by spaces")
-    parser.add_argument("-k", "--kernels", default="", help="kernels: 6.12 7.2, or all")
-    parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
-    parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
-    parser.add_argument("--full", action="store_true", help="long tests, all rounds")
-    parser.add_argument("--slow", type=float, default=1.0, help="stretch every time-out")
-    parser.add_argument("--list", action="store_true", help="only tell what would run")
-    parser.add_argument("--passed", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--failed", type=int, default=0, help=argparse.SUPPRESS)
-    options = parser.parse_args(args)
-    options.profiles = re.split(r"[ ,]+", options.profiles.strip()) if options.profiles else []
+    options = test_options.parse(args)
     for name in options.profiles:
         profiles.get(name)
     options.jobs = options.jobs or max(1, min(4, len(os.sched_getaffinity(0))))
@@ -248,8 +237,24 @@ def build_all(chosen, options, tally):
     return modules
 
 
+def run_groups(work, options, tally):
+    """Run groups side by side; an interruption ends every guest at once."""
+    pool = ThreadPoolExecutor(options.jobs)
+    try:
+        futures = [pool.submit(group.run, module, tally) for group, module in work]
+        for future in futures:
+            future.result()
+    except BaseException:
+        STOP.set()
+        pool.shutdown(wait=False, cancel_futures=True)
+        for group, _ in work:
+            group.expire(threading.Event())
+        raise
+    finally:
+        pool.shutdown()
+
+
 def prune_logs(keep=5):
-    import shutil
     for path in sorted(Path("/cache/logs").glob("test-*"))[:-keep]:
         shutil.rmtree(path, ignore_errors=True)
 
@@ -261,8 +266,8 @@ def main(args):
     if not tests:
         raise SetupError(f"there is no test named {options.test!r}; there are: "
                          + " ".join(sorted(t.name for t in api.TESTS)))
-    chosen = kernels.select(re.split(r"[ ,]+", options.kernels.strip())
-                            if options.kernels else [])
+    chosen = kernels.select(options.kernels) if options.kernels else \
+        kernels.every_of_root() if options.full else kernels.of_suites()
     skips = []
     groups = plan(tests, chosen, options, skips)
     if not groups and not skips:
@@ -281,17 +286,7 @@ def main(args):
     modules = build_all(chosen, options, tally)
     for skip in skips:
         tally.add("skip", *skip[:2], text=skip[2])
-    try:
-        with ThreadPoolExecutor(options.jobs) as pool:
-            futures = [pool.submit(g.run, modules[g.kernel], tally)
-                       for g in groups if g.kernel in modules]
-            for future in futures:
-                future.result()
-    except BaseException:
-        STOP.set()
-        for group in groups:
-            group.shut()
-        raise
+    run_groups([(g, modules[g.kernel]) for g in groups if g.kernel in modules], options, tally)
     if tally.failures:
         say("failed:\n  " + "\n  ".join(tally.failures))
     say(tally.closing())

@@ -31,7 +31,7 @@ packages_of() {
 releases=$( (of_suite trixie; of_suite trixie-backports; newest) | sort -u)
 # shellcheck disable=SC2046
 set -- $(for release in $releases; do packages_of "$release"; done)
-# The newest kernel source: checkpatch, kernel-doc, selftests, ynl.
+# The newest kernel source: checkpatch, kernel-doc, selftests.
 source=$(apt-cache pkgnames linux-source- | grep -E '^linux-source-[0-9.]+$' | sort -V | tail -1)
 set -- "$@" "$source"
 echo "I: kernels: $(echo "$releases" | tr '\n' ' ')" >&2

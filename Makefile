@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# The user's Makefile; kbuild reads Kbuild. 'make help' lists the targets.
+
+KVER	?= $(shell uname -r)
+KDIR	?= /lib/modules/$(KVER)/build
+DRIVER	?= vnet
+T	?=
+PROFILE	?=
+KERNEL	?=
+J	?= 0
+
+# Python, or the way to get it: the only thing the lab cannot install itself.
+LAB	:= $(CURDIR)/lab/start
+SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)'
+
+.PHONY: all modules in-tree install clean run check check-full shell kunit \
+	gates bench help
+
+all: modules
+
+modules:
+	@sh lab/make/checks.sh build '$(KDIR)'
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules
+
+in-tree:
+	@sh lab/make/in_tree.sh '$(KSRC)' '$(CURDIR)'
+
+install: modules
+	@sh lab/make/checks.sh install '$(KDIR)'
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules_install
+	depmod -a "$$(cat '$(KDIR)/include/config/kernel.release')"
+
+clean:
+	@sh lab/make/clean.sh '$(KDIR)' '$(CURDIR)'
+
+run:
+	@$(LAB) run -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
+
+shell:
+	@$(LAB) shell -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
+
+check:
+	@$(LAB) check $(SELECT)
+
+check-full:
+	@$(LAB) check --full $(SELECT)
+
+kunit:
+	@$(LAB) kunit
+
+gates:
+	@$(LAB) gates
+
+bench:
+	@$(LAB) bench
+
+help:
+	@sh lab/make/help.sh

@@ -1,0 +1,27 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+cat <<'TEXT'
+Build
+  make [KDIR=DIR]        vnet.ko for the running kernel or the one of KDIR
+  make in-tree KSRC=DIR  put vnet into a kernel source, build it =m and =y
+  make install           install vnet.ko (as root), make clean
+
+Try
+  make run               vnet in a guest: DHCP, a page, iperf3; then a shell
+  make shell             a shell in a guest (PROFILE= KERNEL= DRIVER=)
+
+Test
+  make check             everything; one closing line 'N passed, N failed, N skipped'
+    T=NAME               one test, one file of tests, or a glob
+    PROFILE='A B'        device profiles (lab/profiles.py)
+    KERNEL='6.12 7.2'    kernels
+    DRIVER=virtio_net    the in-tree driver instead
+    J=N                  guests at a time
+  make check-full        the long tests and all rounds, on every kernel
+  make gates             compilers, sparse, checkpatch, kernel-doc, layers
+  make kunit             unit tests of the pure rooms
+  make bench             vnet and virtio_net side by side
+
+The first command makes a guest root in ~/.cache/vnet (or XDG_CACHE_HOME):
+about 2 GB, two to five minutes. 'lab/start gc' removes it.
+TEXT

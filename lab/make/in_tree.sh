@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# in_tree.sh KSRC CHECKOUT: put vnet into drivers/net/vnet of a kernel source
+# and build it as a module and built in. Doing it again changes nothing.
+ksrc=$1 checkout=$2
+jobs=$(nproc)
+
+fail() {
+	echo "vnet: $*" >&2
+	exit 2
+}
+
+# Add a line to a file before the first line that matches, or at its end.
+add_line() {
+	file=$1 line=$2 before=$3
+	grep -qxF "$line" "$file" && return
+	if grep -q "$before" "$file"; then
+		sed -i "0,\\|$before|s||$line\\n&|" "$file" ||
+			fail "cannot write to $file"
+	else
+		printf '%s\n' "$line" >> "$file" || fail "cannot write to $file"
+	fi
+	echo "in-tree: added '$line' to $file"
+}
+
+[ -n "$ksrc" ] || fail "say which kernel source: make in-tree KSRC=/path/to/linux"
+[ -d "$ksrc" ] || fail "there is no directory $ksrc: KSRC must be a kernel source"
+[ -f "$ksrc/drivers/net/Kconfig" ] && [ -f "$ksrc/drivers/net/Makefile" ] && [ -f "$ksrc/Kbuild" ] ||
+	fail "$ksrc is no kernel source (it has no drivers/net/Kconfig): headers alone do not do"
+[ -w "$ksrc/drivers/net" ] || fail "$ksrc/drivers/net is not writable: copy the source to a place of yours"
+for tool in gcc flex bison bc make; do
+	command -v "$tool" >/dev/null || fail "there is no $tool: run 'apt-get install $tool'"
+done
+
+ksrc=$(cd "$ksrc" && pwd) || exit 2
+target=$ksrc/drivers/net/vnet
+mkdir -p "$target" || fail "cannot make $target"
+[ ! -e "$target/Makefile" ] || rm -f "$target/Makefile"
+for item in Kbuild Kconfig include kunit; do
+	[ -e "$checkout/$item" ] && cp -a -u "$checkout/$item" "$target/"
+done
+cp -a -u "$checkout"/*.c "$target/" || fail "cannot copy vnet to $target"
+for header in "$checkout"/*.h; do
+	[ -e "$header" ] && cp -a -u "$header" "$target/"
+done
+# what is gone here is gone there
+for file in "$target"/*.c; do
+	case $file in *.mod.c) continue ;; esac
+	[ -e "$checkout/${file##*/}" ] || rm -f "$file"
+done
+echo "in-tree: vnet is in $target"
+
+add_line "$ksrc/drivers/net/Kconfig" 'source "drivers/net/vnet/Kconfig"' \
+	'^source "drivers/net/vmxnet3/Kconfig"'
+add_line "$ksrc/drivers/net/Makefile" "obj-\$(CONFIG_VNET) += vnet/" '^obj-\$(CONFIG_VXLAN)'
+
+cd "$ksrc" || exit 2
+if [ ! -f .config ]; then
+	echo "in-tree: the source has no .config, taking the default one"
+	make -s defconfig || exit 1
+fi
+for mode in m y; do
+	echo "in-tree: building with CONFIG_VNET=$mode"
+	case $mode in
+	m) scripts/config -e MODULES -e NET -e NETDEVICES -e PCI -e VIRTIO_MENU -e VIRTIO_PCI -m VNET ;;
+	y) scripts/config -e VNET ;;
+	esac
+	make -s olddefconfig || exit 1
+	grep -q "^CONFIG_VNET=$mode" .config ||
+		fail "the configuration of $ksrc does not allow CONFIG_VNET=$mode: see what Kconfig says VNET depends on"
+	make -j"$jobs" prepare modules_prepare || exit 1
+	make -j"$jobs" W=1 drivers/net/vnet/ || exit 1
+done
+[ -f drivers/net/vnet/built-in.a ] || fail "kbuild made no drivers/net/vnet/built-in.a: see its messages above"
+echo "in-tree: built as module and built in"

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The options of the test runner, read on both sides of the root's door."""
+
+import argparse
+import re
+
+
+def words(text):
+    return [word for word in re.split(r"[ ,]+", text) if word]
+
+
+def parse(args):
+    parser = argparse.ArgumentParser(prog="lab test")
+    parser.add_argument("-T", "--test", default="", help="name, file or glob")
+    parser.add_argument("-p", "--profiles", type=words, default=[], help="device profiles")
+    parser.add_argument("-k", "--kernels", type=words, default=[], help="6.12 7.2, or all")
+    parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
+    parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
+    parser.add_argument("--full", action="store_true", help="long tests, all rounds and kernels")
+    parser.add_argument("--slow", type=float, default=1.0, help="stretch every time-out")
+    parser.add_argument("--list", action="store_true", help="only tell what would run")
+    parser.add_argument("--passed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--failed", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(args)
+
+
+def step_wanted(step, options):
+    """A step of 'make check' runs when it is asked for, or nothing in particular is."""
+    if options.test:
+        return options.test == step
+    return not (options.profiles or options.kernels or options.list
+                or options.driver != "vnet")

@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The lab's parts that need no guest."""
+
+import unittest
+from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
+
+from lab import SetupError, host, kernels, net, options, profiles, root, runner
+from lab.guest import SPLAT, Guest
+
+
+class Profiles(unittest.TestCase):
+    def test_names_and_bits_are_consistent(self):
+        for name, profile in profiles.PROFILES.items():
+            self.assertEqual(name, profile.name)
+            self.assertTrue(profile.text)
+            self.assertFalse(set(profile.on) & set(profile.off), name)
+            for bit in profile.on + profile.off:
+                self.assertIn(bit, profiles.BITS)
+
+    def test_issue_names_exist(self):
+        for name in ("modern-split packed in-order legacy small big mq rss iommu no-ctrl-vq mmio "
+                     "tunnel no-event-idx no-indirect").split():
+            self.assertEqual(profiles.get(name).name, name)
+
+    def test_unknown_name_says_what_there_is(self):
+        with self.assertRaisesRegex(SetupError, "modern-split"):
+            profiles.get("nonsense")
+
+
+class Recipe(unittest.TestCase):
+    def test_no_exact_version(self):
+        for path in root.RECIPE.iterdir():
+            self.assertNotRegex(path.read_text(), r"\d+\.\d+\.\d+", path.name)
+
+    def test_comment_does_not_change_the_hash(self):
+        before = root.recipe_hash()
+        with mock.patch.object(root, "recipe_packages", return_value=root.recipe_packages()):
+            self.assertEqual(before, root.recipe_hash())
+        with mock.patch.object(root, "recipe_packages", return_value=["other"]):
+            self.assertNotEqual(before, root.recipe_hash())
+
+
+class Host(unittest.TestCase):
+    TARGETS = ("http://a/security|Debian|Debian-Security|main|x\n"
+               "http://b/other|Other|Other|main|x\n"
+               "http://c/debian|Debian|Debian|contrib|x\n"
+               "http://d/debian|Debian|Debian|main|x\n")
+
+    def test_mirror_is_the_machines_own(self):
+        with mock.patch.object(host.subprocess, "run",
+                               return_value=SimpleNamespace(stdout=self.TARGETS)):
+            self.assertEqual(host.mirror(), "http://d/debian")
+
+    def test_no_mirror_is_a_sentence(self):
+        with mock.patch.object(host.subprocess, "run", return_value=SimpleNamespace(stdout="")):
+            with self.assertRaisesRegex(SetupError, "apt"):
+                host.mirror()
+
+    def test_no_rights_to_install(self):
+        with mock.patch.object(host, "is_root", return_value=False), \
+                mock.patch.object(host, "have_sudo", return_value=False), \
+                mock.patch.object(host, "which", return_value="/usr/bin/apt-get"):
+            with self.assertRaisesRegex(SetupError, "apt-get install mmdebstrap"):
+                host.install(["mmdebstrap"])
+
+    def test_no_space(self):
+        with mock.patch.object(host.shutil, "disk_usage",
+                               return_value=SimpleNamespace(free=1 << 20)):
+            with self.assertRaisesRegex(SetupError, "make room"):
+                host.check_space(Path("/tmp"))
+
+
+class Kernels(unittest.TestCase):
+    FOUND = [kernels.Kernel(name, f"{name}.1-cloud", Path("/x")) for name in ("6.12", "7.2")]
+
+    def setUp(self):
+        patch = mock.patch.object(kernels, "every", return_value=self.FOUND)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_by_name_and_release(self):
+        self.assertEqual(kernels.select(["7.2"]), self.FOUND[1:])
+        self.assertEqual(kernels.select(["6.12.1-cloud"]), self.FOUND[:1])
+
+    def test_unknown(self):
+        with self.assertRaisesRegex(SetupError, "6.12 7.2"):
+            kernels.select(["5.10"])
+
+    def test_version(self):
+        self.assertEqual(self.FOUND[0].version, (6, 12))
+
+
+class Selection(unittest.TestCase):
+    def test_names(self):
+        for pattern in ("", "ping", "traffic", "traffic.ping", "p*"):
+            self.assertTrue(runner.matches("traffic.ping", pattern), pattern)
+        for pattern in ("pin", "link", "traffic.udp"):
+            self.assertFalse(runner.matches("traffic.ping", pattern), pattern)
+
+    def test_every_skip_says_why(self):
+        test = SimpleNamespace(kernel_min=(7, 0), drivers=(), name="x")
+        kernel = kernels.Kernel("6.12", "6.12.1", Path("/x"))
+        opts = SimpleNamespace(driver="vnet", tap=True)
+        self.assertIn("7.0", runner.unfit(test, kernel, profiles.get("packed"), opts))
+        self.assertIn("63", runner.unfit(test, kernel, profiles.get("tunnel"), opts))
+
+    def test_steps(self):
+        self.assertTrue(options.step_wanted("unit", options.parse([])))
+        self.assertTrue(options.step_wanted("unit", options.parse(["-T", "unit"])))
+        self.assertFalse(options.step_wanted("unit", options.parse(["-T", "ping"])))
+        self.assertFalse(options.step_wanted("unit", options.parse(["-p", "packed"])))
+
+    def test_closing_line(self):
+        tally = runner.Tally(3, passed=2, failed=1)
+        with mock.patch.object(runner, "say"):
+            tally.add("ok", "7.2 packed", "a.b")
+            tally.add("skip", "7.2 packed", "a.c", text="why")
+        self.assertEqual(tally.closing(), "3 passed, 1 failed, 1 skipped")
+
+    def test_discovered_tests_are_documented(self):
+        tests = runner.discover()
+        self.assertTrue(tests)
+        for test in tests:
+            self.assertTrue(test.func.__doc__, test.name)
+
+
+class Splats(unittest.TestCase):
+    BAD = ("[    1.0] BUG: kernel NULL pointer dereference, address: 0",
+           "[    1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1 x+0x1/0x2",
+           "[    1.0] BUG: KASAN: slab-use-after-free in x",
+           "[    1.0] page_pool_release_retry() stalled pool shutdown: id 1, 2 inflight 60 sec",
+           "[    1.0] INFO: task ip:1 blocked for more than 60 seconds.",
+           "[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
+           "[    1.0] WARNING: possible circular locking dependency detected",
+           "[    1.0] WARNING: suspicious RCU usage",
+           "[    1.0] unregister_netdevice: waiting for eth0 to become free. Usage count = 2",
+           "[    1.0] virtio_net virtio1 eth0: NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out")
+    GOOD = ("[    1.0] virtio_net virtio1 eth0: renamed", "[    1.0] vnet: 4 queue pairs",
+            "[    1.0] vnet: loading out-of-tree module taints kernel.")
+
+    def test_lines(self):
+        for line in self.BAD:
+            self.assertTrue(SPLAT.search(line), line)
+        for line in self.GOOD:
+            self.assertFalse(SPLAT.search(line), line)
+
+
+class HostSide(unittest.TestCase):
+    def setUp(self):
+        self.ns = net.HostNs()
+        self.addCleanup(self.ns.close)
+
+    def test_run(self):
+        result = self.ns.run("echo out; echo err >&2; exit 3", check=False)
+        self.assertEqual((result.status, result.out, result.err), (3, "out\n", "err\n"))
+        with self.assertRaisesRegex(net.CommandFailed, "status 3"):
+            self.ns.run("exit 3")
+
+    def test_time_out_ends_the_whole_group(self):
+        with self.assertRaises(net.TimedOut):
+            self.ns.run("sleep 987 & sleep 987", timeout=0.5)
+        out = self.ns.run("pgrep -f '[s]leep 987'; true").out
+        self.assertEqual(out, "")
+
+    def test_daemons_end_with_the_name_space(self):
+        daemon = self.ns.serve("socat TCP-LISTEN:5000,fork PIPE", 5000)
+        self.assertTrue(daemon.running())
+        self.ns.close()
+        self.assertFalse(daemon.running())
+
+    def test_server_that_ends_at_once(self):
+        with self.assertRaisesRegex(net.CommandFailed, "ended at once"):
+            self.ns.serve("exit 4", 5000)
+
+
+class GuestArguments(unittest.TestCase):
+    def test_arguments_follow_the_profile(self):
+        kernel = kernels.Kernel("7.2", "7.2.1", Path("/boot/x"))
+        guest = Guest(kernel, profiles.get("packed"), "/tmp/x")
+        guest.host_ns = SimpleNamespace(add_tap=lambda queues, mtu: "tap0")
+        args = " ".join(guest.netdev(0))
+        self.assertIn("packed=on", args)
+        self.assertIn("virtio-net-pci", args)
+        guest = Guest(kernel, profiles.get("mmio"), "/tmp/x")
+        guest.host_ns = SimpleNamespace(add_tap=lambda queues, mtu: "tap0")
+        self.assertIn("virtio-net-device", " ".join(guest.netdev(0)))
+        self.assertIn("microvm", " ".join(guest.machine_args()))
+
+
+if __name__ == "__main__":
+    unittest.main()

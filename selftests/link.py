@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The link state follows the device."""
+
+from lab import profiles
+from lab.api import test
+
+
+@test(profiles=["modern-split", "packed", "legacy", "mmio", "no-ctrl-vq"])
+def down_up(env):
+    "set_link off and on is seen by ip link; traffic stops and comes back."
+    for _ in range(3):
+        env.set_link(False)
+        env.wait(lambda: "NO-CARRIER" in env.guest.run(f"ip link show {env.nic}").out,
+                 "ip link shows a carrier while the link is down")
+        env.set_link(True)
+        env.wait(lambda: "LOWER_UP" in env.guest.run(f"ip link show {env.nic}").out,
+                 "ip link shows no carrier while the link is up")
+        env.guest.run(f"ping -q -c 1 -W 10 {env.gateway}")
+
+
+@test(profiles=["modern-split"], up=False)
+def down_at_probe(env):
+    "A link that is down when the driver binds is down, and comes up later."
+    env.unbind()
+    env.set_link(False)
+    env.bind()
+    env.find()
+    env.guest.run(f"ip link set {env.nic} up")
+    assert not env.carrier(), "there is a carrier while the link is down"
+    env.set_link(True)
+    env.wait_carrier()
+
+
+@test(profiles=["modern-split", "packed"])
+def change_while_down(env):
+    "A link change while the interface is down is seen when it goes up."
+    env.guest.run(f"ip link set {env.nic} down")
+    env.set_link(False)
+    env.guest.run(f"ip link set {env.nic} up; sleep 0.5")
+    assert not env.carrier(), "there is a carrier while the link is down"
+    env.set_link(True)
+    env.wait_carrier()
+
+
+@test(profiles=["no-status"])
+def without_status(env):
+    "Without STATUS the link is always up."
+    assert env.carrier(), "no carrier"
+    env.guest.run(f"ping -q -c 1 -W 10 {env.gateway}")
+
+
+@test(profiles=profiles.CORE)
+def counters(env):
+    "rx and tx counters of ip -s link count the packets of a ping."
+    def read():
+        base = f"/sys/class/net/{env.nic}/statistics"
+        return [int(n) for n in env.guest.run(
+            f"cat {base}/rx_packets {base}/tx_packets {base}/rx_bytes {base}/tx_bytes "
+            f"{base}/rx_errors {base}/tx_errors {base}/tx_dropped").out.split()]
+    env.guest.run(f"ping -q -c 1 -W 10 {env.gateway}")
+    before = read()
+    env.guest.run(f"ping -q -c 20 -i 0.05 -W 5 -s 500 {env.gateway}")
+    change = [b - a for a, b in zip(before, read())]
+    assert change[0] >= 20 and change[1] >= 20, f"packets: rx {change[0]}, tx {change[1]}"
+    assert change[2] >= 20 * 542 and change[3] >= 20 * 542, f"bytes: rx {change[2]}, tx {change[3]}"
+    assert change[0] < 60 and change[1] < 60, f"packets: rx {change[0]}, tx {change[1]}"
+    assert not any(change[4:]), f"errors and drops: {change[4:]}"

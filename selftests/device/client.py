@@ -206,6 +206,10 @@ class Device:
     def release(self, queue, **fields):
         return self.call("release", queue=queue, **fields)["released"]
 
+    def when(self, match, *todo, **fields):
+        """Runs operations when a log entry matches (see README.md)."""
+        self.call("when", match=match, do=list(todo), **fields)
+
     def link(self, up):
         self.call("link", up=up)
 

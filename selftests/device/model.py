@@ -120,6 +120,7 @@ class NetModel:
         self.resets = 0
         self.events = collections.deque(maxlen=self.options["log_kept"])
         self.sequence = 0
+        self.observers = []         # called with every log entry
         self.violations = []
         self.sent = collections.deque(maxlen=self.options["tx_kept"])
         self.drops = collections.Counter()
@@ -144,6 +145,8 @@ class NetModel:
         if self.log_file:
             self.log_file.write(json.dumps(entry) + "\n")
             self.log_file.flush()
+        for observer in list(self.observers):
+            observer(entry)
         return entry
 
     def violation(self, what, **details):
@@ -630,6 +633,13 @@ class NetModel:
                 bad("gso_size is 0")
             if not header["flags"] & wire.HDR_NEEDS_CSUM:
                 bad("GSO without NEEDS_CSUM")
+            if has(self.acked, "GUEST_HDRLEN") and not tunnel:
+                exact = packet.Packet(frame).headers_length()
+                if exact is not None and header["hdr_len"] != exact:
+                    bad(f"hdr_len is not {exact}")
+        for name in ("num_buffers", "hash_value", "hash_report", "padding"):
+            if header[name]:
+                bad(f"{name} is not 0")
         if tunnel and not has(self.acked, "HOST_UDP_TUNNEL_GSO"):
             bad("tunnel bits without HOST_UDP_TUNNEL_GSO")
         if header["gso_type"] & wire.GSO_ECN and not has(self.acked,

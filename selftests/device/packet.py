@@ -68,6 +68,16 @@ class Packet:
             self.sport, self.dport = struct.unpack_from(">HH", self.frame,
                                                         self.l4)
 
+    def headers_length(self):
+        """Bytes up to the end of the TCP or UDP header, or None."""
+        if self.sport is None:
+            return None
+        if self.proto == UDP:
+            return self.l4 + 8
+        if len(self.frame) < self.l4 + 20:
+            return None
+        return self.l4 + 4 * (self.frame[self.l4 + 12] >> 4)
+
     def _u16(self, at):
         if len(self.frame) < at + 2:
             return None

@@ -268,6 +268,32 @@ class Operations:
             return self.loop.now() < end
         return {"id": self._repeat(interval, step)}
 
+    def op_when(self, request):
+        """Runs operations when something is logged: {"op": "when", "match":
+        {"kind": "status", "value": 15}, "do": [...]}. At once, or "delay"
+        seconds later; "count" times (1)."""
+        match = request["match"]
+        todo = request["do"]
+        todo = todo if isinstance(todo, list) else [todo]
+        state = {"left": request.get("count", 1)}
+        delay = request.get("delay")
+
+        def act():
+            for what in todo:
+                self.run(what)
+
+        def observe(entry):
+            if any(entry.get(k) != v for k, v in match.items()):
+                return
+            state["left"] -= 1
+            if not state["left"]:
+                self.model.observers.remove(observe)
+            if delay is None:
+                act()
+            else:
+                self.loop.call_later(delay, act)
+        self.model.observers.append(observe)
+
     def op_ring(self, request):
         """Writes to a ring what no honest device writes."""
         queue = self.model.queue_of(request["queue"])

@@ -117,10 +117,20 @@ class Transmit(unittest.TestCase):
     def test_bad_headers(self):
         for header in ({"gso_type": 1, "gso_size": 10, "flags": 1},
                        {"flags": 1, "csum_start": 999}, {"flags": 0x80},
-                       {"gso_type": 9}, {"gso_type": 0x20}):
+                       {"gso_type": 9}, {"gso_type": 0x20},
+                       {"num_buffers": 1}):
             self.nic.model.violations.clear()
             self.nic.send(frame_to(PEER), **header)
             self.assertIn("bad-transmit-header", self.nic.violations())
+
+    def test_header_length(self):
+        nic = NetDriver(["default", "HOST_TSO4", "HOST_USO", "GUEST_HDRLEN"])
+        header = {"gso_type": 5, "gso_size": 9, "flags": 1, "csum_start": 34,
+                  "csum_offset": 6}
+        nic.send(frame_to(PEER, bytes(100)), hdr_len=42, **header)
+        self.assertEqual(nic.violations(), [])
+        nic.send(frame_to(PEER, bytes(100)), hdr_len=43, **header)
+        self.assertEqual(nic.violations(), ["bad-transmit-header"])
 
     def test_kicks(self):
         self.nic.model.kick(77)

@@ -222,6 +222,14 @@ class Process(unittest.TestCase):
         self.assertEqual(process.wait(5), 0)
         device.stop()
 
+    def test_when(self):
+        with Device() as device:
+            device.when({"kind": "connect"}, {"op": "link", "up": False},
+                        {"op": "needs-reset"})
+            self.connect(device)
+            device.wait(lambda: device.state()["status"] & 0x40)
+            self.assertEqual(device.state()["link"], 0)
+
     def test_log_file(self):
         with tempfile.TemporaryDirectory() as directory:
             with Device(directory=directory) as device:

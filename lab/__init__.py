@@ -6,7 +6,9 @@ standard library. Everything else runs inside the guest root, in name spaces
 of its own (see enter.sh), with the root's QEMU and tools.
 """
 
+import os
 import sys
+from pathlib import Path
 
 
 class SetupError(Exception):
@@ -16,6 +18,11 @@ class SetupError(Exception):
 def say(text):
     """One progress line, at once."""
     print(text, flush=True)
+
+
+def outer(path):
+    """A path of the cache as the user sees it."""
+    return Path(str(path).replace("/cache", os.environ.get("VNET_CACHE", "/cache"), 1))
 
 
 def die(text):

@@ -2,15 +2,19 @@
 """Builds vnet inside the guest root against its kernels; the checkout stays clean."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from . import SetupError, say
+from . import SetupError, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
 PATTERNS = ("Kbuild", "Kconfig", "*.c", "*.h", "include/**/*.h", "kunit/**/*")
+
+
+COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
 
 
 class BuildFailed(AssertionError):
@@ -58,8 +62,7 @@ def build(kernel, quiet=False, args=()):
     (target / "build.log").write_text(done.stdout, encoding="utf-8")
     module = target / "vnet.ko"
     if done.returncode or not module.exists():
-        lines = [line for line in done.stdout.splitlines()
-                 if "rror" in line or "undefined" in line] or done.stdout.splitlines()[-5:]
-        raise BuildFailed(f"vnet does not build for {kernel.release}:\n  "
-                          + "\n  ".join(lines[:20]))
+        lines = [line for line in done.stdout.splitlines() if COMPLAINT.search(line)]
+        raise BuildFailed(f"vnet does not build for {kernel.release} (log: "
+                          f"{outer(target)}/build.log):\n  " + "\n  ".join(lines[:20]))
     return module

@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, say
+from . import SetupError, api, build, kernels, outer, say
 from .guest import Guest
 from .net import HOST_NAME
 
@@ -113,7 +113,7 @@ def console(guest):
 def verdict(guest):
     splats = guest.splats()
     if splats:
-        say(f"run: the kernel complained: {splats[0].strip()} (see {Guest.outer(guest.console)})")
+        say(f"run: the kernel complained: {splats[0].strip()} (see {outer(guest.console)})")
         return 1
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, profiles
+from . import SetupError, outer, profiles
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 
 COUNTER = itertools.count()
@@ -185,12 +185,7 @@ class Guest:
             if not daemon.running():
                 break
             time.sleep(0.02)
-        raise SetupError(f"virtiofsd does not start: see {self.outer(self.log)}/virtiofsd.log")
-
-    @staticmethod
-    def outer(path):
-        """A path of the cache as the user sees it."""
-        return Path(str(path).replace("/cache", os.environ.get("VNET_CACHE", "/cache"), 1))
+        raise SetupError(f"virtiofsd does not start: see {outer(self.log)}/virtiofsd.log")
 
     def socket(self, name):
         return f"socket,id={name},path={self.run_dir / name}.sock,server=on,wait=off"

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from . import SetupError, build, die, kernels, profiles, say
+from . import SetupError, build, die, kernels, outer, say
 from .guest import Guest, GuestDied
 from .net import CommandFailed
 
@@ -53,7 +53,7 @@ def cmd_boot(args):
         print(result.err, end="", file=sys.stderr, flush=True)
         splats = guest.splats()
     if splats:
-        say(f"guest: the kernel complained ({splats[0].strip()}): see {Guest.outer(guest.console)}")
+        say(f"guest: the kernel complained ({splats[0].strip()}): see {outer(guest.console)}")
         return 1
     return result.status
 
@@ -63,7 +63,7 @@ def cmd_build(args):
     parser = argparse.ArgumentParser(prog="lab build")
     parser.add_argument("kernels", nargs="*")
     for kernel in kernels.select(parser.parse_args(args).kernels):
-        say(f"build: {Guest.outer(build.build(kernel))}")
+        say(f"build: {outer(build.build(kernel))}")
     return 0
 
 

@@ -12,7 +12,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, profiles, say
+from . import SetupError, api, build, kernels, outer, profiles, say
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
@@ -109,7 +109,7 @@ class Group:
             verdict, text = "FAIL", f"boot: {error}"
         if verdict == "FAIL":
             if self.guest:
-                text += f"\n      logs: {Guest.outer(self.guest.log)}"
+                text += f"\n      logs: {outer(self.guest.log)}"
             self.shut()
         return verdict, text
 
@@ -282,7 +282,7 @@ def main(args):
     total += len(chosen) if options.driver == "vnet" else 0
     tally = Tally(total, options.passed, options.failed)
     say(f"test: {total} tests of {options.driver} in {len(groups)} guests, "
-        f"{options.jobs} at a time; logs: {Guest.outer(options.logs)}")
+        f"{options.jobs} at a time; logs: {outer(options.logs)}")
     modules = build_all(chosen, options, tally)
     for skip in skips:
         tally.add("skip", *skip[:2], text=skip[2])

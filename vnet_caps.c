@@ -151,16 +151,18 @@ const unsigned int vnet_caps_bits[] = {
 	VNET_F_RSC_EXT,
 	VNET_F_STANDBY,
 	VNET_F_SPEED_DUPLEX,
-#ifdef VNET_HAVE_FEATURES128
+	/* last: the bits that an older kernel has no room for */
 	VNET_F_RSS_CONTEXT,
 	VNET_F_GUEST_UDP_TUNNEL_GSO,
 	VNET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
 	VNET_F_HOST_UDP_TUNNEL_GSO,
 	VNET_F_HOST_UDP_TUNNEL_GSO_CSUM,
-#endif
 };
 
-const unsigned int vnet_caps_nr_bits = ARRAY_SIZE(vnet_caps_bits);
+#define VNET_CAPS_NR_HIGH_BITS	5
+
+const unsigned int vnet_caps_nr_bits = ARRAY_SIZE(vnet_caps_bits) -
+	(VNET_COMPAT_FEATURE_BITS > 64 ? 0 : VNET_CAPS_NR_HIGH_BITS);
 
 /* The same for a legacy device, which has 32 bits. */
 const unsigned int vnet_caps_legacy_bits[] = {

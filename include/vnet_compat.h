@@ -23,6 +23,12 @@
 #endif
 
 /* 6.17: feature words beyond 64 bits */
+#ifdef VNET_HAVE_FEATURES128
+#define VNET_COMPAT_FEATURE_BITS	128
+#else
+#define VNET_COMPAT_FEATURE_BITS	64
+#endif
+
 static inline u64 vnet_compat_features_word(const struct virtio_device *vdev,
 					    unsigned int word)
 {

@@ -149,7 +149,7 @@ static inline u32 vnet_size_frame_max(const struct vnet_size_in *in)
 	return mtu + VNET_SIZE_L2;
 }
 
-/* Frame bytes that one buffer holds, header included in its count once */
+/* Frame bytes that a buffer with a virtio header holds */
 static inline u32 vnet_size_capacity(const struct vnet_rx_layout *l, u8 hdr_len)
 {
 	return l->buf_len - hdr_len;
@@ -162,14 +162,15 @@ static inline u32 vnet_size_capacity(const struct vnet_rx_layout *l, u8 hdr_len)
  */
 static inline u32 vnet_size_merge_len(const struct vnet_size_in *in)
 {
-	u32 len = in->avg_len;
+	u32 most = vnet_size_frame_max(in);
+	u32 len = min(in->avg_len, most);
 
 	if (len > VNET_SIZE_FRAME)
 		len += len / 8;
 	if (in->xdp)
 		len = max_t(u32, len, in->mtu + VNET_SIZE_L2);
 
-	return min_t(u32, len, vnet_size_frame_max(in));
+	return min(len, most);
 }
 
 /*

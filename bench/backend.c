@@ -647,7 +647,9 @@ static void set_fd(int *slot, uint64_t v, const int *fds, unsigned int nr_fds)
 
 static void get_base(struct queue *q, struct vu_msg *m)
 {
+	/* The queue starts again when it has been set up anew. */
 	q->started = false;
+	q->desc_uva = 0;
 	m->state.num = q->next_avail;
 	if (q->packed)
 		m->state.num |= q->avail_wrap << 15 | q->next_used << 16 |

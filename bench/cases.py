@@ -81,7 +81,7 @@ def pktgen(burst, count=20000, queues=1):
                      "dst 10.8.0.2", f"dst_mac {FAR_MAC}", "count 2000",
                      "queue_map_min 0", f"queue_map_max {queues - 1}"):
             option(text)
-        guest.ask("write /proc/net/pktgen/pgctrl start", patience=300)
+        guest.ask("write /proc/net/pktgen/pgctrl start")
         option(f"count {total}")
         before = nic.backend.stat()
         path, seconds = guest.window_command("window-write /proc/net/pktgen/pgctrl start")

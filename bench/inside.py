@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import SetupError, build, die, kernels, say
 
 from . import cases, counts, machine, report
-from .machine import BenchError
+from .machine import BenchError, GuestLost
 
 CACHE = Path("/cache/bench")
 KNOWN_DRIVERS = ("virtio_net", "vnet")
@@ -94,29 +94,36 @@ def run_case(guest, case, options, kernel_symbols):
     return runs, windows
 
 
-def run_ring(ring, chosen, options, kernel, module, work):
-    """One boot: all cases on one ring format."""
-    wanted = {case.nic for case in chosen}
+def complaints(guest):
+    """What the guest's kernel said, once."""
+    log = guest.log.read_text(errors="replace") if guest.log.exists() else ""
+    for line in log.splitlines():
+        if re.search(r"BUG|WARNING|Oops|Call Trace|panic|WATCHDOG", line):
+            say(f"bench: the guest's kernel complained: {line.strip()}")
+            return
+
+
+def run_guest(ring, pending, options, kernel, module, work):
+    """One boot: the pending cases, until none is left or the guest is lost."""
+    wanted = {case.nic for case in pending}
     nics = [nic for nic in machine.all_nics() if nic.name in wanted]
     guest = machine.Guest(work, kernel, ring, nics, module)
-    results = []
     say(f"bench: booting Linux {kernel.release}, {ring} ring")
     try:
         guest.start()
         guest.prepare(options.drivers)
         kernel_symbols = guest.kernel_symbols(CACHE)
-        for case in chosen:
-            if ring not in case.rings:
-                continue
+        while pending:
+            case = pending.pop(0)
             try:
                 runs, windows = run_case(guest, case, options, kernel_symbols)
             except BenchError as error:
-                if guest.process.poll() is not None:
-                    raise
                 say(f"bench: {ring:6} {case.name:13} failed: {error}")
-                results.append(report.failed(ring, case, str(error)))
+                yield report.failed(ring, case, str(error))
+                if isinstance(error, GuestLost):
+                    return
                 continue
-            results.append(report.result(ring, case, options.drivers, runs))
+            yield report.result(ring, case, options.drivers, runs)
             if options.symbols and windows[0]:
                 report.print_symbols(case, options.drivers, windows, runs, options.symbols)
             if options.annotate and windows[0]:
@@ -125,10 +132,15 @@ def run_ring(ring, chosen, options, kernel, module, work):
                                         "virtio_net": guest.module_copy("virtio_net")})
     finally:
         guest.stop()
-        log = guest.log.read_text(errors="replace") if guest.log.exists() else ""
-        for line in log.splitlines():
-            if re.search(r"BUG|WARNING|Oops|Call Trace|panic", line):
-                say(f"bench: the guest's kernel complained: {line.strip()}")
+        complaints(guest)
+
+
+def run_ring(ring, chosen, options, kernel, module, work):
+    """All cases on one ring format; a lost guest is followed by another."""
+    pending = [case for case in chosen if ring in case.rings]
+    results = []
+    while pending:
+        results += run_guest(ring, pending, options, kernel, module, work)
     return results
 
 
@@ -140,7 +152,7 @@ def facts(kernel, options):
         "qemu": version.replace("QEMU emulator version ", ""),
         "machine": platform.machine(),
         "kernel_options": machine.KERNEL_OPTIONS,
-        "guest": f"q35, TCG, -cpu max, 1 vCPU, {machine.MEMORY}",
+        "guest": f"q35, TCG, -cpu max, -smp {machine.VCPUS}, {machine.MEMORY}",
         "devices": {nic.name: f"{nic.kind}, {nic.pairs} queue pair{'s' * (nic.pairs > 1)}"
                               + (f", {nic.options}" if nic.options else "")
                     for nic in machine.all_nics()},

@@ -10,6 +10,7 @@
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_policy.h"
+#include "vnet_xdp.h"
 
 /*
  * Largest receive buffer unless the user wants another one: two pages carry
@@ -90,6 +91,12 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_cfg *new,
 		NL_SET_ERR_MSG(extack,
 			       "no receive buffer can hold a packet of this MTU");
 		return err;
+	}
+
+	if (new->xdp) {
+		err = vnet_xdp_check(vd, new, &layout, extack);
+		if (err)
+			return err;
 	}
 
 	if (new->rx_ring &&
@@ -270,10 +277,35 @@ static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 	for (i = 0; vd->running && i < pairs; i++) {
 		struct vnet_rxq *rxq = &vd->rxqs[i];
 
+		rcu_assign_pointer(rxq->xdp_prog, new->xdp);
 		WRITE_ONCE(rxq->copybreak, new->rx_copybreak);
 		WRITE_ONCE(rxq->hdr_ctx.rxcsum, new->rx_csum);
 		WRITE_ONCE(rxq->rx_hash, vd->caps.hash_report && new->rx_hash);
 	}
+}
+
+/* Everything of @new that has to do with queues */
+static int vnet_cfg_apply_queues(struct vnet_dev *vd,
+				 const struct vnet_cfg *new,
+				 struct netlink_ext_ack *extack)
+{
+	struct vnet_cfg same_pairs = *new;
+	int err;
+
+	same_pairs.pairs = vd->cfg.pairs;
+	if (vd->running && vd->live && vnet_cfg_mem_differs(&vd->cfg, new)) {
+		err = vnet_cfg_apply_mem(vd, &same_pairs);
+		if (err) {
+			NL_SET_ERR_MSG(extack, "no memory for the new queues");
+			return err;
+		}
+	}
+
+	err = vnet_cfg_apply_pairs(vd, new->pairs);
+	if (err)
+		NL_SET_ERR_MSG(extack, "the queue pairs could not be changed");
+
+	return err;
 }
 
 /**
@@ -293,7 +325,7 @@ static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack)
 {
-	struct vnet_cfg rest = *new;
+	const struct vnet_caps *caps = &vd->caps;
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
@@ -301,18 +333,16 @@ int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 	if (err)
 		return err;
 
-	if (vd->running && vd->live && vnet_cfg_mem_differs(&vd->cfg, new)) {
-		rest.pairs = vd->cfg.pairs;
-		err = vnet_cfg_apply_mem(vd, &rest);
-		if (err) {
-			NL_SET_ERR_MSG(extack, "no memory for the new queues");
-			return err;
-		}
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(caps, new));
+	if (err) {
+		NL_SET_ERR_MSG(extack,
+			       "the device refused to change its offloads");
+		return err;
 	}
 
-	err = vnet_cfg_apply_pairs(vd, new->pairs);
+	err = vnet_cfg_apply_queues(vd, new, extack);
 	if (err) {
-		NL_SET_ERR_MSG(extack, "the queue pairs could not be changed");
+		vnet_offloads_set(vd, vnet_offloads_wanted(caps, &vd->cfg));
 		return err;
 	}
 

@@ -15,6 +15,7 @@
 #include "vnet_ctrl.h"
 #include "vnet_ethtool.h"
 #include "vnet_policy.h"
+#include "vnet_xdp.h"
 
 #define CREATE_TRACE_POINTS
 #include "vnet_trace.h"
@@ -271,6 +272,8 @@ static const struct net_device_ops vnet_netdev_ops = {
 	.ndo_set_features	= vnet_ndo_set_features,
 	.ndo_features_check	= vnet_ndo_features_check,
 	.ndo_get_phys_port_name	= vnet_ndo_phys_port_name,
+	.ndo_bpf		= vnet_ndo_bpf,
+	.ndo_xdp_xmit		= vnet_ndo_xdp_xmit,
 };
 
 /* What the stack is told about the device. */
@@ -295,6 +298,7 @@ static void vnet_netdev_init(struct vnet_dev *vd)
 	dev->netdev_ops = &vnet_netdev_ops;
 	vnet_ethtool_set_ops(dev);
 	vnet_stats_set_ops(dev);
+	vnet_xdp_init(dev);
 	vnet_compat_want_lock(dev);
 	SET_NETDEV_DEV(dev, &vd->vdev->dev);
 

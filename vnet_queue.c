@@ -40,6 +40,7 @@ void vnet_rxq_setup(struct vnet_rxq *rxq)
 	rxq->mergeable = caps->rx_mode == VNET_RX_MERGEABLE;
 	rxq->rx_hash = caps->hash_report && cfg->rx_hash;
 	rxq->copybreak = cfg->rx_copybreak;
+	rcu_assign_pointer(rxq->xdp_prog, cfg->xdp);
 	rxq->refill_at = clamp(rxq->mem.slots.nr / 8, 1, 64);
 	rxq->avg_low = 0;
 	rxq->avg_high = U32_MAX;

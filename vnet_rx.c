@@ -10,6 +10,7 @@
 #include "vnet_policy.h"
 #include "vnet_trace.h"
 #include "vnet_vq.h"
+#include "vnet_xdp.h"
 
 
 /* Interrupt of a receive queue: @vq has used buffers. */
@@ -185,14 +186,13 @@ static struct sk_buff *vnet_rx_copy(struct vnet_rxq *rxq,
 				    struct vnet_rx_pkt *pkt,
 				    struct vnet_rx_ctx *ctx)
 {
-	struct vnet_rx_buf *buf = pkt->bufs[0];
 	struct sk_buff *skb;
 
 	skb = napi_alloc_skb(&rxq->napi, pkt->len);
 	if (unlikely(!skb))
 		return NULL;
 
-	skb_put_data(skb, buf->va + buf->headroom + rxq->hdr_len, pkt->len);
+	skb_put_data(skb, vnet_rx_data(rxq, pkt, 0), pkt->len);
 	ctx->hot[VNET_RXS_COPYBREAK]++;
 
 	return skb;
@@ -304,17 +304,13 @@ static void vnet_rx_count(struct vnet_rx_ctx *ctx, const struct sk_buff *skb)
 	}
 }
 
-/* Build the skb of a sound packet and hand it to the stack. */
-static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
-					  struct vnet_rx_pkt *pkt,
-					  struct vnet_rx_ctx *ctx)
+/* Say what the header says about @skb and hand it to the stack. */
+static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
+					struct vnet_rx_pkt *pkt,
+					struct sk_buff *skb,
+					struct vnet_rx_ctx *ctx)
 {
 	enum vnet_rx_fault fault;
-	struct sk_buff *skb;
-
-	skb = vnet_rx_build(rxq, pkt, ctx);
-	if (unlikely(!skb))
-		return VNET_RX_NOMEM;
 
 	fault = vnet_hdr_to_skb(skb, &pkt->hdr, &rxq->hdr_ctx);
 	if (unlikely(fault)) {
@@ -332,6 +328,30 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
+/* A sound packet: to the program, if there is one, and to the stack. */
+static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
+					  struct bpf_prog *prog,
+					  struct vnet_rx_pkt *pkt,
+					  struct vnet_rx_ctx *ctx)
+{
+	enum vnet_rx_fault fault;
+	struct sk_buff *skb;
+
+	if (prog) {
+		pkt->skb = NULL;
+		fault = vnet_xdp_run(rxq, prog, pkt, ctx);
+		if (fault || !pkt->skb)
+			return fault;
+		skb = pkt->skb;
+	} else {
+		skb = vnet_rx_build(rxq, pkt, ctx);
+		if (unlikely(!skb))
+			return VNET_RX_NOMEM;
+	}
+
+	return vnet_rx_stack(rxq, pkt, skb, ctx);
+}
+
 static void vnet_rx_fold(struct vnet_rxq *rxq, const struct vnet_rx_ctx *ctx)
 {
 	unsigned int i;
@@ -345,6 +365,9 @@ static void vnet_rx_fold(struct vnet_rxq *rxq, const struct vnet_rx_ctx *ctx)
 /* What is done once per poll, whatever came. Returns the work done. */
 static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
+	if (rxq->mem.xdp)
+		vnet_xdp_flush(rxq, ctx);
+
 	if (rxq->avg_len < rxq->avg_low || rxq->avg_len > rxq->avg_high)
 		vnet_rxbuf_adapt(rxq);
 
@@ -382,7 +405,9 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	struct vnet_rx_ctx ctx = { .budget = budget };
 	enum vnet_rx_fault fault;
 	struct vnet_rx_pkt pkt;
+	struct bpf_prog *prog;
 
+	prog = rcu_dereference_bh(rxq->xdp_prog);
 	while (ctx.pkts < ctx.budget) {
 		fault = vnet_rxq_next(rxq, &pkt);
 		if (fault == VNET_RX_EMPTY)
@@ -392,7 +417,7 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 		if (likely(!fault)) {
 			rxq->avg_len = vnet_size_ewma_add(rxq->avg_len,
 							  pkt.len);
-			fault = vnet_rx_deliver(rxq, &pkt, &ctx);
+			fault = vnet_rx_deliver(rxq, prog, &pkt, &ctx);
 		}
 		vnet_rxq_put_slots(rxq, &pkt);
 		if (unlikely(fault))

@@ -257,28 +257,43 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
  * @skb_bytes: their bytes
  * @frames: frames of XDP
  * @frame_bytes: their bytes
+ * @budget: NAPI budget, 0 outside of NAPI
+ * @rxq: receive queue whose NAPI this is: frames that its program sent back
+ *	return to its page pool at once; or NULL
+ * @bulk: frames of other page pools, returned together
  */
 struct vnet_tx_done {
 	u32 skbs;
 	u32 skb_bytes;
 	u32 frames;
 	u32 frame_bytes;
+	int budget;
+	struct vnet_rxq *rxq;
+	struct xdp_frame_bulk bulk;
 };
 
 /* The completion switch: release what @buf holds and free its slot. */
 static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
-			      struct vnet_tx_done *done, int budget)
+			      struct vnet_tx_done *done)
 {
 	switch (buf->type) {
 	case VNET_TX_SKB:
 		done->skbs++;
 		done->skb_bytes += buf->bytes;
-		napi_consume_skb(buf->skb, budget);
+		napi_consume_skb(buf->skb, done->budget);
 		break;
+	case VNET_TX_XDP_TX:
+		if (done->rxq) {
+			done->frames++;
+			done->frame_bytes += buf->bytes;
+			xdp_return_frame_rx_napi(buf->xdpf);
+			break;
+		}
+		fallthrough;
 	case VNET_TX_XDP:
 		done->frames++;
 		done->frame_bytes += buf->bytes;
-		xdp_return_frame_rx_napi(buf->xdpf);
+		xdp_return_frame_bulk(buf->xdpf, &done->bulk);
 		break;
 	}
 
@@ -287,15 +302,23 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 }
 
 /* Take back what the device has sent; wake the stack when there is room. */
-static void vnet_txq_reap(struct vnet_txq *txq, int budget)
+static void vnet_txq_reap(struct vnet_txq *txq, int budget,
+			  struct vnet_rxq *rxq)
 {
 	struct vnet_txq_stats *s = &txq->stats;
-	struct vnet_tx_done done = {};
+	struct vnet_tx_done done;
 	struct vnet_tx_buf *buf;
 	unsigned int len;
 
+	memset(&done, 0, offsetof(struct vnet_tx_done, bulk));
+	done.budget = budget;
+	done.rxq = rxq;
+	xdp_frame_bulk_init(&done.bulk);
+	rcu_read_lock();
 	while ((buf = vnet_vq_get(txq->vq, &len)))
-		vnet_txq_complete(txq, buf, &done, budget);
+		vnet_txq_complete(txq, buf, &done);
+	xdp_flush_frame_bulk(&done.bulk);
+	rcu_read_unlock();
 
 	if (!done.skbs && !done.frames)
 		return;
@@ -329,13 +352,13 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	if (unlikely(!budget)) {
 		if (!__netif_tx_trylock(txq->nq))
 			return 0;
-		vnet_txq_reap(txq, 0);
+		vnet_txq_reap(txq, 0, NULL);
 		__netif_tx_unlock(txq->nq);
 		return 0;
 	}
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	vnet_txq_reap(txq, budget);
+	vnet_txq_reap(txq, budget, NULL);
 	pending = vnet_vq_arm_delayed(txq->vq);
 	if (unlikely(pending))
 		vnet_vq_disarm(txq->vq);
@@ -347,6 +370,95 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	napi_complete_done(napi, 0);
 
 	return 0;
+}
+
+/* Put the header in front of @frame and give it to the device. */
+static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
+			      u16 slot)
+{
+	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	struct skb_shared_info *si = NULL;
+	struct scatterlist *sg = txq->sg;
+	struct vnet_hdr *hdr;
+	unsigned int nr = 0;
+	bool push;
+	u32 i;
+
+	push = txq->push_hdr && frame->headroom >= hdr_len &&
+	       IS_ALIGNED((unsigned long)frame->data, __alignof__(*hdr));
+	hdr = push ? frame->data - hdr_len : (void *)&txq->mem.hdrs[slot];
+	vnet_hdr_zero(hdr, hdr_len);
+	if (likely(push && !xdp_frame_has_frags(frame))) {
+		sg_set_buf(&txq->sg1, hdr, hdr_len + frame->len);
+		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+	}
+
+	if (push) {
+		sg_set_buf(&sg[nr++], hdr, hdr_len + frame->len);
+	} else {
+		sg_set_buf(&sg[nr++], hdr, hdr_len);
+		sg_set_buf(&sg[nr++], frame->data, frame->len);
+	}
+	if (xdp_frame_has_frags(frame))
+		si = xdp_get_shared_info_from_frame(frame);
+	for (i = 0; si && i < si->nr_frags; i++)
+		sg_set_page(&sg[nr++], skb_frag_page(&si->frags[i]),
+			    skb_frag_size(&si->frags[i]),
+			    skb_frag_off(&si->frags[i]));
+	if (nr > txq->max_sg)
+		return -EMSGSIZE;
+
+	return vnet_tx_send_many(txq, nr, buf);
+}
+
+/**
+ * vnet_txq_send_frames() - transmit XDP frames
+ * @txq: transmit queue
+ * @frames: frames; the first ones, up to the number returned, are consumed
+ * @nr: number of frames
+ * @rxq: receive queue whose program sends them back from its NAPI, or NULL
+ *
+ * Stops when only the descriptors that are reserved for the stack are left.
+ *
+ * Context: xmit lock of @txq, softirqs off.
+ * Return: frames sent.
+ */
+u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
+			 u32 nr, struct vnet_rxq *rxq)
+{
+	struct vnet_slots *slots = &txq->mem.slots;
+	struct vnet_tx_buf *buf;
+	u32 sent;
+	u16 slot;
+
+	if (unlikely(!txq->up))
+		return 0;
+
+	vnet_txq_reap(txq, rxq ? NAPI_POLL_WEIGHT : 0, rxq);
+	txq_trans_cond_update(txq->nq);
+	for (sent = 0; sent < nr; sent++) {
+		if (unlikely(!vnet_txq_has_room(txq)))
+			break;
+
+		slot = vnet_slots_take(slots);
+		if (unlikely(vnet_tx_send_frame(txq, frames[sent], slot))) {
+			vnet_slots_put(slots, slot);
+			break;
+		}
+		buf = &txq->mem.bufs[slot];
+		buf->xdpf = frames[sent];
+		buf->bytes = xdp_get_frame_len(frames[sent]);
+		buf->type = rxq ? VNET_TX_XDP_TX : VNET_TX_XDP;
+	}
+
+	vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX, sent);
+	if (unlikely(sent < nr))
+		vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX_DROPS, nr - sent);
+	if (sent)
+		vnet_txq_kick(txq);
+
+	return sent;
 }
 
 /**

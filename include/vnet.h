@@ -29,6 +29,9 @@
  */
 #define VNET_PKT_MAX_BUFS	64
 
+/* Frames that XDP_TX collects before they are sent */
+#define VNET_XDP_BULK		16
+
 /* Descriptors that are always left to the stack, so XDP cannot starve it. */
 #define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
 
@@ -96,6 +99,7 @@ struct vnet_rx_mem {
  * @hdr: private copy of the virtio header
  * @nr: buffers collected so far
  * @len: bytes of the frame, all buffers, virtio header excluded
+ * @skb: what a program passed to the stack, or NULL
  * @bufs: the buffers
  * @lens: bytes used of each; of the first one without the virtio header
  *
@@ -105,6 +109,7 @@ struct vnet_rx_pkt {
 	struct vnet_hdr hdr;
 	u16 nr;
 	u32 len;
+	struct sk_buff *skb;
 	struct vnet_rx_buf *bufs[VNET_PKT_MAX_BUFS];
 	u32 lens[VNET_PKT_MAX_BUFS];
 };
@@ -144,6 +149,8 @@ struct vnet_rx_ctx {
  * @napi: poll context; owns everything below up to the cold group
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
  * @starved: the ring could not be filled; @starve_timer will poll again
+ * @nr_xdp_tx: frames in @xdp_tx
+ * @xdp_tx: frames that XDP sends back at the end of the poll
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
  * @xdp_rxq: registration with the XDP core
@@ -173,7 +180,9 @@ struct vnet_rxq {
 	struct napi_struct napi;
 	u32 avg_len;
 	bool starved;
+	u8 nr_xdp_tx;
 	struct vnet_rxq_stats stats;
+	struct xdp_frame *xdp_tx[VNET_XDP_BULK];
 
 	/* cold */
 	struct timer_list starve_timer ____cacheline_aligned;
@@ -186,18 +195,20 @@ struct vnet_rxq {
  * enum vnet_tx_type - what a transmit slot holds
  * @VNET_TX_FREE: nothing
  * @VNET_TX_SKB: a packet of the stack
- * @VNET_TX_XDP: a frame redirected to this device or sent back by XDP
+ * @VNET_TX_XDP: a frame redirected to this device
+ * @VNET_TX_XDP_TX: a frame sent back by the program of the queue's twin
  */
 enum vnet_tx_type {
 	VNET_TX_FREE,
 	VNET_TX_SKB,
 	VNET_TX_XDP,
+	VNET_TX_XDP_TX,
 };
 
 /**
  * struct vnet_tx_buf - one transmit slot
  * @skb: owned packet, for %VNET_TX_SKB
- * @xdpf: owned frame, for %VNET_TX_XDP
+ * @xdpf: owned frame, for the others
  * @bytes: length of the packet, virtio header excluded
  * @type: enum vnet_tx_type
  */
@@ -344,6 +355,15 @@ struct vnet_dev {
 	struct hlist_node hp_dead;
 };
 
+/* Where the device wrote piece @i of a packet; past the virtio header. */
+static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
+				 const struct vnet_rx_pkt *pkt, u16 i)
+{
+	const struct vnet_rx_buf *buf = pkt->bufs[i];
+
+	return buf->va + buf->headroom + (i ? 0 : rxq->hdr_len);
+}
+
 /* vnet_rxbuf.c: buffers of the receive rings */
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
 		      u32 ring, struct vnet_rx_mem *mem);
@@ -364,6 +384,8 @@ void vnet_txmem_destroy(struct vnet_tx_mem *mem);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
+u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
+			 u32 nr, struct vnet_rxq *rxq);
 void vnet_txq_reclaim(struct virtqueue *vq, void *token);
 
 /* vnet_queue.c: the life of the queues */

@@ -15,6 +15,7 @@
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <net/xdp.h>
 
 #include "vnet_conftest.h"
 
@@ -175,5 +176,20 @@ struct ethtool_rxfh_fields {
 #else
 #define VNET_COMPAT_ETHTOOL_NEEDS_RTNL
 #endif
+
+/* 6.18: the frags of an XDP buffer become those of its skb by flags */
+static inline void vnet_compat_xdp_frags_to_skb(struct sk_buff *skb,
+						u8 nr_frags, u32 size,
+						u32 truesize,
+						struct xdp_buff *xdp)
+{
+#ifdef VNET_HAVE_XDP_SKB_FRAGS_INFO
+	xdp_update_skb_frags_info(skb, nr_frags, size, truesize,
+				  xdp_buff_get_skb_flags(xdp));
+#else
+	xdp_update_skb_shared_info(skb, nr_frags, size, truesize,
+				   xdp_buff_is_frag_pfmemalloc(xdp));
+#endif
+}
 
 #endif /* VNET_COMPAT_H */

@@ -1,0 +1,425 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * XDP on every device: run a program over the buffers of a packet, send frames
+ * back in bulk on the ordinary queues, take frames from other devices.
+ */
+#include <linux/bpf.h>
+#include <linux/bpf_trace.h>
+#include <linux/ethtool.h>
+#include <linux/etherdevice.h>
+#include <linux/filter.h>
+#include <net/checksum.h>
+
+#include "vnet.h"
+#include "vnet_policy.h"
+#include "vnet_xdp.h"
+
+/* What the end of the poll has to do, in vnet_rx_ctx.xdp */
+#define VNET_XDP_FLUSH_REDIRECT		BIT(0)
+
+/**
+ * struct vnet_xdp_buff - what a program's metadata functions find
+ * @xdp: must be first
+ * @rxq: queue that the packet came from
+ * @hdr: private copy of its virtio header
+ */
+struct vnet_xdp_buff {
+	struct xdp_buff xdp;
+	const struct vnet_rxq *rxq;
+	const struct vnet_hdr *hdr;
+};
+
+static int vnet_xdp_rx_hash(const struct xdp_md *ctx, u32 *hash,
+			    enum xdp_rss_hash_type *type)
+{
+	const struct vnet_xdp_buff *vxb = (const void *)ctx;
+
+	if (!vxb->rxq->rx_hash)
+		return -ENODATA;
+
+	*type = vnet_hash_xdp_type(vnet_hdr_hash_report(vxb->hdr));
+	*hash = vnet_hdr_hash(vxb->hdr);
+
+	return *type == XDP_RSS_TYPE_NONE ? -ENODATA : 0;
+}
+
+static const struct xdp_metadata_ops vnet_xdp_metadata_ops = {
+	.xmo_rx_hash	= vnet_xdp_rx_hash,
+};
+
+/*
+ * The device left the checksum to us, but a program must see the packet as on
+ * the wire: complete it. Bounds are checked against the first buffer.
+ */
+static enum vnet_rx_fault vnet_xdp_finish_csum(struct vnet_rxq *rxq,
+					       struct vnet_rx_pkt *pkt)
+{
+	u32 start = vnet_hdr_get16(rxq->hdr_ctx.le, pkt->hdr.csum_start);
+	u32 field = start + vnet_hdr_get16(rxq->hdr_ctx.le,
+					   pkt->hdr.csum_offset);
+	__wsum sum = 0;
+	__sum16 csum;
+	u32 done = 0;
+	void *data;
+	u16 i;
+
+	if (start < ETH_HLEN || field + sizeof(csum) > pkt->lens[0])
+		return VNET_RX_BAD_CSUM;
+
+	for (i = 0; i < pkt->nr; i++) {
+		u32 skip = i ? 0 : start;
+
+		data = vnet_rx_data(rxq, pkt, i);
+		sum = csum_block_add(sum, csum_partial(data + skip,
+						       pkt->lens[i] - skip, 0),
+				     done);
+		done += pkt->lens[i] - skip;
+	}
+
+	csum = csum_fold(sum);
+	if (!csum)
+		csum = CSUM_MANGLED_0;
+	memcpy(vnet_rx_data(rxq, pkt, 0) + field, &csum, sizeof(csum));
+	pkt->hdr.flags = VNET_HDR_DATA_VALID;
+
+	return VNET_RX_OK;
+}
+
+/* Show the buffers of @pkt as an XDP buffer; the frags leave their slots. */
+static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+				struct xdp_buff *xdp)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+	struct skb_shared_info *si;
+	u16 i;
+
+	xdp_init_buff(xdp, buf->truesize, &rxq->xdp_rxq);
+	xdp_prepare_buff(xdp, buf->va, buf->headroom + rxq->hdr_len,
+			 pkt->lens[0], true);
+	if (page_is_pfmemalloc(buf->page))
+		xdp_buff_set_frag_pfmemalloc(xdp);
+	if (likely(pkt->nr == 1))
+		return;
+
+	si = xdp_get_shared_info_from_buff(xdp);
+	si->nr_frags = 0;
+	si->xdp_frags_size = 0;
+	si->xdp_frags_truesize = 0;
+	for (i = 1; i < pkt->nr; i++) {
+		struct vnet_rx_buf *frag = pkt->bufs[i];
+
+		if (unlikely(!pkt->lens[i]))
+			continue;
+
+		skb_frag_fill_page_desc(&si->frags[si->nr_frags++], frag->page,
+					frag->offset + frag->headroom,
+					pkt->lens[i]);
+		si->xdp_frags_size += pkt->lens[i];
+		si->xdp_frags_truesize += frag->truesize;
+		if (page_is_pfmemalloc(frag->page))
+			xdp_buff_set_frag_pfmemalloc(xdp);
+		frag->page = NULL;
+	}
+	if (si->nr_frags)
+		xdp_buff_set_frags_flag(xdp);
+}
+
+/*
+ * The packet goes nowhere. One buffer stays in its slot; of several, some may
+ * have been released by the program already, so all go back to their pools.
+ */
+static void vnet_xdp_put_buff(struct vnet_rx_pkt *pkt, struct xdp_buff *xdp)
+{
+	if (likely(!xdp_buff_has_frags(xdp)))
+		return;
+
+	xdp_return_buff(xdp);
+	pkt->bufs[0]->page = NULL;
+}
+
+/* The program passed the packet: build the skb of what it made of it. */
+static enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
+					struct xdp_buff *xdp)
+{
+	struct skb_shared_info *si = xdp_get_shared_info_from_buff(xdp);
+	u32 metasize = xdp->data - xdp->data_meta;
+	u32 size = 0, truesize = 0;
+	struct sk_buff *skb;
+	u8 nr_frags = 0;
+
+	if (xdp_buff_has_frags(xdp)) {
+		nr_frags = si->nr_frags;
+		size = si->xdp_frags_size;
+		truesize = si->xdp_frags_truesize;
+	}
+
+	skb = napi_build_skb(xdp->data_hard_start, xdp->frame_sz);
+	if (unlikely(!skb)) {
+		vnet_xdp_put_buff(pkt, xdp);
+		return VNET_RX_NOMEM;
+	}
+
+	pkt->bufs[0]->page = NULL;
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, xdp->data - xdp->data_hard_start);
+	__skb_put(skb, xdp->data_end - xdp->data);
+	if (metasize)
+		skb_metadata_set(skb, metasize);
+	if (nr_frags)
+		vnet_compat_xdp_frags_to_skb(skb, nr_frags, size, truesize,
+					     xdp);
+
+	pkt->skb = skb;
+
+	return VNET_RX_OK;
+}
+
+/* Give the packet to another device or CPU. */
+static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
+					    struct vnet_rx_pkt *pkt,
+					    struct bpf_prog *prog,
+					    struct xdp_buff *xdp)
+{
+	if (unlikely(xdp_do_redirect(rxq->vd->dev, xdp, prog))) {
+		trace_xdp_exception(rxq->vd->dev, prog, XDP_REDIRECT);
+		vnet_xdp_put_buff(pkt, xdp);
+		return VNET_RX_XDP_REDIRECT;
+	}
+
+	pkt->bufs[0]->page = NULL;
+	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_REDIRECTS, 1);
+
+	return VNET_RX_OK;
+}
+
+/* Send the collected frames back, under the lock of the queue's twin. */
+static void vnet_xdp_flush_tx(struct vnet_rxq *rxq)
+{
+	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
+	u32 nr = rxq->nr_xdp_tx, sent, i;
+
+	__netif_tx_lock(txq->nq, smp_processor_id());
+	sent = vnet_txq_send_frames(txq, rxq->xdp_tx, nr, rxq);
+	__netif_tx_unlock(txq->nq);
+
+	for (i = sent; i < nr; i++)
+		xdp_return_frame_rx_napi(rxq->xdp_tx[i]);
+	if (sent < nr)
+		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_XDP_TX,
+			     nr - sent);
+	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_TX, sent);
+	rxq->nr_xdp_tx = 0;
+}
+
+static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
+				      struct vnet_rx_pkt *pkt,
+				      struct bpf_prog *prog,
+				      struct xdp_buff *xdp)
+{
+	struct xdp_frame *frame;
+
+	frame = xdp_convert_buff_to_frame(xdp);
+	if (unlikely(!frame)) {
+		trace_xdp_exception(rxq->vd->dev, prog, XDP_TX);
+		vnet_xdp_put_buff(pkt, xdp);
+		return VNET_RX_XDP_TX;
+	}
+
+	pkt->bufs[0]->page = NULL;
+	rxq->xdp_tx[rxq->nr_xdp_tx++] = frame;
+	if (rxq->nr_xdp_tx == VNET_XDP_BULK)
+		vnet_xdp_flush_tx(rxq);
+
+	return VNET_RX_OK;
+}
+
+/* What the program cannot be shown, or must be shown repaired */
+static enum vnet_rx_fault vnet_xdp_prepare(struct vnet_rxq *rxq,
+					   struct vnet_rx_pkt *pkt,
+					   const struct bpf_prog *prog)
+{
+	if (unlikely(pkt->nr > 1 &&
+		     (!prog->aux->xdp_has_frags || pkt->nr > MAX_SKB_FRAGS)))
+		return VNET_RX_XDP_BAD;
+
+	if (unlikely(pkt->hdr.flags & VNET_HDR_NEEDS_CSUM) &&
+	    pkt->hdr.gso_type == VNET_HDR_GSO_NONE)
+		return vnet_xdp_finish_csum(rxq, pkt);
+
+	return VNET_RX_OK;
+}
+
+/**
+ * vnet_xdp_run() - run the program of a queue over one packet
+ * @rxq: receive queue
+ * @prog: its program
+ * @pkt: sound packet; what leaves for good leaves its slots
+ * @ctx: state of the poll
+ *
+ * What the program passed is left in @pkt->skb for the stack. A packet that
+ * the device merged (only where it cannot be told not to) can be
+ * passed or dropped, but not sent elsewhere.
+ *
+ * Context: NAPI of @rxq.
+ * Return: %VNET_RX_OK when the packet is taken care of (dropped by the program
+ * included), else the fault to account.
+ */
+enum vnet_rx_fault vnet_xdp_run(struct vnet_rxq *rxq, struct bpf_prog *prog,
+				struct vnet_rx_pkt *pkt,
+				struct vnet_rx_ctx *ctx)
+{
+	struct vnet_xdp_buff vxb = { .rxq = rxq, .hdr = &pkt->hdr };
+	struct xdp_buff *xdp = &vxb.xdp;
+	enum vnet_rx_fault fault;
+	bool merged;
+	u32 act;
+
+	fault = vnet_xdp_prepare(rxq, pkt, prog);
+	if (unlikely(fault))
+		return fault;
+
+	merged = pkt->hdr.gso_type != VNET_HDR_GSO_NONE;
+	vnet_xdp_build_buff(rxq, pkt, xdp);
+	ctx->hot[VNET_RXS_XDP_PACKETS]++;
+	act = bpf_prog_run_xdp(prog, xdp);
+	if (act != XDP_PASS) {
+		ctx->hot[VNET_RXS_PACKETS]++;
+		ctx->hot[VNET_RXS_BYTES] += pkt->len;
+	}
+	if (unlikely(merged && (act == XDP_TX || act == XDP_REDIRECT))) {
+		vnet_xdp_put_buff(pkt, xdp);
+		return VNET_RX_XDP_BAD;
+	}
+
+	switch (act) {
+	case XDP_PASS:
+		return vnet_xdp_pass(pkt, xdp);
+	case XDP_TX:
+		return vnet_xdp_tx(rxq, pkt, prog, xdp);
+	case XDP_REDIRECT:
+		ctx->xdp |= VNET_XDP_FLUSH_REDIRECT;
+		return vnet_xdp_redirect(rxq, pkt, prog, xdp);
+	case XDP_DROP:
+		break;
+	default:
+		bpf_warn_invalid_xdp_action(rxq->vd->dev, prog, act);
+		fallthrough;
+	case XDP_ABORTED:
+		trace_xdp_exception(rxq->vd->dev, prog, act);
+		fault = VNET_RX_XDP_ABORTED;
+		break;
+	}
+
+	vnet_xdp_put_buff(pkt, xdp);
+	ctx->hot[VNET_RXS_XDP_DROPS]++;
+
+	return fault;
+}
+
+/* Once per poll of a queue that runs a program */
+void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
+{
+	if (rxq->nr_xdp_tx)
+		vnet_xdp_flush_tx(rxq);
+	if (ctx->xdp & VNET_XDP_FLUSH_REDIRECT)
+		xdp_do_flush();
+}
+
+/**
+ * vnet_ndo_xdp_xmit() - transmit frames that were redirected to this device
+ * @dev: net device
+ * @nr: number of frames
+ * @frames: the frames; those sent are consumed
+ * @flags: XDP_XMIT_FLUSH
+ *
+ * Needs no program on @dev and no queue of its own: the CPU picks one of the
+ * ordinary queues.
+ *
+ * Context: softirqs off.
+ * Return: frames sent, or -ENETDOWN, -EINVAL.
+ */
+int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
+		      u32 flags)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	unsigned int pairs = READ_ONCE(dev->real_num_tx_queues);
+	unsigned int cpu = smp_processor_id();
+	struct vnet_txq *txq = &vd->txqs[cpu < pairs ? cpu : cpu % pairs];
+	int sent = -ENETDOWN;
+
+	if (unlikely(flags & ~XDP_XMIT_FLAGS_MASK))
+		return -EINVAL;
+
+	__netif_tx_lock(txq->nq, cpu);
+	if (likely(txq->up))
+		sent = vnet_txq_send_frames(txq, frames, nr, NULL);
+	__netif_tx_unlock(txq->nq);
+
+	return sent;
+}
+
+/**
+ * vnet_xdp_check() - can this configuration run its program?
+ * @vd: device
+ * @cfg: configuration, with a program
+ * @layout: how its buffers would be cut
+ * @extack: where a refusal is explained, or NULL
+ *
+ * Return: 0 or -EOPNOTSUPP.
+ */
+int vnet_xdp_check(const struct vnet_dev *vd, const struct vnet_cfg *cfg,
+		   const struct vnet_rx_layout *layout,
+		   struct netlink_ext_ack *extack)
+{
+	u32 room = vnet_size_capacity(layout, vd->caps.hdr_len);
+	u32 mtu = room - VNET_SIZE_L2;
+
+	if (cfg->xdp->aux->xdp_has_frags || cfg->mtu <= mtu)
+		return 0;
+
+	NL_SET_ERR_MSG_FMT(extack,
+			   "MTU %u takes several buffers: lower it to %u or load a program with frags support",
+			   cfg->mtu, mtu);
+
+	return -EOPNOTSUPP;
+}
+
+static int vnet_xdp_setup(struct vnet_dev *vd, struct bpf_prog *prog,
+			  struct netlink_ext_ack *extack)
+{
+	struct bpf_prog *old = vd->cfg.xdp;
+	struct vnet_cfg new = vd->cfg;
+	int err;
+
+	new.xdp = prog;
+	err = vnet_cfg_apply(vd, &new, extack);
+	if (err)
+		return err;
+
+	if (old) {
+		synchronize_net();
+		bpf_prog_put(old);
+	}
+
+	return 0;
+}
+
+/* Attach or detach a program; instance lock held. Returns 0 or -errno. */
+int vnet_ndo_bpf(struct net_device *dev, struct netdev_bpf *bpf)
+{
+	switch (bpf->command) {
+	case XDP_SETUP_PROG:
+		return vnet_xdp_setup(netdev_priv(dev), bpf->prog, bpf->extack);
+	default:
+		return -EINVAL;
+	}
+}
+
+/* Tell the stack what this driver can do with XDP; before registration. */
+void vnet_xdp_init(struct net_device *dev)
+{
+	dev->xdp_metadata_ops = &vnet_xdp_metadata_ops;
+	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
+			    NETDEV_XDP_ACT_NDO_XMIT | NETDEV_XDP_ACT_RX_SG |
+			    NETDEV_XDP_ACT_NDO_XMIT_SG;
+}

@@ -368,6 +368,8 @@ int vnet_cfg_replay(struct vnet_dev *vd)
 	if (err)
 		return err;
 
+	/* What a device uses after a reset is everything negotiated. */
+	vd->cfg.policy->offloads = vd->caps.guest_offloads;
 	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
 	if (err)
 		return err;

@@ -265,6 +265,7 @@ class ControlState:
         parity = 0 if side == "rx" else 1
         for queue in [q for q in self.vq_coalesce if q % 2 == parity]:
             del self.vq_coalesce[queue]
+        self.device.coalescing_changed()
         return {"max_packets": values[0], "max_usecs": values[1]}
 
     def _do_coal_tx(self, data, _room):
@@ -286,6 +287,7 @@ class ControlState:
         if reserved:
             self.device.violation("reserved-not-zero", command="coal.vq_set")
         self.vq_coalesce[queue] = (packets, usecs)
+        self.device.coalescing_changed()
         return {"vq": queue, "max_packets": packets, "max_usecs": usecs}
 
     def _do_coal_vq_get(self, data, room):
@@ -356,19 +358,29 @@ class ControlState:
             queue, _, types = struct.unpack_from("<H6sQ", data, at)
             wanted.append([queue, types])
             role = self.device.role(queue)
-            for bit, (kind, names) in wire.STATS.items():
+            self._check_stats(queue, role, types)
+            for bit, (_kind, names) in wire.STATS.items():
                 if not types >> bit & 1:
                     continue
-                if not self.device.options["stats_types"] >> bit & 1:
-                    raise Refused(f"statistics type {kind} is not supported")
-                if not role.startswith(kind[:2]):
-                    raise Refused(f"{kind} statistics of queue {queue}")
                 counters = self.device.statistics(queue)
                 reply += struct.pack("<BBHHH", bit, 0, queue, 0,
                                      8 + 8 * len(names))
                 reply += b"".join(struct.pack("<Q", counters.get(name, 0))
                                   for name in names)
-        if len(reply) > room:
-            raise Refused(f"the reply needs {len(reply)} bytes, the driver "
-                          f"gave {room}")
+        # What does not fit is cut off, even inside a record.
+        reply = reply[:room]
         return reply, {"wanted": wanted}
+
+    def _check_stats(self, queue, role, types):
+        for bit in range(64):
+            if not types >> bit & 1:
+                continue
+            if not self.device.options["stats_types"] >> bit & 1:
+                raise Refused(f"statistics type {bit} is not supported")
+            kind = wire.STATS.get(bit, ("none",))[0]
+            if not role.startswith(kind[:2]):
+                raise Refused(f"{kind} statistics of queue {queue}")
+            needed = wire.STATS_NEED.get(bit)
+            if needed and not any(has(self.device.acked, f) for f in needed):
+                raise Refused(f"{kind} statistics without "
+                              f"{' or '.join(needed)}")

@@ -416,6 +416,16 @@ class NetModel:
             return
         packets, usecs = self.control.coalescing(queue.index, queue.role[:2])
         queue.unsignalled += count
+        self._moderate(queue, packets, usecs)
+
+    def coalescing_changed(self):
+        """Interrupts that were held back may be due now."""
+        for queue in self.queues:
+            if queue.unsignalled:
+                self._moderate(queue, *self.control.coalescing(
+                    queue.index, queue.role[:2]))
+
+    def _moderate(self, queue, packets, usecs):
         if packets > 1 and usecs and queue.unsignalled < packets:
             if queue.timer is None:
                 queue.timer = self._later(usecs / 1e6, self._interrupt, queue)
@@ -486,6 +496,7 @@ class NetModel:
         number = (data[0], data[1])
         rule = self.faults.command(number)
         action = rule.action if rule else "answer"
+        self.control.commands += 1
         reply, decoded, status, error = b"", None, wire.CTRL_OK, None
         applied = action in ("answer", "delay")
         if rule:
@@ -504,7 +515,6 @@ class NetModel:
             status = rule.get("status", status)
             if rule.get("reply") is not None:
                 reply = bytes.fromhex(rule.get("reply"))
-        self.control.commands += 1
         self.control.commands_ok += status == wire.CTRL_OK
         name = wire.COMMANDS.get(number, ("unknown",))[0]
         self.log("ctrl", **{
@@ -847,9 +857,9 @@ class NetModel:
     # --- what tests read -------------------------------------------------------------
     def statistics(self, index):
         counters = dict(self.queues[index].counters)
-        if self.role(index) == "cvq":
+        if self.role(index) == "cvq":     # both count the asking command
             counters.update(command_num=self.control.commands,
-                            ok_num=self.control.commands_ok)
+                            ok_num=self.control.commands_ok + 1)
         return counters
 
     def state(self):

@@ -127,9 +127,18 @@ class Commands(unittest.TestCase):
                          (16, 0, 1, 0, 56, 1, 1))
         self.refused("stats.get", struct.pack("<H6xQ", 0, 1 << 16))
         self.refused("stats.get", bytes(15))
-        self.refused("stats.get", struct.pack("<H6xQ", 1, 1 << 16), room=8)
+        self.refused("stats.get", struct.pack("<H6xQ", 1, 1 << 60))
+        self.refused("stats.get", struct.pack("<H6xQ", 99, 1 << 16))
+        self.assertEqual(len(self.ok(
+            "stats.get", struct.pack("<H6xQ", 1, 1 << 16), room=9)), 9)
         cvq = self.ok("stats.get", struct.pack("<H6xQ", 4, 1 << 32))
-        self.assertEqual(len(cvq), 24)
+        _, _, _, _, size, commands, fine = struct.unpack("<BBHHHQQ", cvq)
+        self.assertEqual((size, commands, fine), (24, 8, 4))
+
+    def test_statistics_need_features(self):
+        nic = NetDriver(["default", "DEVICE_STATS"])
+        self.assertEqual(nic.command("stats.get", struct.pack(
+            "<H6xQ", 1, 1 << 18))[0], 1)
 
     def test_announce(self):
         self.nic.model.announce()

@@ -190,6 +190,9 @@ class Transmit(unittest.TestCase):
         nic.send(bytes(60))
         nic.vehicle.run(0.002)
         self.assertEqual(nic.vehicle.queue_interrupts, [1, 1])
+        nic.send(bytes(60))
+        nic.command("coal.tx", bytes(8))
+        self.assertEqual(nic.vehicle.queue_interrupts[:3], [1, 1, 1])
 
 
 class Receive(unittest.TestCase):

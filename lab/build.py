@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Builds vnet inside the guest root against its kernels; the checkout stays clean."""
 
+import fcntl
+import hashlib
 import os
 import re
 import shutil
@@ -11,7 +13,7 @@ from . import SetupError, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
-PATTERNS = ("Kbuild", "Kconfig", "*.c", "*.h", "include/**/*.h", "kunit/**/*")
+PATTERNS = ("Kbuild", "Kconfig", "*.c", "*.h", "include/**/*.h", "scripts/*", "kunit/*")
 
 
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
@@ -35,25 +37,35 @@ def copy_sources(target):
     if Path("Kbuild") not in wanted:
         raise SetupError("there is no Kbuild in this checkout: nothing to build "
                          "(DRIVER=virtio_net runs the tests on the in-tree driver)")
-    for path in target.rglob("*"):
-        relative = path.relative_to(target)
-        if path.is_file() and path.suffix in (".c", ".h") and relative not in wanted and \
-                not path.name.endswith(".mod.c"):
-            path.unlink()
+    manifest = target / ".vnet-sources"
+    if manifest.exists():
+        for old in set(manifest.read_text(encoding="utf-8").split()) - set(map(str, wanted)):
+            (target / old).unlink(missing_ok=True)
+    manifest.write_text("\n".join(sorted(map(str, wanted))), encoding="utf-8")
     for path in wanted:
         source, copy = CHECKOUT / path, target / path
         if not copy.exists() or copy.read_bytes() != source.read_bytes():
             copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+            shutil.copy(source, copy)
 
 
 def build(kernel, quiet=False, args=()):
-    """Build vnet for a kernel; return the path of vnet.ko."""
-    target = BUILD / kernel.release
+    """Build vnet for a kernel; return the path of vnet.ko.
+
+    One session at a time builds in a directory, which belongs to one checkout.
+    """
+    checkout = hashlib.sha256(os.environ["VNET_CHECKOUT"].encode()).hexdigest()[:6]
+    target = BUILD / f"{kernel.release}-{checkout}"
     target.mkdir(parents=True, exist_ok=True)
+    with open(target / ".lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not quiet:
+            say(f"build: vnet for {kernel.release}")
+        return make(kernel, target, args)
+
+
+def make(kernel, target, args):
     copy_sources(target)
-    if not quiet:
-        say(f"build: vnet for {kernel.release}")
     jobs = len(os.sched_getaffinity(0))
     done = subprocess.run(
         ["make", "-C", str(kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],

@@ -36,8 +36,8 @@ class Kernel:
 
     @property
     def build(self):
-        """The directory that external modules are built against."""
-        return self.modules / "build"
+        """The directory that external modules are built against (kbuild writes there)."""
+        return Path(f"{self.layer or ''}/lib/modules") / self.release / "build"
 
 
 def scan(base, layer=None, name=None):

@@ -63,10 +63,14 @@ def in_use(path):
         os.close(handle)
 
 
+def old_roots(cache, keep):
+    """Roots of other recipes that no session runs in."""
+    return [path for path in cache.glob("root-*[0-9a-f]")
+            if path.is_dir() and path != keep and not in_use(path)]
+
+
 def remove_old(cache, keep):
-    for path in cache.glob("root-*"):
-        if path.suffix == ".inuse" or path == keep or in_use(path):
-            continue
+    for path in old_roots(cache, keep):
         say(f"root: removing {path.name}, which an older recipe made")
         remove(path)
         Path(f"{path}.inuse").unlink(missing_ok=True)
@@ -134,7 +138,7 @@ def ensure():
     """Return the guest root, making it first when there is none for this recipe."""
     cache = host.cache_dir()
     target = cache / f"root-{recipe_hash()}"
-    if target.exists():
+    if target.exists() and not old_roots(cache, target):
         return target
     with lock(cache):
         for stale in cache.glob("making-*"):

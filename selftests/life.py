@@ -9,12 +9,12 @@ from lab.api import test
 MEMORY = """
 echo 3 > /proc/sys/vm/drop_caches
 awk '
-	{ m[$1] = $2 }
-	END {
-		used = m["MemTotal:"] - m["MemFree:"] - m["Buffers:"] - m["Cached:"] -
-			m["SReclaimable:"] - m["AnonPages:"]
-		print used, m["SUnreclaim:"], m["Percpu:"]
-	}' /proc/meminfo
+    { m[$1] = $2 }
+    END {
+        used = m["MemTotal:"] - m["MemFree:"] - m["Buffers:"] - m["Cached:"] -
+            m["SReclaimable:"] - m["AnonPages:"]
+        print used, m["SUnreclaim:"], m["Percpu:"]
+    }' /proc/meminfo
 """
 ALLOWED = (3072, 768, 256)  # KiB of growth that is noise
 

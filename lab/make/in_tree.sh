@@ -36,7 +36,7 @@ ksrc=$(cd "$ksrc" && pwd) || exit 2
 target=$ksrc/drivers/net/vnet
 mkdir -p "$target" || fail "cannot make $target"
 [ ! -e "$target/Makefile" ] || rm -f "$target/Makefile"
-for item in Kbuild Kconfig include kunit; do
+for item in Kbuild Kconfig include scripts kunit; do
 	[ -e "$checkout/$item" ] && cp -a -u "$checkout/$item" "$target/"
 done
 cp -a -u "$checkout"/*.c "$target/" || fail "cannot copy vnet to $target"

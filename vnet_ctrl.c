@@ -56,6 +56,7 @@ MODULE_PARM_DESC(ctrl_timeout_ms,
  * @info: counters
  */
 struct vnet_ctrl {
+	/* serializes commands, and with them everything that touches the ring */
 	struct mutex lock;
 	struct virtqueue *vq;
 	wait_queue_head_t wait;
@@ -362,7 +363,7 @@ int vnet_ctrl_create(struct vnet_dev *vd)
 	if (!vd->caps.ctrl_vq)
 		return 0;
 
-	ctrl = kzalloc(sizeof(*ctrl), GFP_KERNEL);
+	ctrl = kzalloc_obj(*ctrl);
 	if (!ctrl)
 		return -ENOMEM;
 

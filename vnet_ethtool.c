@@ -786,7 +786,6 @@ int vnet_ndo_set_features(struct net_device *dev, netdev_features_t features)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
-	u64 old_offloads = vd->cfg.policy->offloads;
 	int err;
 
 	new.rx_csum = features & NETIF_F_RXCSUM;
@@ -797,20 +796,10 @@ int vnet_ndo_set_features(struct net_device *dev, netdev_features_t features)
 	if (err)
 		return err;
 
-	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &new));
-	if (err)
-		goto err_hash;
-
 	err = vnet_cfg_apply(vd, &new, NULL);
 	if (err)
-		goto err_offloads;
+		vnet_hash_report_set(vd, vd->cfg.rx_hash);
 
-	return 0;
-
-err_offloads:
-	vnet_offloads_set(vd, old_offloads);
-err_hash:
-	vnet_hash_report_set(vd, vd->cfg.rx_hash);
 	return err;
 }
 
@@ -822,6 +811,7 @@ static const struct ethtool_ops vnet_ethtool_ops = {
 	VNET_COMPAT_ETHTOOL_NEEDS_RTNL
 	VNET_COMPAT_RXFH_FIELDS_OPS(vnet_ethtool_get_fields,
 				    vnet_ethtool_set_fields)
+	VNET_COMPAT_RX_RING_COUNT_OP(vnet_ethtool_get_ring_count)
 	.get_drvinfo		= vnet_ethtool_get_drvinfo,
 	.get_regs_len		= vnet_ethtool_get_regs_len,
 	.get_regs		= vnet_ethtool_get_regs,

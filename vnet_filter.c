@@ -541,18 +541,6 @@ int vnet_offloads_set(struct vnet_dev *vd, u64 mask)
 	return 0;
 }
 
-/* A reset device does all that was negotiated. */
-static int vnet_offloads_replay(struct vnet_dev *vd)
-{
-	struct vnet_policy *policy = vd->cfg.policy;
-
-	policy->offloads &= vd->caps.guest_offloads;
-	if (policy->offloads == vd->caps.guest_offloads)
-		return 0;
-
-	return vnet_offloads_tell(vd, policy->offloads);
-}
-
 /* Announcements */
 
 static int vnet_announce_ack(struct vnet_dev *vd)
@@ -643,11 +631,6 @@ int vnet_filter_replay(struct vnet_dev *vd)
 	if (err)
 		return err;
 
-	err = vnet_filter_replayed(vd, "the receive offloads",
-				   vnet_offloads_replay(vd));
-	if (err)
-		return err;
-
 	/* Switches may have forgotten us while the device was away. */
 	if (filter->replayed && netif_running(dev))
 		vnet_announce_start(vd);
@@ -686,7 +669,7 @@ int vnet_policy_create(struct vnet_dev *vd)
 {
 	int err;
 
-	vd->cfg.policy = kzalloc(sizeof(*vd->cfg.policy), GFP_KERNEL);
+	vd->cfg.policy = kzalloc_obj(*vd->cfg.policy);
 	if (!vd->cfg.policy)
 		return -ENOMEM;
 

@@ -86,12 +86,14 @@ int vnet_rss_flow_set(const struct vnet_caps *caps, u32 flow, u32 fields,
 	if (fields && !l3)
 		return -EOPNOTSUPP;
 
-	if (!row->l4)
+	if (!row->l4) {
 		*types = (*types & ~row->l3) | (fields ? l3 : 0);
-	else if (!!(*types & row->l3) != !!fields)
+		return 0;
+	}
+
+	if (!!(*types & row->l3) != !!fields)
 		return -EBUSY;
-	else
-		*types &= ~row->l4;
+	*types &= ~row->l4;
 
 	return 0;
 }

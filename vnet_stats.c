@@ -297,6 +297,36 @@ struct vnet_hw_stats {
 	u64 (*v)[VNET_HW_TYPES][VNET_STATS_MAX_VALUES];
 };
 
+/*
+ * Ask the device once which counters it keeps. One that does not say keeps
+ * none; one that cannot be asked now is asked again.
+ */
+static void vnet_hw_ask_types(struct vnet_dev *vd)
+{
+	struct vnet_policy *policy = vd->cfg.policy;
+	struct vnet_cmd *cmd;
+	int err;
+
+	if (!vd->caps.device_stats || policy->stats_asked || !vd->live)
+		return;
+
+	cmd = vnet_cmd_alloc(0, VNET_WIRE_STATS_CAP_REPLY);
+	if (!cmd)
+		return;
+
+	err = vnet_wire_stats_cap(&cmd->w);
+	if (!err)
+		err = vnet_cvq_exec(vd, cmd);
+	if (!err)
+		err = vnet_wire_stats_cap_reply(cmd->reply, cmd->reply_len,
+						&policy->stats_caps);
+	vnet_cmd_put(cmd);
+
+	policy->stats_asked = !err || vnet_cvq_refused(err);
+	if (err)
+		policy->stats_errors++;
+}
+
 static u64 vnet_hw_types(struct vnet_dev *vd, unsigned int vq)
 {
 	u64 caps = vd->cfg.policy->stats_caps;
@@ -396,47 +426,6 @@ static u64 vnet_hw_value(const struct vnet_hw_stats *hw, unsigned int vq,
 	return hw->v[vq - hw->first][row->type % VNET_HW_TYPES][row->index];
 }
 
-/**
- * vnet_stats_replay() - ask the device which counters it keeps
- * @vd: device, live
- *
- * Return: 0, also when the device does not say; -ETIMEDOUT and the like when
- * it is in trouble.
- */
-int vnet_stats_replay(struct vnet_dev *vd)
-{
-	struct vnet_policy *policy = vd->cfg.policy;
-	struct vnet_cmd *cmd;
-	u64 types = 0;
-	int err;
-
-	policy->stats_caps = 0;
-	if (!vd->caps.device_stats)
-		return 0;
-
-	cmd = vnet_cmd_alloc(0, VNET_WIRE_STATS_CAP_REPLY);
-	if (!cmd)
-		return -ENOMEM;
-
-	err = vnet_wire_stats_cap(&cmd->w);
-	if (!err)
-		err = vnet_cvq_exec(vd, cmd);
-	if (!err)
-		err = vnet_wire_stats_cap_reply(cmd->reply, cmd->reply_len,
-						&types);
-	vnet_cmd_put(cmd);
-	if (!err)
-		policy->stats_caps = types;
-	else if (!vnet_cvq_refused(err))
-		return err;
-	else
-		netdev_warn(vd->dev,
-			    "the device does not say which counters it keeps: error %d\n",
-			    err);
-
-	return 0;
-}
-
 /* Netlink */
 
 static void vnet_qstats_fill(void *stats, const struct vnet_qstat_row *rows,
@@ -479,6 +468,7 @@ static void vnet_stat_queue_rx(struct net_device *dev, int idx,
 	struct vnet_hw_stats hw;
 	u64 v[VNET_RXV_NR];
 
+	vnet_hw_ask_types(vd);
 	vnet_rxs_read(&vd->rxqs[idx], v);
 	vnet_qstats_fill(stats, vnet_rx_qstats, ARRAY_SIZE(vnet_rx_qstats), v);
 
@@ -496,6 +486,7 @@ static void vnet_stat_queue_tx(struct net_device *dev, int idx,
 	struct vnet_hw_stats hw;
 	u64 v[VNET_TXS_NR];
 
+	vnet_hw_ask_types(vd);
 	vnet_txs_read(&vd->txqs[idx], v);
 	vnet_qstats_fill(stats, vnet_tx_qstats, ARRAY_SIZE(vnet_tx_qstats), v);
 
@@ -518,6 +509,7 @@ static void vnet_stat_base(struct net_device *dev,
 	u64 rxs[VNET_RXV_NR];
 	u64 txs[VNET_TXS_NR];
 
+	vnet_hw_ask_types(vd);
 	vnet_rxs_sum(vd, rxq, rxs);
 	vnet_qstats_fill(rx, vnet_rx_qstats, ARRAY_SIZE(vnet_rx_qstats), rxs);
 	if (!vnet_hw_query(vd, &hw, 2 * rxq, end))
@@ -730,6 +722,8 @@ int vnet_stats_count(struct vnet_dev *vd)
 {
 	struct vnet_stats_out out = {};
 
+	/* Only here: between the number and the values it must not change. */
+	vnet_hw_ask_types(vd);
 	vnet_stats_walk(vd, &out);
 
 	return out.nr;

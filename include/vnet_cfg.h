@@ -123,6 +123,7 @@ struct vnet_coal_global {
  * @txqs: per transmit queue, as many
  */
 struct vnet_coal_cfg {
+	/* serializes setters and moderation works */
 	struct mutex lock;
 	struct vnet_coal_global global;
 	struct vnet_coal_queue *rxqs;
@@ -136,6 +137,7 @@ struct vnet_coal_cfg {
  * @coal: notification coalescing
  * @offloads: VNET_OFFLOAD_* that the device was asked to use
  * @stats_caps: counters that the device keeps, one bit per reply type
+ * @stats_asked: the device has been asked for them
  * @stats_errors: queries of them that failed
  * @msg_enable: NETIF_MSG_* that the user wants to see
  * @speed: link speed that the user states, or 0
@@ -150,6 +152,7 @@ struct vnet_policy {
 	struct vnet_coal_cfg coal;
 	u64 offloads;
 	u64 stats_caps;
+	bool stats_asked;
 	u32 stats_errors;
 	u32 msg_enable;
 	u32 speed;

@@ -168,6 +168,13 @@ struct ethtool_rxfh_fields {
 };
 #endif
 
+/* 6.19: the number of receive rings has a callback of its own, too */
+#ifdef VNET_HAVE_RX_RING_COUNT
+#define VNET_COMPAT_RX_RING_COUNT_OP(get) .get_rx_ring_count = (get),
+#else
+#define VNET_COMPAT_RX_RING_COUNT_OP(get)
+#endif
+
 /* 7.2: ethtool takes rtnl only for what asks for it; before, for everything */
 #ifdef VNET_HAVE_ETHTOOL_NEEDS_RTNL
 #define VNET_COMPAT_ETHTOOL_NEEDS_RTNL \

@@ -33,21 +33,19 @@ struct vnet_dev;
  * @done: the device has given the command back
  * @abandoned: the caller has given up
  * @reply: private copy of the reply, which the device cannot change any more
+ *
+ * A command is sent once. @ref to @abandoned are for vnet_ctrl.c only.
  */
 struct vnet_cmd {
 	struct vnet_wire_cmd w;
 	size_t reply_len;
 	bool patient;
-
-	/* private: vnet_ctrl.c */
 	struct kref ref;
 	u8 *out;
 	u8 *in;
 	u32 used;
 	bool done;
 	bool abandoned;
-
-	/* public: */
 	u8 reply[] __aligned(8);
 };
 

@@ -143,7 +143,6 @@ static inline void vnet_txs_add(struct vnet_txq_stats *s,
 
 void vnet_stats_get64(struct net_device *dev, struct rtnl_link_stats64 *tot);
 void vnet_stats_set_ops(struct net_device *dev);
-int vnet_stats_replay(struct vnet_dev *vd);
 int vnet_stats_count(struct vnet_dev *vd);
 void vnet_stats_strings(struct vnet_dev *vd, u8 *names);
 void vnet_stats_values(struct vnet_dev *vd, u64 *values);

@@ -7,6 +7,7 @@ VNET_KERNEL chooses the guest's kernel (7.2 by default).
 """
 
 import os
+import re
 import subprocess
 import tempfile
 import time
@@ -56,8 +57,11 @@ class Case(unittest.TestCase):
         return self.guest.run(command.replace("NIC", self.nic), **more)
 
     def ping(self, count=3, to=OTHER):
-        out = self.run_(f"ping -c{count} -i0.05 -W2 {to}").out
-        self.assertIn(" 0% packet loss", out)
+        """Every request is answered; -w, for without it ping waits for two
+        round trips only, too little on a busy machine."""
+        out = self.run_(f"ping -c{count} -i0.05 -w20 {to}", check=False).out
+        seen = {int(n) for n in re.findall(r"icmp_seq=(\d+) ttl", out)}
+        self.assertLessEqual(set(range(1, count + 1)), seen, out)
 
     def command(self, name):
         """The last command of that name since the test began."""
@@ -76,8 +80,8 @@ class Basics:
         self.no_violations()
 
     def test_large_and_flood(self):
-        self.run_("ping -c20 -i0.02 -s 1400 -W2 " + OTHER)
-        self.run_("ping -f -c 2000 -W2 " + OTHER, timeout=60)
+        self.run_("ping -c20 -i0.02 -s 1400 -w20 " + OTHER)
+        self.run_("ping -f -c 2000 -w60 " + OTHER, timeout=70)
         self.no_violations()
 
     def test_transmit_header(self):

@@ -196,7 +196,7 @@ class Guest:
         append = (f"rootfstype=virtiofs root=root rw init=/lab/init console=ttyS0 quiet panic=-1 "
                   f"mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
                   f"{profile.append} {self.append}")
-        machine = "microvm,acpi=on,pcie=on,isa-serial=on" if profile.machine == "microvm" else "q35"
+        machine = "microvm,acpi=on,pcie=on,isa-serial=on,pit=on,pic=on,rtc=on" if profile.machine == "microvm" else "q35"
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-machine", f"{machine},accel={accel},memory-backend=mem",

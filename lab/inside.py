@@ -62,9 +62,14 @@ def cmd_build(args):
     """Build vnet for every kernel of the root."""
     parser = argparse.ArgumentParser(prog="lab build")
     parser.add_argument("kernels", nargs="*")
+    status = 0
     for kernel in kernels.select(parser.parse_args(args).kernels):
-        say(f"build: {outer(build.build(kernel))}")
-    return 0
+        try:
+            say(f"build: {outer(build.build(kernel))}")
+        except build.BuildFailed as error:
+            say(f"build: {error}")
+            status = 1
+    return status
 
 
 def cmd_unit(args):

@@ -46,6 +46,7 @@ class Profile:
     args       further arguments of QEMU
     on, off    feature bits that a driver should find, cannot find
     kernel_min oldest kernel that can drive it, and why
+    drivers    the drivers that can drive it, all if empty
     """
 
     name: str
@@ -61,6 +62,7 @@ class Profile:
     off: tuple = ()
     kernel_min: tuple = (0, 0)
     why_min: str = ""
+    drivers: tuple = ()
 
 
 MODERN = {"disable-legacy": "on"}
@@ -119,7 +121,7 @@ PROFILES = {p.name: p for p in (
             args=("-global", "virtio-mmio.force-legacy=true"), off=("VERSION_1",)),
     Profile("contradictory", "offers features without the ones that they depend on",
             {**MODERN, "guest_csum": "off", "csum": "off", "ctrl_vq": "off", "mq": "on"},
-            off=("GUEST_CSUM", "CSUM", "CTRL_VQ")),
+            off=("GUEST_CSUM", "CSUM", "CTRL_VQ"), drivers=("vnet",)),
     Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
             net="user"),
     Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),

@@ -185,6 +185,8 @@ def unfit(test, kernel, profile, options):
         return "needs Linux {}.{}".format(*test.kernel_min)
     if test.drivers and options.driver not in test.drivers:
         return f"not for {options.driver}"
+    if profile.drivers and options.driver not in profile.drivers:
+        return f"{options.driver} does not drive such a device"
     if profile.net == "tap" and not options.tap:
         return "this user may not open /dev/net/tun"
     return None

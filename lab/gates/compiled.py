@@ -1,38 +1,44 @@
 # SPDX-License-Identifier: GPL-2.0
 """Gates that compile the driver: build, in-tree, sparse, layers.
 
-Each gate is a function that returns (findings, what it looked at).
+Each gate is a function that returns (findings, what it looked at). Objects of
+an earlier run are removed before each build: what is up to date shows no
+warnings. ccache repeats the warnings of what it has compiled before.
 """
 
 import re
 import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
+import layering
 import trees
 from trees import CACHE, IN_TREE, JOBS, TOP, SetupError, say
 
 HERE = Path(__file__).resolve().parent
+STATE = CACHE / "gates"
 CONFIG = TOP / "lab/debug-kernel/base.config"
 DRIVER = f"{IN_TREE}/"
 # what kbuild says about the kernel and not about the module
-HARMLESS = re.compile(r"the compiler differs from the one used to build the kernel|Skipping BTF generation|"
-                      r"^make(\[\d+\])?: warning: jobserver unavailable")
-LOUD = re.compile(r"\bwarning:|\bWARNING\b|\bWarning:|\berror:|\bERROR\b|\*\*\*")
+HARMLESS = re.compile(
+    r"the compiler differs from the one used to build the kernel|Skipping BTF generation"
+    r"|^make(\[\d+\])?: warning: jobserver unavailable")
+LOUD = re.compile(r"\b(?:warning|Warning|error):|\b(?:WARNING|ERROR)\b|\*\*\* ")
+FORGET = r"find %s \( -name '*.o' -o -name '*.o.cmd' \) -delete"
 
 
 def loud(output):
     """The lines of a build that a clean one does not have, paths as in the project."""
     lines = dict.fromkeys(line.strip() for line in output.splitlines()
                           if LOUD.search(line) and not HARMLESS.search(line))
-    return [re.sub(rf"\S*/{DRIVER}", "", line) for line in lines]
+    return [re.sub(rf"(\S*/)?{DRIVER}", "", line) for line in lines]
 
 
 def failed(output):
-    """Findings of a build that ended with an error status."""
-    return loud(output) or output.strip().splitlines()[-5:] or ["the build failed without a word"]
+    """Findings of a build that ended with an error status: the causes before make's complaint."""
+    lines = loud(output)
+    causes = [line for line in lines if "*** " not in line]
+    return causes or lines or output.strip().splitlines()[-5:] or ["it failed without a word"]
 
 
 def label(findings, what):
@@ -44,24 +50,33 @@ def have_driver():
         raise SetupError(f"{TOP} has no Kbuild file: there is no driver to compile")
 
 
-@cache
+def copy_driver(target):
+    """Bring TARGET up to date; of what was built there only the compile probes stay."""
+    wanted = set(trees.driver_files())
+    for path in target.rglob("*"):
+        if path.is_file() and str(path.relative_to(target)) not in wanted and \
+                "vnet_conftest.h" not in path.name:
+            path.unlink()
+    for name in wanted:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(TOP / name, target / name)
+
+
 def out_of_tree(release):
     """Build the module against installed headers; return its findings."""
     have_driver()
     say(f"build: gcc, headers of {release}")
-    with tempfile.TemporaryDirectory(prefix="gate-") as work:
-        for name in trees.driver_files():
-            (Path(work) / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(TOP / name, Path(work) / name)
-        kdir = f"/lib/modules/{release}/build"
-        status, output = trees.shell(f"mount --bind {work} /mnt && cd /mnt && "
-                                     f"make {JOBS} -C {kdir} M=/mnt W=1 modules")
-        if status:
-            return failed(output)
-        found = [line.replace("/mnt/", "") for line in loud(output)]
-        if not (Path(work) / "vnet.ko").is_file():
+    work = STATE / f"headers-{release}"
+    with trees.locked(work):
+        work.mkdir(parents=True, exist_ok=True)
+        copy_driver(work)
+        status, output = trees.shell(f"mount --bind {work} /mnt\ncd /mnt\nmake {JOBS} W=1 "
+                                     f"-C /lib/modules/{release}/build M=/mnt modules")
+        found = [re.sub(r"(^|\s)/mnt/", r"\1", line)
+                 for line in (failed(output) if status else loud(output))]
+        if not status and not (work / "vnet.ko").is_file():
             found.append("the build made no vnet.ko")
-        return found
+    return found
 
 
 class Tree:
@@ -70,23 +85,20 @@ class Tree:
     def __init__(self, series, compiler):
         have_driver()
         self.name = f"{series} {compiler}"
-        self.make = f"make {JOBS} -C /mnt/src O=/mnt/build" + (" LLVM=1" if compiler == "clang" else "")
-        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+        self.make = f"make {JOBS} -C /mnt/src O=/mnt/build"
+        if compiler == "clang":
+            self.make += " LLVM=1"
         self.source = trees.source(series)
-        key = trees.digest(CONFIG.read_text(), version, self.source.name, self.make)
-        self.dir = CACHE / "gates" / f"{series}-{compiler}-{key}"
-        with self.lock():
+        key = trees.digest(CONFIG.read_text(encoding="ascii"), self.source.name, self.make,
+                           trees.text_of([compiler, "--version"]))
+        self.dir = STATE / f"{series}-{compiler}-{key}"
+        with trees.locked(self.dir):
             if not (self.dir / "prepared").exists():
-                self.prepare(series, compiler)
+                for old in STATE.glob(f"{series}-{compiler}-*/"):
+                    shutil.rmtree(old)
+                self.prepare()
 
-    def lock(self):
-        self.dir.parent.mkdir(exist_ok=True)
-        return trees.locked(self.dir)
-
-    def prepare(self, series, compiler):
-        for old in self.dir.parent.glob(f"{series}-{compiler}-*"):
-            if old.is_dir():
-                shutil.rmtree(old)
+    def prepare(self):
         say(f"preparing the kernel tree {self.name} (once, about two minutes)")
         self.dir.mkdir()
         shutil.copy(CONFIG, self.dir / "all.config")
@@ -95,44 +107,40 @@ KCONFIG_ALLCONFIG=/mnt/build/all.config {self.make} allnoconfig >/dev/null
 {self.make} modules_prepare
 touch /mnt/build/prepared""")
         if status:
-            raise SetupError(f"the kernel tree {self.name} cannot be prepared: {failed(output)[-1]}")
+            raise SetupError(f"the kernel tree {self.name} cannot be prepared: "
+                             f"{failed(output)[-1]}")
 
-    def compile(self, how, arguments="W=1", planted=""):
-        """Build the driver in tree as =m or =y; (findings, output)."""
-        kunit = how if (TOP / "kunit").is_dir() else "n"
-        state = {"m": "module", "y": "enable", "n": "disable"}
-        script = trees.mounts(self.source, self.dir) + in_tree_lines() + f"""
-{planted}
-cd /mnt/build
-/mnt/src/scripts/config --{state[how]} VNET --{state[kunit]} VNET_KUNIT_TEST --enable NET_FAILOVER
-{self.make} olddefconfig >/dev/null
-grep -qx 'CONFIG_VNET={how}' .config || {{ echo 'error: Kconfig does not allow CONFIG_VNET={how}'; exit 1; }}
-{self.make} prepare >/dev/null
-{self.make} {arguments} {DRIVER}
-"""
-        with self.lock():
-            status, output = trees.shell(script)
-        return (failed(output) if status else loud(output)), output
-
-    def objects(self):
-        """The driver's own objects, as the last compile() left them."""
-        return sorted(path for path in (self.dir / IN_TREE).rglob("*.o")
-                      if (TOP / path.relative_to(self.dir / IN_TREE).with_suffix(".c")).is_file())
-
-
-def in_tree_lines():
-    """Shell lines that put the driver into the kernel source at /mnt/src."""
-    files = " ".join(trees.driver_files())
-    return f"""
+    def compile(self, arguments=""):
+        """Build the driver and its KUnit tests as modules, W=1; (findings, output)."""
+        files = " ".join(trees.driver_files())
+        script = trees.mounts(self.source, self.dir) + f"""
 mkdir /mnt/src/{IN_TREE}
 (cd {TOP} && cp --parents --preserve=mode,timestamps {files} /mnt/src/{IN_TREE})
 sed -i '/^endif # NETDEVICES/i source "{IN_TREE}/Kconfig"' /mnt/src/drivers/net/Kconfig
-grep -q {IN_TREE} /mnt/src/drivers/net/Kconfig
 echo 'obj-$(CONFIG_VNET) += vnet/' >> /mnt/src/drivers/net/Makefile
+cd /mnt/build
+mkdir -p {IN_TREE}
+{FORGET % IN_TREE}
+/mnt/src/scripts/config --module VNET --module VNET_KUNIT_TEST --enable NET_FAILOVER
+{self.make} olddefconfig >/dev/null
+grep -qx 'CONFIG_VNET=m' .config || {{ echo 'error: Kconfig refuses CONFIG_VNET=m'; exit 1; }}
+{self.make} prepare >/dev/null
+{self.make} W=1 {arguments} {DRIVER}
 """
+        with trees.locked(self.dir):
+            status, output = trees.shell(script)
+        found = failed(output) if status else loud(output)
+        return found if found or self.objects() else ["no object was made"], output
+
+    def objects(self):
+        """The driver's own objects, as the last compile() left them."""
+        base = self.dir / IN_TREE
+        return sorted(path for path in base.rglob("*.o")
+                      if (TOP / path.relative_to(base).with_suffix(".c")).is_file())
 
 
 def build():
+    """gcc out of tree for every kernel of the root, clang in tree for every source."""
     trees.need("gcc", "clang", "ld.lld")
     found = []
     for release in trees.headers():
@@ -140,51 +148,66 @@ def build():
     for series in trees.series():
         say(f"build: clang, source of {series}")
         tree = Tree(series, "clang")
-        lines, _ = tree.compile("m")
-        found += label(lines, f"clang {series}")
+        found += label(tree.compile()[0], f"clang {series}")
         for path in tree.objects():
-            comment = subprocess.run(["llvm-readelf", "-p", ".comment", path],
-                                     capture_output=True, text=True, check=False).stdout
+            comment = trees.text_of(["llvm-readelf", "-p", ".comment", path])
             if "clang" not in comment or "GCC" in comment:
                 found.append(f"clang {series}: {path.name} was not compiled by clang")
-        if not lines and not tree.objects():
-            found.append(f"clang {series}: no object was made")
-    return found, f"gcc and W=1 for {len(trees.headers())} kernels, clang for {len(trees.series())}"
-
-
-@cache
-def in_tree_build(series, how):
-    say(f"in-tree: CONFIG_VNET={how}, source of {series}")
-    tree = Tree(series, "gcc")
-    lines, _ = tree.compile(how)
-    if not lines and not tree.objects():
-        lines = ["no object was made"]
-    return tree, label(lines, f"{series} ={how}")
+    return found, f"gcc for {len(trees.headers())} kernels, clang for {len(trees.series())}, W=1"
 
 
 def in_tree():
+    """'make in-tree' as a user types it, on a source whose additions stay in the cache."""
+    trees.need("gcc", "flex", "bison", "bc")
+    have_driver()
     found = []
     for series in trees.series():
-        for how in "ym":
-            found += in_tree_build(series, how)[1]
+        source = trees.source(series)
+        say(f"in-tree: CONFIG_VNET=m and =y, source of {series}")
+        layer = STATE / f"in-tree-{source.name}"
+        with trees.locked(layer):
+            for name in ("up", "work"):
+                (layer / name).mkdir(parents=True, exist_ok=True)
+            status, output = trees.shell(
+                trees.overlay(source, layer / "up", layer / "work") +
+                f"mkdir -p /mnt/src/{IN_TREE}\n" + FORGET % f"/mnt/src/{IN_TREE}" +
+                f"\nmake -s -C {TOP} in-tree KSRC=/mnt/src")
+        found += label(failed(output) if status else loud(output), series)
     return found, f"=m and =y for {len(trees.series())} kernel sources"
 
 
+@cache
+def module_tree(series, arguments):
+    tree = Tree(series, "gcc")
+    return (tree, *tree.compile(arguments))
+
+
 def sparse():
-    """C=2 with a wrapper that plants a defect into every file: a check that does not find it did not run."""
+    """C=2; a wrapper plants a defect into every file, to be found or sparse did not run."""
     trees.need("sparse")
-    found, checked = [], 0
+    found, count = [], 0
     for series in trees.series():
         say(f"sparse: source of {series}")
-        tree = Tree(series, "gcc")
-        lines, output = tree.compile("m", f"C=2 CHECK={HERE}/sparse-planted")
-        proven = set(re.findall(r"^sparse-planted: found in (\S+)", output, re.M))
-        names = {str(path.relative_to(tree.dir / IN_TREE).with_suffix(".c")) for path in tree.objects()}
-        missing = sorted(names - {name.split(f"{DRIVER}")[-1] for name in proven})
-        found += label((line for line in lines if not line.startswith(("include/", "./include/", "arch/"))), series)
-        found += label((f"{name}: the planted defect was not found, so sparse did not check this file" for name in missing),
-                       series)
-        if not names:
-            found.append(f"{series}: no file was checked")
-        checked += len(names)
-    return found, f"{checked} files, a planted defect found in each"
+        tree, lines, output = module_tree(series, f"C=2 CHECK={HERE}/sparse-planted")
+        proven = re.findall(rf"^sparse-planted: found in \S*?{DRIVER}(\S+)", output, re.M)
+        names = {str(path.relative_to(tree.dir / IN_TREE).with_suffix(".c"))
+                 for path in tree.objects()}
+        # what sparse says about the kernel's own headers is not ours
+        ours = [line for line in lines if not re.match(r"(\./)?(include/(?!vnet)|arch/)", line)]
+        found += label(ours, series)
+        found += label((f"{name}: the planted defect was not found: sparse did not check this file"
+                        for name in sorted(names.difference(proven))), series)
+        count += len(names)
+    return found, f"{count} files, the planted defect found in each"
+
+
+def layers():
+    """Who calls whom, from the symbols of the objects, and the rules on the text."""
+    series = trees.series()[-1]
+    say(f"layers: objects of {series}")
+    tree, lines, _ = module_tree(series, f"C=2 CHECK={HERE}/sparse-planted")
+    objects = [path for path in tree.objects() if "kunit" not in path.parts]
+    if not objects:
+        return label(lines, series), "nothing"
+    found, count = layering.check(objects)
+    return found + layering.rules(), f"{len(objects)} objects, {count} references between them"

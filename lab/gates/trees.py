@@ -25,7 +25,6 @@ from lab import SetupError, die, say  # noqa: E402
 CACHE = Path("/cache")
 IN_TREE = "drivers/net/vnet"
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
-# a source needs room for its tar file's contents, a build directory for its objects
 SOURCE_BYTES = 3 << 30
 ENV = {
     "PATH": "/usr/lib/ccache:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -45,7 +44,8 @@ def enter_root(script):
         return
     inner = "/vnet/" + str(Path(script).resolve().relative_to(TOP))
     os.environ["PYTHONPATH"] = str(TOP)
-    os.execvp(sys.executable, [sys.executable, "-m", "lab", "exec", "python3", inner, *sys.argv[1:]])
+    os.execvp(sys.executable, [sys.executable, "-m", "lab", "exec", "python3", inner,
+                               *sys.argv[1:]])
 
 
 def run(main):
@@ -61,9 +61,10 @@ def run(main):
 def shell(script, on_line=None):
     """Run shell lines in a mount name space of their own; (status, output)."""
     lines = []
-    with subprocess.Popen(["unshare", "--mount", "bash", "-euc", script], env=dict(os.environ, **ENV),
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, errors="replace") as job:
+    with subprocess.Popen(["unshare", "--mount", "bash", "-euc", script],
+                          env=dict(os.environ, **ENV), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace") as job:
         for line in job.stdout:
             lines.append(line)
             if on_line:
@@ -71,11 +72,17 @@ def shell(script, on_line=None):
     return job.returncode, "".join(lines)
 
 
+def text_of(argv):
+    """What a program prints; it must not fail."""
+    return subprocess.run(argv, capture_output=True, text=True, errors="replace",
+                          check=True).stdout
+
+
 def need(*programs):
     missing = [name for name in programs if not shutil.which(name)]
     if missing:
         raise SetupError(f"the guest root has no {', '.join(missing)}: make it anew with the "
-                         "packages of lab/gates/packages ('python3 -m lab gc', then start again)")
+                         "packages of lab/gates/packages ('lab/start gc', then start again)")
 
 
 def digest(*parts):
@@ -110,7 +117,7 @@ def headers():
     """Kernel releases whose headers the root holds, oldest first."""
     found = [path.parent.name for path in Path("/lib/modules").glob("*/build")]
     if not found:
-        raise SetupError("the guest root has no kernel headers: run 'python3 -m lab gc' and start again")
+        raise SetupError("the guest root has no kernel headers: run 'lab/start gc' and try again")
     return sorted(found, key=numbers)
 
 
@@ -119,14 +126,13 @@ def series():
     found = [path.name[len("linux-source-"):-len(".tar.xz")]
              for path in Path("/usr/src").glob("linux-source-*.tar.xz")]
     if not found:
-        raise SetupError("the guest root has no linux-source package: run 'python3 -m lab gc' and start again")
+        raise SetupError("the guest root has no kernel source: run 'lab/start gc' and try again")
     return sorted(found, key=numbers)
 
 
 def source(name):
     """The unpacked source of series NAME; nobody writes to it."""
-    version = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", f"linux-source-{name}"],
-                             capture_output=True, text=True, check=True).stdout
+    version = text_of(["dpkg-query", "-W", "-f", "${Version}", f"linux-source-{name}"])
     path = CACHE / f"linux-source-{version}"
     if path.is_dir():
         return path
@@ -138,8 +144,8 @@ def source(name):
 
 def unpack(name, path):
     if shutil.disk_usage(CACHE).free < SOURCE_BYTES:
-        raise SetupError(f"the cache needs {SOURCE_BYTES >> 30} GiB free for a kernel source: make room "
-                         "or set XDG_CACHE_HOME to a larger disk")
+        raise SetupError(f"the cache needs {SOURCE_BYTES >> 30} GiB free for a kernel source: "
+                         "make room or set XDG_CACHE_HOME to a larger disk")
     say(f"unpacking linux-source-{name} (once)")
     work = Path(f"{path}.part")
     shutil.rmtree(work, ignore_errors=True)
@@ -150,8 +156,19 @@ def unpack(name, path):
                          capture_output=True, text=True, check=False)
     if tar.returncode:
         shutil.rmtree(work, ignore_errors=True)
-        raise SetupError(f"cannot unpack linux-source-{name}: {tar.stderr.strip().splitlines()[-1]}")
+        raise SetupError(f"cannot unpack linux-source-{name}: "
+                         f"{tar.stderr.strip().splitlines()[-1]}")
     work.rename(path)
+
+
+def overlay(src, upper, work):
+    """Shell lines that show SRC at /mnt/src, with what is written to it in UPPER."""
+    options = shlex.quote(f"lowerdir={src},upperdir={upper},workdir={work}")
+    return f"""
+mkdir -p /mnt/src
+mount -t overlay -o {options},userxattr vnet /mnt/src 2>/dev/null ||
+    mount -t overlay -o {options} vnet /mnt/src
+"""
 
 
 def mounts(src, build):
@@ -159,9 +176,7 @@ def mounts(src, build):
     return f"""
 mount -t tmpfs vnet /mnt
 mkdir /mnt/src /mnt/build /mnt/up /mnt/work
-overlay=lowerdir={shlex.quote(str(src))},upperdir=/mnt/up,workdir=/mnt/work
-mount -t overlay -o "$overlay,userxattr" vnet /mnt/src 2>/dev/null ||
-	mount -t overlay -o "$overlay" vnet /mnt/src
+{overlay(src, "/mnt/up", "/mnt/work")}
 mount --bind {shlex.quote(str(build))} /mnt/build
 """
 

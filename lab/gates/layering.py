@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The table of rooms against the symbols of the objects, and rules on the text."""
+
+import re
+from pathlib import Path
+
+import trees
+from trees import TOP, SetupError
+
+TABLE = Path(__file__).with_name("layers.txt")
+
+
+class Table:
+    """layers.txt, read."""
+
+    def __init__(self):
+        self.level, self.pure, self.allowed = {}, set(), set()
+        plain, doors = [], []
+        for nr, line in enumerate(TABLE.read_text(encoding="ascii").splitlines(), 1):
+            word, _, rest = line.partition("#")[0].strip().partition(" ")
+            if word == "room":
+                level, name = rest.split()
+                self.level[name] = int(level)
+            elif word == "pure":
+                self.pure.add(rest)
+            elif word == "plain":
+                plain.append(rest)
+            elif word == "allow" and re.fullmatch(r"\w+ -> \w+: \S.*", rest):
+                self.allowed.add(tuple(rest.split(":")[0].split(" -> ")))
+            elif word == "door" and re.fullmatch(r"\S+: \S.*", rest):
+                doors.append(rest.split(": ")[0])
+            elif word:
+                raise SetupError(f"{TABLE}:{nr} is not understood: {line}")
+        self.plain = re.compile("|".join(plain))
+        self.doors = re.compile("|".join(doors))
+
+    def may(self, caller, callee):
+        return (caller, callee) in self.allowed or self.level[caller] > self.level[callee]
+
+
+def symbols(path):
+    """(defined, undefined) names of an object."""
+    rows = [line.split()[:2] for line in trees.text_of(["nm", "--format=posix", path]).splitlines()]
+    return ({name for name, kind in rows if kind.isupper() and kind != "U"},
+            {name for name, kind in rows if kind in "Uw"})
+
+
+def check(objects):
+    """(findings, number of references between objects)"""
+    table = Table()
+    found = [f"{path.stem} has no room in lab/gates/layers.txt" for path in objects
+             if path.stem not in table.level]
+    tables = {path.stem: symbols(path) for path in objects if path.stem in table.level}
+    owner = {symbol: room for room, (defined, _) in tables.items() for symbol in defined}
+    count, edges = 0, {}
+    for caller, (_, wanted) in tables.items():
+        for symbol in sorted(wanted):
+            callee = owner.get(symbol)
+            count += bool(callee)
+            if callee and not table.doors.fullmatch(symbol):
+                edges.setdefault((caller, callee), symbol)
+                if not table.may(caller, callee):
+                    found.append(f"{caller}.c (L{table.level[caller]}) refers to {symbol} "
+                                 f"of {callee}.c (L{table.level[callee]})")
+            elif not callee and caller in table.pure and not table.plain.fullmatch(symbol):
+                found.append(f"{caller}.c is pure and refers to {symbol}")
+    return found + circles(table, edges), count
+
+
+def circles(table, edges):
+    """Rooms of one level that reach each other by allowed calls."""
+    found = []
+    for start in sorted(table.level):
+        reached, front = set(), {start}
+        while front:
+            front = {callee for caller, callee in edges if caller in front} - reached
+            reached |= front
+        if start in reached:
+            found.append(f"{start}.c reaches itself over other rooms")
+    return found
+
+
+# Questions that a driver file may ask the preprocessor: include guards, the kernel's
+# configuration, tracepoint headers. Everything else is a choice by kernel.
+CONDITION = re.compile(r"\s*#\s*(?:el)?if(?:n?def)?\s+(.*)")
+ASKED = re.compile(r"\b(?!defined\b|IS_(?:ENABLED|REACHABLE|BUILTIN|MODULE)\b)[A-Za-z_]\w*")
+ALLOWED = re.compile(r"CONFIG_\w+|_*VNET_\w+_H_*|TRACE_HEADER_MULTI_READ|MODULE|__KERNEL__")
+
+STATIC = re.compile(
+    r"^static\s+(?!inline\b)"
+    r"(?![^;{}=()]*\b[A-Z][A-Z0-9_]+\s*\()"  # DEFINE_MUTEX(x);
+    r"[^;{}=()]*\b(\w+)\s*\([^;{}]*\)[^;{}()=]*;", re.M)
+MIRROR = re.compile(
+    r"\b(?:deb|ftp|cdn|httpredir|snapshot|archive|mirrors?)[\w.-]*"
+    r"\.(?:debian|kernel|ubuntu)\.(?:org|com|net)\b", re.I)
+FORBIDDEN = (  # pattern, what is wrong, where it is right
+    (r"\bLINUX_VERSION_CODE\b|\bKERNEL_VERSION\b",
+     "asks for a kernel version; probe for what is needed", ()),
+    (r"\bVNET_HAVE_", "chooses by kernel; only include/vnet_compat.h does",
+     ("include/vnet_compat.h",)),
+    (r"\bvirtio_has_feature\s*\(", "asks for a feature bit; ask struct vnet_caps",
+     ("vnet_caps.c", "vnet_main.c")),
+    (r"\bBUG(_ON)?\s*\(", "ends the kernel; return an error", ()),
+)
+
+
+def code_only(text):
+    """TEXT without comments and strings, lines kept."""
+    text = re.sub(r"/\*.*?\*/", lambda m: "\n" * m.group(0).count("\n"), text, flags=re.S)
+    return re.sub(r'//[^\n]*|"(?:\\.|[^"\\\n])*"', '""', text)
+
+
+def line_of(text, match):
+    return text.count("\n", 0, match.start()) + 1
+
+
+def driver_rules(name):
+    """Findings in one file of the driver."""
+    code = code_only((TOP / name).read_text(encoding="utf-8"))
+    found = []
+    for nr, line in enumerate(code.split("\n"), 1):
+        found += [f"{name}:{nr}: {wrong}" for pattern, wrong, right in FORBIDDEN
+                  if name not in right and re.search(pattern, line)]
+        question = CONDITION.fullmatch(line)
+        if question and name != "include/vnet_compat.h" and \
+                not all(ALLOWED.fullmatch(word) for word in ASKED.findall(question.group(1))):
+            found.append(f"{name}:{nr}: the question '{line.strip()}' belongs into "
+                         "include/vnet_compat.h")
+    found += [f"{name}:{line_of(code, match)}: forward declaration of static {match.group(1)}()"
+              for match in STATIC.finditer(code)]
+    return found
+
+
+def rules():
+    """Findings of the rules on the driver's text, and on host names in the whole tree."""
+    found = []
+    for name in trees.driver_files():
+        if name.endswith((".c", ".h")) and not name.startswith("kunit/"):
+            found += driver_rules(name)
+    for name in trees.tree_files():
+        text = (TOP / name).read_bytes().decode("utf-8", "replace")
+        found += [f"{name}:{line_of(text, match)}: host name of a mirror ({match.group(0)})"
+                  for match in MIRROR.finditer(text)]
+    return found

@@ -19,7 +19,7 @@
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
-#include <linux/virtio_byteorder.h>
+#include <linux/virtio_types.h>
 #include <net/flow_dissector.h>
 #include <net/ip.h>
 #include <net/tcp.h>
@@ -111,7 +111,7 @@ static_assert(offsetof(struct vnet_hdr, outer_th) == VNET_HDR_LEN_HASH);
 /**
  * struct vnet_hdr_tx - how to write headers
  * @hdr_len: bytes on the wire
- * @le: fields are little endian
+ * @le: fields are little endian, else of the guest's endianness
  * @csum: the device completes checksums
  * @guest_hdrlen: the device wants the exact length of the headers
  * @tunnel: the device segments inside UDP tunnels
@@ -129,7 +129,7 @@ struct vnet_hdr_tx {
 /**
  * struct vnet_hdr_rx - how to read headers
  * @hdr_len: bytes on the wire
- * @le: fields are little endian
+ * @le: fields are little endian, else of the guest's endianness
  * @csum: the device may speak about checksums
  * @rxcsum: believe it when it says that they are right (NETIF_F_RXCSUM)
  * @gso: the device may hand over packets to be segmented
@@ -172,14 +172,16 @@ static inline void vnet_hdr_rx_init(struct vnet_hdr_rx *rxc,
 	rxc->rsc_ext = caps->rsc_ext;
 }
 
+/* A legacy device speaks the endianness of the guest. */
 static inline u16 vnet_hdr_get16(bool le, __virtio16 field)
 {
-	return __virtio16_to_cpu(le, field);
+	return le ? le16_to_cpu((__force __le16)field) : (__force u16)field;
 }
 
 static inline __virtio16 vnet_hdr_put16(bool le, u16 val)
 {
-	return __cpu_to_virtio16(le, val);
+	return le ? (__force __virtio16)cpu_to_le16(val) :
+		    (__force __virtio16)val;
 }
 
 /* Zero exactly the @len bytes that are on the wire. */

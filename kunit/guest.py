@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Builds vnet_kunit.ko and runs it in guests; started by kunit/run inside the lab.
+
+On a kernel with CONFIG_KUNIT the module registers its suites with it; on one
+without, as Debian's, the module brings kunit/shim.c. Both print KTAP.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from lab import SetupError, die, kernels, say
+from lab.guest import Guest, GuestDied
+from lab.net import CommandFailed
+
+TOP = Path("/vnet")
+CACHE = Path("/cache")
+SOURCES = ("include/*.h", "vnet_caps.c", "vnet_wire.c", "scripts/conftest.sh",
+           "kunit/Kbuild", "kunit/*.[ch]")
+RUN_SECONDS = 600  # a debug kernel under TCG is slow
+CASE = re.compile(r"^    (ok|not ok) \d+ (\S+)(?P<skip> # SKIP)?")
+SUITE = re.compile(r"^(ok|not ok) \d+ ")
+PLAN = re.compile(r"^(    )?1\.\.(\d+)")
+
+
+def build(kernel):
+    """Build the module for a kernel; return its path."""
+    target = CACHE / "build" / f"kunit-{kernel.release}"
+    for pattern in SOURCES:
+        for path in TOP.glob(pattern):
+            copy = target / path.relative_to(TOP)
+            if not copy.exists() or copy.read_bytes() != path.read_bytes():
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, copy)
+    say(f"kunit: building for {kernel.release}")
+    jobs = len(os.sched_getaffinity(0))
+    headers = Path("/lib/modules", kernel.release, "build")
+    if not headers.exists():
+        headers = kernel.build
+    done = subprocess.run(
+        ["make", "-C", str(headers.resolve()), f"M={target / 'kunit'}", f"-j{jobs}", "W=1",
+         "modules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stdout.splitlines() if "rror" in line or "warning" in line]
+        raise CommandFailed(f"the tests do not build for {kernel.release}:\n  "
+                            + "\n  ".join(lines[:20]))
+    return target / "kunit" / "vnet_kunit.ko"
+
+
+def run(kernel, module):
+    """Load the module in a guest; return (KTAP lines, splats)."""
+    say(f"kunit: booting {kernel.release}")
+    with Guest(kernel, "user", CACHE / "logs" / f"kunit-{kernel.release}", smp=1) as guest:
+        guest.put(module, "/tmp/vnet_kunit.ko")
+        guest.run("insmod /tmp/vnet_kunit.ko", timeout=RUN_SECONDS)
+        log = guest.run("dmesg -t", timeout=60).out.splitlines()
+        guest.rmmod("vnet_kunit")
+        splats = guest.splats()
+    start = next((i for i, line in enumerate(log) if line.startswith("KTAP version")), len(log))
+    return log[start:], splats
+
+
+def count(lines):
+    """Results of KTAP lines: (passed, failed, skipped), failed also by what is missing."""
+    cases = [match for line in lines if (match := CASE.match(line))]
+    suites = [line for line in lines if SUITE.match(line)]
+    plans = [match for line in lines if (match := PLAN.match(line))]
+    wanted = sum(int(match[2]) for match in plans if match[1])
+    suites_wanted = sum(int(match[2]) for match in plans if not match[1])
+    failed = sum(match[1] == "not ok" for match in cases)
+    skipped = sum(bool(match["skip"]) for match in cases)
+    missing = max(wanted - len(cases), 0) + max(suites_wanted - len(suites), 0)
+    if not cases:
+        missing += 1
+    return len(cases) - failed - skipped, failed + missing, skipped
+
+
+def main(names):
+    chosen = kernels.select(names) if names else kernels.of_suites()
+    status = 0
+    for kernel in chosen:
+        started = time.monotonic()
+        lines, splats = run(kernel, build(kernel))
+        print("\n".join(lines), flush=True)
+        passed, failed, skipped = count(lines)
+        if splats:
+            say(f"kunit: the kernel complained: {splats[0].strip()}")
+        if failed or splats:
+            status = 1
+        say(f"kunit: {kernel.release}: {passed} passed, {failed} failed, {skipped} skipped "
+            f"({time.monotonic() - started:.0f} s)")
+    return status
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SetupError as error:
+        die(error)
+    except (CommandFailed, GuestDied) as error:
+        print(f"vnet: {error}", file=sys.stderr, flush=True)
+        sys.exit(1)

@@ -42,7 +42,8 @@ def parse(args):
     parser.add_argument("--annotate", default="", metavar="SYMBOL",
                         help="print the disassembly of a driver's function with its counts")
     parser.add_argument("--kernel", default="", help="a kernel of the guest root (7.2)")
-    parser.add_argument("--name", default="bench", help="name of the result file")
+    parser.add_argument("--keep", action="store_true",
+                        help="write tables and plots to docs/perf/ (taken by bench/run)")
     parser.add_argument("--list", action="store_true", help="list the tests and stop")
     options = parser.parse_args(args)
     options.only = [name for text in options.only for name in text.split(",")]
@@ -147,11 +148,16 @@ def run_guest(ring, pending, options, kernel, module, work):
 
 
 def run_ring(ring, chosen, options, kernel, module, work):
-    """All cases on one ring format; a lost guest is followed by another."""
-    pending = [case for case in chosen if ring in case.rings]
+    """All cases on one ring format; a lost guest is followed by another.
+
+    Cases that bind for themselves measure memory: they get a guest of their
+    own, in which nothing has left pages behind.
+    """
     results = []
-    while pending:
-        results += run_guest(ring, pending, options, kernel, module, work)
+    for fresh in (False, True):
+        pending = [case for case in chosen if ring in case.rings and case.binds == fresh]
+        while pending:
+            results += run_guest(ring, pending, options, kernel, module, work)
     return results
 
 
@@ -191,7 +197,7 @@ def main(args):
             for ring in options.rings:
                 results += run_ring(ring, chosen, options, kernel, module, Path(work))
         data = {"facts": facts(kernel, options), "results": results}
-        path = CACHE / f"{options.name}.json"
+        path = CACHE / "bench.json"
         path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
         print()
         print(report.table(data))

@@ -128,8 +128,6 @@ static void vnet_ctrl_count(unsigned long *counter, long n)
 static void vnet_ctrl_returned(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
 {
 	vnet_ctrl_count(&ctrl->info.in_flight, -1);
-	if (cmd->abandoned)
-		vnet_ctrl_count(&ctrl->info.late, 1);
 	vnet_cmd_put(cmd);
 }
 
@@ -143,6 +141,8 @@ static void vnet_ctrl_harvest(struct vnet_ctrl *ctrl)
 	while ((cmd = virtqueue_get_buf(ctrl->vq, &len))) {
 		cmd->used = len;
 		cmd->done = true;
+		if (cmd->abandoned)
+			vnet_ctrl_count(&ctrl->info.late, 1);
 		vnet_ctrl_returned(ctrl, cmd);
 	}
 }

@@ -143,7 +143,8 @@ static int vnet_mode_set(struct vnet_dev *vd, enum vnet_wire_rx mode, bool on)
 	struct vnet_cmd *cmd;
 	int err;
 
-	if (!!(filter->modes & BIT(mode)) == on)
+	if ((filter->known & BIT(mode)) &&
+	    !!(filter->modes & BIT(mode)) == on)
 		return 0;
 
 	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
@@ -151,10 +152,16 @@ static int vnet_mode_set(struct vnet_dev *vd, enum vnet_wire_rx mode, bool on)
 		return -ENOMEM;
 
 	err = vnet_filter_exec(vd, cmd, vnet_wire_rx_mode(&cmd->w, mode, on));
-	if (!err)
-		filter->modes ^= BIT(mode);
+	if (err)
+		return err;
 
-	return err;
+	filter->known |= BIT(mode);
+	if (on)
+		filter->modes |= BIT(mode);
+	else
+		filter->modes &= ~BIT(mode);
+
+	return 0;
 }
 
 /* Go through the modes that @change names; the first error is returned. */
@@ -170,6 +177,18 @@ static int vnet_modes_set(struct vnet_dev *vd, u32 change, bool on)
 	}
 
 	return err;
+}
+
+/* The modes that the device has commands for */
+static u32 vnet_modes_all(const struct vnet_dev *vd)
+{
+	u32 modes = BIT(VNET_WIRE_RX_PROMISC) | BIT(VNET_WIRE_RX_ALLMULTI);
+
+	if (vd->caps.ctrl_rx_extra)
+		modes |= BIT(VNET_WIRE_RX_ALLUNI) | BIT(VNET_WIRE_RX_NOMULTI) |
+			 BIT(VNET_WIRE_RX_NOUNI) | BIT(VNET_WIRE_RX_NOBCAST);
+
+	return modes;
 }
 
 /* The modes that say what the net device's flags say */
@@ -215,13 +234,15 @@ static u32 vnet_modes_of_table(const struct vnet_dev *vd,
 static int vnet_rx_mode_send(struct vnet_dev *vd,
 			     const struct vnet_wire_macs *macs)
 {
-	u32 narrow = BIT(VNET_WIRE_RX_NOMULTI) | BIT(VNET_WIRE_RX_NOBCAST);
+	u32 narrow = BIT(VNET_WIRE_RX_NOMULTI) | BIT(VNET_WIRE_RX_NOUNI) |
+		     BIT(VNET_WIRE_RX_NOBCAST);
 	struct vnet_filter_cfg *filter = &vd->cfg.policy->filter;
 	u32 modes = vnet_modes_of_flags(vd, macs->nr_mc);
+	u32 all = vnet_modes_all(vd);
 	int err, ret;
 
 	err = vnet_modes_set(vd, modes & ~narrow, true);
-	ret = vnet_modes_set(vd, ~modes & narrow & filter->modes, false);
+	ret = vnet_modes_set(vd, ~modes & narrow & all, false);
 	err = err ?: ret;
 
 	ret = vnet_table_send(vd, macs);
@@ -233,7 +254,7 @@ static int vnet_rx_mode_send(struct vnet_dev *vd,
 	}
 	err = err ?: ret;
 
-	ret = vnet_modes_set(vd, ~modes & ~narrow & filter->modes, false);
+	ret = vnet_modes_set(vd, ~modes & ~narrow & all, false);
 	err = err ?: ret;
 	ret = vnet_modes_set(vd, modes & narrow, true);
 
@@ -279,7 +300,7 @@ static int vnet_rx_mode_apply(struct vnet_dev *vd,
  */
 int vnet_filter_ping(struct vnet_dev *vd, bool patient)
 {
-	u32 modes = vd->cfg.policy->filter.modes;
+	bool promisc = vd->cfg.policy->filter.modes & BIT(VNET_WIRE_RX_PROMISC);
 	struct vnet_cmd *cmd;
 
 	if (!vd->caps.ctrl_rx)
@@ -293,7 +314,7 @@ int vnet_filter_ping(struct vnet_dev *vd, bool patient)
 
 	return vnet_filter_exec(vd, cmd,
 				vnet_wire_rx_mode(&cmd->w, VNET_WIRE_RX_PROMISC,
-						  modes & BIT(VNET_WIRE_RX_PROMISC)));
+						  promisc));
 }
 
 /**
@@ -570,8 +591,8 @@ static void vnet_announce_work(struct work_struct *work)
 		vnet_announce_ack(vd);
 
 	if (atomic_dec_if_positive(&filter->announces) > 0 && !vd->removing)
-		schedule_delayed_work(&filter->announce_work,
-				      msecs_to_jiffies(VNET_ANNOUNCE_MS));
+		queue_delayed_work(system_long_wq, &filter->announce_work,
+				   msecs_to_jiffies(VNET_ANNOUNCE_MS));
 }
 
 static void vnet_announce_start(struct vnet_dev *vd)
@@ -580,7 +601,7 @@ static void vnet_announce_start(struct vnet_dev *vd)
 
 	atomic_set(&filter->announces, VNET_ANNOUNCES);
 	if (!vd->removing)
-		mod_delayed_work(system_wq, &filter->announce_work, 0);
+		mod_delayed_work(system_long_wq, &filter->announce_work, 0);
 }
 
 /**
@@ -621,7 +642,7 @@ int vnet_filter_replay(struct vnet_dev *vd)
 	if (err)
 		return err;
 
-	filter->modes = 0;
+	filter->known = 0;
 	err = vnet_filter_replayed(vd, "the receive mode",
 				   vnet_rx_mode_apply(vd, &dev->uc, &dev->mc));
 	if (err)

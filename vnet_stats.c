@@ -297,6 +297,24 @@ struct vnet_hw_stats {
 	u64 (*v)[VNET_HW_TYPES][VNET_STATS_MAX_VALUES];
 };
 
+/* Types that go with a feature are not to be asked for without it. */
+static u64 vnet_hw_types_of_caps(const struct vnet_caps *caps)
+{
+	u64 types = VNET_STATS_RX_TYPES | VNET_STATS_TX_TYPES |
+		    VNET_STATS_CVQ_TYPES;
+
+	if (!caps->guest_csum)
+		types &= ~BIT_ULL(VNET_STATS_RX_CSUM);
+	if (!caps->guest_gso)
+		types &= ~BIT_ULL(VNET_STATS_RX_GSO);
+	if (!caps->csum)
+		types &= ~BIT_ULL(VNET_STATS_TX_CSUM);
+	if (!caps->host_gso)
+		types &= ~BIT_ULL(VNET_STATS_TX_GSO);
+
+	return types;
+}
+
 /*
  * Ask the device once which counters it keeps. One that does not say keeps
  * none; one that cannot be asked now is asked again.
@@ -322,6 +340,7 @@ static void vnet_hw_ask_types(struct vnet_dev *vd)
 						&policy->stats_caps);
 	vnet_cmd_put(cmd);
 
+	policy->stats_caps &= vnet_hw_types_of_caps(&vd->caps);
 	policy->stats_asked = !err || vnet_cvq_refused(err);
 	if (err)
 		policy->stats_errors++;

@@ -22,6 +22,8 @@ struct vnet_dev;
  * struct vnet_filter_cfg - what the device is to receive
  * @vlans: VLAN identifiers to receive; changed under rtnl, read anywhere
  * @modes: receive modes that the device has taken, enum vnet_wire_rx by bit
+ * @known: receive modes of which the device was told since its reset; what it
+ *	does about the others is its own choice
  * @table_refused: the device refused or cannot hold the address table, so it
  *	receives all unicast or multicast addresses instead
  * @replayed: the device was told before, so the next time is after a reset
@@ -38,6 +40,7 @@ struct vnet_dev;
 struct vnet_filter_cfg {
 	unsigned long vlans[BITS_TO_LONGS(VLAN_N_VID)];
 	u32 modes;
+	u32 known;
 	bool table_refused;
 	bool replayed;
 	bool ack;

@@ -54,7 +54,7 @@ struct vnet_cmd {
  * @sent: commands given to the device
  * @refused: commands that the device did not acknowledge with success
  * @timeouts: commands that were not answered in time
- * @late: commands that came back after their caller had given up
+ * @late: commands that were answered after their caller had given up
  * @irqs: interrupts of the control queue
  * @in_flight: commands that the device holds now
  * @up: commands are accepted

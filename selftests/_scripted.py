@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A guest of a test's own whose only NIC is the scripted device of selftests/device.
+
+    with Scripted(env, pairs=2, features=["default", "MQ"]) as nut:
+        nut.run("ethtool -L NIC combined 2")
+        assert nut.sent("mq.pairs")["data"] == "0200"
+
+NIC in a command stands for the interface. Leaving the block checks that the
+device saw no violation and that the kernel did not complain.
+"""
+
+import itertools
+import time
+
+from lab import build
+from lab.guest import Guest
+from lab.profiles import Profile
+
+from .device.client import Device
+
+NO_NIC = Profile("test-device", "no NIC of QEMU's own", nics=0)
+MAC = "52:54:00:76:6e:01"
+OWN, OTHER = "192.0.2.1", "192.0.2.2"
+COUNTER = itertools.count(1)
+
+
+class Scripted:
+    """The guest, the device and the interface between them."""
+
+    def __init__(self, env, **options):
+        self.env = env
+        self.device = Device(**options)
+        self.guest = None
+        self.nic = None
+        self.since = 0
+        self.expect_violations = False
+
+    def __enter__(self):
+        env = self.env
+        self.device.start()
+        try:
+            self.guest = Guest(env.kernel, NO_NIC, f"{env.guest.log}-device{next(COUNTER)}",
+                               extra=self.device.qemu_args(), memory=512)
+            self.guest.__enter__()
+            module = build.build(env.kernel) if env.driver == "vnet" else None
+            self.guest.load(env.driver, module)
+            self.nic = self.guest.interface(MAC)
+            assert self.nic, f"{env.driver} made no interface for the device"
+            self.run(f"ip addr add {OWN}/24 dev NIC; ip link set NIC up")
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                splats = self.guest.splats()
+                assert not splats, f"the kernel complained: {splats[0]}"
+                violations = [] if self.expect_violations else self.device.violations()
+                assert not violations, f"the device complains: {violations[0]}"
+        finally:
+            self.close()
+
+    def close(self):
+        if self.guest:
+            self.guest.close()
+        self.device.stop()
+
+    # ---- the guest's side ----------------------------------------------
+
+    def run(self, command, **options):
+        """Run a command; what the device receives for it is in sent()."""
+        self.since = self.device.mark()
+        return self.guest.run(command.replace("NIC", self.nic), **options)
+
+    def out(self, command):
+        return self.run(command).out
+
+    def refused(self, command, *words):
+        """The command fails with a message that has these words; the message."""
+        result = self.run(command, check=False)
+        text = result.out + result.err
+        assert result.status, f"'{command}' was accepted"
+        for word in words:
+            assert word in text, f"'{command}' says: {text.strip()}, without '{word}'"
+        return text
+
+    def ping(self):
+        self.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {OTHER}")
+
+    def counters(self):
+        """ethtool -S as a dictionary."""
+        lines = self.guest.run(f"ethtool -S {self.nic}").out.splitlines()[1:]
+        return {name.strip(): int(value) for name, value in
+                (line.rsplit(":", 1) for line in lines)}
+
+    def settings(self):
+        """What the user's tools read back, for a comparison."""
+        words = ("ethtool -k NIC", "ethtool -l NIC", "ethtool -g NIC", "ethtool -c NIC",
+                 "ethtool -x NIC", "ethtool --show-priv-flags NIC", "ethtool NIC",
+                 "ethtool --get-tunable NIC rx-copybreak", "bridge fdb show dev NIC",
+                 "ethtool -n NIC rx-flow-hash udp4", "ethtool -n NIC rx-flow-hash tcp6",
+                 "ip -d link show NIC")
+        return {word: self.guest.run(word.replace("NIC", self.nic), check=False).out
+                for word in words}
+
+    # ---- the device's side ---------------------------------------------
+
+    def sent(self, name):
+        """The last command of that name that the last run() led to."""
+        return self.device.wait_command(name, self.since)
+
+    def not_sent(self, name):
+        commands = self.device.commands(name, self.since)
+        assert not commands, f"the device received {commands[-1]}"
+
+    def control(self):
+        """What the device was told, without its counts."""
+        state = self.device.control()
+        for name in ("commands", "commands_ok", "announce_acks"):
+            del state[name]
+        return state
+
+    def same(self, control, settings, when):
+        """Both sides say what they said before."""
+        deadline = time.monotonic() + 10
+        while self.control() != control and time.monotonic() < deadline:
+            time.sleep(0.2)
+        now = self.control()
+        for key, value in control.items():
+            assert now[key] == value, f"{when}: the device has {key} {now[key]}, it had {value}"
+        for word, text in self.settings().items():
+            assert text == settings[word], f"{when}: '{word}' says {text}, it said {settings[word]}"
+
+    def reset(self):
+        """The device asks for a reset and gets it."""
+        mark = self.device.mark()
+        self.device.needs_reset()
+        self.device.wait(lambda: [e for e in self.device.log("status", mark)
+                                  if e["value"] & 4], 20, "DRIVER_OK after a reset")
+        self.guest.run(f"until [ $(cat /sys/class/net/{self.nic}/carrier) = 1 ]; do sleep 0.1; done",
+                       timeout=20)

@@ -1,0 +1,378 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Control commands as the scripted device receives them, refuses them or never answers."""
+
+import re
+
+from lab.api import test
+
+from ._scripted import MAC, OTHER, Scripted
+
+EVERYTHING = ["default", "MQ", "CTRL_RX_EXTRA", "GUEST_ANNOUNCE", "NOTF_COAL", "VQ_NOTF_COAL",
+              "RSS", "HASH_REPORT", "GUEST_TSO4", "GUEST_TSO6"]
+ONE = {"profiles": ["modern-split"], "up": False, "timeout": 240, "drivers": ["vnet"]}
+KEY = ":".join(["6d", "5a"] * 20)
+
+
+def change_everything(nut):
+    """Set everything that can be set, and see each command arrive."""
+    nut.run("ip link set NIC address 52:54:00:aa:bb:cc")
+    assert nut.sent("mac.addr")["decoded"]["mac"] == "52:54:00:aa:bb:cc"
+    nut.run("ip link set NIC promisc on")
+    assert nut.sent("rx.promisc")["data"] == "01"
+    nut.run("ip link set NIC allmulticast on")
+    assert nut.sent("rx.allmulti")["data"] == "01"
+    nut.run("bridge fdb add 52:54:00:11:22:33 dev NIC self; "
+            "ip maddr add 01:00:5e:01:02:03 dev NIC")
+    table = nut.sent("mac.table")["decoded"]
+    assert table["unicast"] == ["52:54:00:11:22:33"], table
+    assert "01:00:5e:01:02:03" in table["multicast"], table
+    nut.run("ip link add link NIC name v5 type vlan id 5")
+    assert nut.sent("vlan.add")["decoded"]["vid"] == 5
+    nut.run("ethtool -C NIC rx-usecs 16 rx-frames 8 tx-usecs 20 tx-frames 4")
+    assert nut.sent("coal.rx")["data"] == "0800000010000000"
+    assert nut.sent("coal.tx")["data"] == "0400000014000000"
+    nut.run("ethtool -Q NIC queue_mask 2 --coalesce rx-usecs 5")
+    assert nut.sent("coal.vq_set")["decoded"] == {"vq": 2, "max_packets": 8, "max_usecs": 5}
+    nut.run(f"ethtool -X NIC hkey {KEY} weight 3 1")
+    rss = nut.sent("mq.rss")["decoded"]
+    assert rss["key"] == KEY.replace(":", "") and rss["max_tx_vq"] == 2, rss
+    assert rss["table"].count(0) == 3 * len(rss["table"]) // 4, rss["table"]
+    types = rss["hash_types"]
+    nut.run("ethtool -N NIC rx-flow-hash udp4 sd")
+    assert nut.sent("mq.rss")["decoded"]["hash_types"] == types & ~4
+    nut.run("ethtool -K NIC rx-gro-hw off")
+    assert nut.sent("offloads.set")["decoded"]["offloads"] == ["GUEST_CSUM"]
+    nut.run("ethtool -G NIC rx 128 tx 64")
+    nut.run("ethtool -s NIC speed 10000 duplex full msglvl 7")
+    nut.run("ethtool --set-tunable NIC rx-copybreak 200")
+
+
+@test(**ONE)
+def survive(env):
+    "Every setting reaches the device, reads back, and survives a reset and down/up."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        change_everything(nut)
+        nut.ping()
+        control, settings = nut.control(), nut.settings()
+        assert control["rx"]["promisc"] == 1 and control["vlans"] == [0, 5], control
+        assert "symmetric-rss: on" in settings["ethtool --show-priv-flags NIC"]
+        nut.reset()
+        nut.same(control, settings, "after a reset")
+        nut.ping()
+        nut.run("ip link set NIC down; ip link set NIC up; ip link set v5 up; sleep 1; "
+                "ip maddr add 01:00:5e:01:02:03 dev NIC 2>/dev/null", check=False)
+        now = nut.control()
+        for key in ("mac", "rx", "unicast", "vlans", "rss", "offloads", "coalesce",
+                    "vq_coalesce", "pairs"):
+            assert now[key] == control[key], f"after down/up: {key} {now[key]}, was {control[key]}"
+        nut.ping()
+
+
+@test(**ONE)
+def set_while_down(env):
+    "What is set while the interface is down is in force when it comes up."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("ip link set NIC down")
+        nut.run("ip link set NIC address 52:54:00:aa:bb:cc; ethtool -L NIC combined 1; "
+                "ethtool -C NIC rx-usecs 9; ethtool -K NIC rx-gro-hw off; "
+                "ethtool -Q NIC queue_mask 1 --coalesce tx-usecs 7; ip link set NIC promisc on; "
+                "ip link set NIC up")
+        nut.ping()
+        control = nut.control()
+        assert control["mac"] == "52:54:00:aa:bb:cc"
+        assert control["rss"]["max_tx_vq"] == 1 and not any(control["rss"]["table"])
+        assert control["coalesce"]["rx"] == [0, 9] and control["vq_coalesce"] == {"1": [0, 7]}
+        assert control["offload_names"] == ["GUEST_CSUM"]
+        assert control["rx"]["promisc"] == 1
+
+
+@test(**ONE)
+def refused(env):
+    "A command that the device refuses gives an error, and the old state stands on both sides."
+    commands = {
+        "mac.addr": "ip link set NIC address 52:54:00:aa:bb:cc",
+        "vlan.add": "ip link add link NIC name v9 type vlan id 9",
+        "coal.rx": "ethtool -C NIC rx-usecs 3 tx-usecs 9",
+        "coal.tx": "ethtool -C NIC rx-usecs 3 tx-usecs 9",
+        "coal.vq_set": "ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5",
+        "offloads.set": "ethtool -K NIC rx-gro-hw off",
+        "mq.rss": "ethtool -X NIC equal 1",
+    }
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("ip link add link NIC name v5 type vlan id 5")
+        control, settings = nut.control(), nut.settings()
+        for name, command in commands.items():
+            nut.device.fault(cmd=name, action="refuse")
+            nut.refused(command)
+            nut.device.clear()
+            nut.same(control, settings, f"after '{command}' was refused")
+        for command in (f"ethtool -X NIC hkey {KEY}", "ethtool -N NIC rx-flow-hash udp4 sd",
+                        "ethtool --set-priv-flags NIC symmetric-rss on",
+                        "ethtool -L NIC combined 1"):
+            nut.device.fault(cmd="mq.rss", action="refuse")
+            nut.refused(command)
+            nut.device.clear()
+            nut.same(control, settings, f"after '{command}' was refused")
+        nut.ping()
+
+
+@test(**ONE)
+def bad_answers(env):
+    "An answer that makes no sense is an error and nothing else."
+    faults = [{"status": 255}, {"status": 2}, {"used_len": 0}, {"status": 254, "apply": False}]
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        for fault in faults:
+            nut.device.fault(cmd="mac.addr", action="answer", count=1, **fault)
+            nut.refused("ip link set NIC address 52:54:00:aa:bb:cc")
+            assert MAC in nut.out("ip link show NIC"), f"{fault}: the address has changed"
+            nut.run(f"ip link set NIC address {MAC}")
+        nut.device.fault(cmd="coal.vq_get", action="answer", used_len=3)
+        nut.run("ethtool -C NIC rx-usecs 4")
+        assert "rx-usecs: 4" in nut.out("ethtool -Q NIC queue_mask 1 --show-coalesce")
+        nut.ping()
+
+
+@test(**ONE)
+def table_refused(env):
+    "An address table that the device refuses is replaced by receiving all of that kind."
+    for features, mode in ((EVERYTHING, "alluni"), (EVERYTHING + ["-CTRL_RX_EXTRA"], "promisc")):
+        with Scripted(env, pairs=2, features=features) as nut:
+            nut.device.fault(cmd="mac.table", action="refuse")
+            nut.run("bridge fdb add 52:54:00:11:22:33 dev NIC self; sleep 0.5")
+            rx = nut.control()["rx"]
+            assert rx[mode] == 1 and rx["allmulti"] == 1, rx
+            nut.device.clear()
+            nut.run("bridge fdb del 52:54:00:11:22:33 dev NIC self; sleep 0.5")
+            rx = nut.control()["rx"]
+            assert rx[mode] == 0 and rx["allmulti"] == 0, rx
+            nut.ping()
+
+
+@test(**ONE)
+def receive_modes(env):
+    "The finer receive modes follow the flags and lists of the interface."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        rx = nut.control()["rx"]
+        assert not any(rx.values()), rx
+        nut.run("ip link set NIC promisc on; ip link set NIC promisc off")
+        assert not any(nut.control()["rx"].values())
+        nut.run("sysctl -qw net.ipv6.conf.NIC.disable_ipv6=1; ip addr flush dev NIC; "
+                "ip link set NIC multicast off; ip maddr del 01:00:5e:00:00:01 dev NIC; "
+                "ip link set NIC down; ip link set NIC up; sleep 0.5", check=False)
+        multicast = nut.control()["multicast"]
+        assert bool(nut.control()["rx"]["nomulti"]) == (not multicast), multicast
+
+
+@test(**ONE)
+def unanswered(env):
+    "A command that is never answered ends in time, and the device is reset."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("echo 1000 > /sys/module/vnet/parameters/ctrl_timeout_ms")
+        for command in ("ethtool -C NIC rx-usecs 5", "ip link set NIC address 52:54:00:aa:bb:cc",
+                        f"ethtool -X NIC hkey {KEY}"):
+            control, settings = nut.control(), nut.settings()
+            before = nut.counters()
+            nut.device.fault(cmd="*", action="never", count=1)
+            text = nut.run(f"bash -c 'time -p {command}'", check=False).err
+            assert "timed out" in text, text
+            seconds = float(re.search(r"real ([\d.]+)", text)[1])
+            assert 0.9 <= seconds < 4, f"'{command}' took {seconds} s"
+            env.wait(lambda count=before["reset_ctrl_timeout"]:
+                     nut.counters()["reset_ctrl_timeout"] > count, "the device was not reset")
+            nut.same(control, settings, f"after '{command}' was not answered")
+            assert nut.counters()["ctrl_timeouts"] == before["ctrl_timeouts"] + 1
+            nut.ping()
+
+
+@test(**ONE)
+def answered_late(env):
+    "A command that is answered after its caller gave up changes nothing."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("echo 300 > /sys/module/vnet/parameters/ctrl_timeout_ms")
+        control, settings = nut.control(), nut.settings()
+        for _ in range(5):
+            nut.device.fault(cmd="coal.rx", action="delay", seconds=0.31, count=1)
+            nut.run("ethtool -C NIC rx-usecs 5", check=False)
+            nut.run("ethtool -C NIC rx-usecs 0; sleep 0.5", check=False)
+        nut.run("ethtool -C NIC rx-usecs 0")
+        nut.same(control, settings, "after late answers")
+        nut.ping()
+
+
+@test(**ONE)
+def unload_while_unanswered(env):
+    "The module unloads while a command hangs, and while the device answers nothing."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("echo 3000 > /sys/module/vnet/parameters/ctrl_timeout_ms")
+        nut.device.fault(cmd="*", action="never")
+        job = nut.guest.start(f"ethtool -C {nut.nic} rx-usecs 5")
+        text = nut.run("sleep 0.3; bash -c 'time -p rmmod vnet'", timeout=60).err
+        seconds = float(re.search(r"real ([\d.]+)", text)[1])
+        assert seconds < 15, f"rmmod took {seconds} s"
+        job.wait(30)
+        nut.device.clear()
+
+
+@test(**ONE)
+def bind_unanswered(env):
+    "A device that answers no command does not bind, in time, and binds when it does."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("echo 500 > /sys/module/vnet/parameters/ctrl_timeout_ms")
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        bus = "/sys/bus/virtio/drivers/vnet"
+        nut.run(f"echo {name} > {bus}/unbind", timeout=60)
+        nut.device.fault(cmd="*", action="never")
+        nut.run(f"echo {name} > {bus}/bind", check=False, timeout=60)
+        assert not nut.guest.interface(MAC), "an interface was made"
+        nut.device.clear()
+        nut.run(f"echo {name} > {bus}/bind", timeout=60)
+        nut.nic = nut.guest.interface(MAC)
+        nut.run("ip addr add 192.0.2.1/24 dev NIC; ip link set NIC up")
+        nut.ping()
+
+
+@test(**ONE)
+def hash_only(env):
+    "A device that reports hashes and does not steer gets HASH_CONFIG; RXHASH switches it."
+    features = ["default", "HASH_REPORT"]
+    with Scripted(env, features=features) as nut:
+        config = nut.device.commands("mq.hash")[-1]["decoded"]
+        assert config["hash_types"], config
+        assert "receive-hashing: on" in nut.out("ethtool -k NIC")
+        nut.run("ethtool -K NIC rxhash off")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == 0
+        nut.run("ethtool -K NIC rxhash on")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"]
+        nut.run("ethtool -N NIC rx-flow-hash tcp4 sd")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"] & ~2
+        nut.refused("ethtool -X NIC equal 1")
+
+
+@test(**ONE)
+def hash_switch(env):
+    "RXHASH off and on leaves steering alone; hash fields of one flow type leave the others alone."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("ethtool -K NIC rxhash off; ethtool -K NIC rxhash on")
+        nut.not_sent("mq.rss")
+        types = nut.control()["rss"]["hash_types"]
+        for flow, fields, bits in (("ip4", "sd", 0), ("udp6", "sd", 0x120), ("tcp4", "sd", 2),
+                                   ("tcp4", "sdfn", 0), ("udp6", "sdfn", 0)):
+            nut.run(f"ethtool -N NIC rx-flow-hash {flow} {fields}")
+            now = nut.control()["rss"]["hash_types"]
+            expected = types & ~bits if bits else now
+            assert now == expected, f"{flow} {fields}: hash types {now:#x}, wanted {expected:#x}"
+        assert nut.control()["rss"]["hash_types"] == types
+        if env.kernel.version >= (6, 17):
+            nut.refused("ethtool -N NIC rx-flow-hash tcp4 r")
+
+
+@test(**ONE)
+def user_table(env):
+    "The user's table survives a change of the channels; without one it follows them."
+    with Scripted(env, pairs=4, features=EVERYTHING) as nut:
+        nut.run("ethtool -L NIC combined 2")
+        assert set(nut.control()["rss"]["table"]) == {0, 1}
+        nut.run("ethtool -L NIC combined 4")
+        assert set(nut.control()["rss"]["table"]) == {0, 1, 2, 3}
+        nut.run("ethtool -X NIC equal 2")
+        table = nut.control()["rss"]["table"]
+        nut.run("ethtool -L NIC combined 3")
+        assert nut.control()["rss"]["table"] == table
+        nut.refused("ethtool -L NIC combined 1")
+        nut.run("ethtool -X NIC default")
+        assert set(nut.control()["rss"]["table"]) == {0, 1, 2}
+
+
+@test(**ONE)
+def bad_input(env):
+    "What is out of range is refused, and the message names the limit."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        control, settings = nut.control(), nut.settings()
+        nut.refused("ethtool -L NIC combined 3")
+        nut.refused("ethtool -L NIC combined 0")
+        nut.refused("ethtool -G NIC rx 100000")
+        nut.refused("ethtool -G NIC rx 100", "power of two")
+        nut.refused("ethtool -G NIC rx 0", "at least one entry")
+        nut.refused("ethtool -G NIC rx-buf-len 5000", "2048", "32768")
+        nut.refused("ethtool -X NIC hfunc xor", "toeplitz")
+        nut.refused("ethtool -X NIC weight 0 0 1")
+        nut.refused("ethtool -N NIC rx-flow-hash tcp4 v")
+        nut.refused("ethtool -C NIC adaptive-rx on rx-usecs 7", "adaptive")
+        nut.refused("ethtool -C NIC rx-usecs-irq 7")
+        nut.refused("ethtool -Q NIC queue_mask 8 --coalesce rx-usecs 5")
+        nut.refused("ethtool --set-tunable NIC rx-copybreak 99999")
+        nut.refused("ethtool --set-priv-flags NIC hash-inner on")
+        nut.refused("ethtool -s NIC speed 10000 duplex full autoneg on")
+        nut.refused("ip link set NIC address 01:00:5e:00:00:01")
+        nut.refused("ip link set NIC mtu 9000")
+        nut.same(control, settings, "after bad input")
+
+
+@test(**ONE)
+def without_features(env):
+    "Without the features, the settings are refused and the device is not asked."
+    with Scripted(env, features=["default"]) as nut:
+        nut.refused("ethtool -C NIC rx-usecs 5", "NOTF_COAL")
+        nut.refused("ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5")
+        nut.refused("ethtool -X NIC equal 1")
+        nut.refused("ethtool -N NIC rx-flow-hash tcp4 sdfn")
+        nut.refused("ethtool -L NIC combined 2")
+        nut.ping()
+
+
+@test(**ONE)
+def queue_coalescing_only(env):
+    "A device that coalesces per virtqueue only gets the global values queue by queue."
+    features = ["default", "MQ", "VQ_NOTF_COAL"]
+    with Scripted(env, pairs=2, features=features) as nut:
+        nut.run("ethtool -C NIC rx-usecs 5 rx-frames 2")
+        assert nut.control()["vq_coalesce"] == {"0": [2, 5], "2": [2, 5]}
+        nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 6; ethtool -L NIC combined 2")
+        assert nut.control()["vq_coalesce"]["2"] == [2, 6]
+
+
+@test(**ONE)
+def announce(env):
+    "An announcement is acknowledged and repeated; a reset announces, too."
+    def arps():
+        return len([f for f in nut.device.sent() if f["frame"][12:14] == b"\x08\x06"
+                    and f["frame"][:6] == b"\xff" * 6])
+    with Scripted(env, features=EVERYTHING) as nut:
+        nut.ping()
+        before, mark = arps(), nut.device.mark()
+        nut.device.announce()
+        nut.device.wait_command("announce.ack", mark)
+        env.wait(lambda: arps() >= before + 3, "fewer than 3 announcements")
+        before = arps()
+        nut.reset()
+        env.wait(lambda: arps() > before, "no announcement after a reset")
+
+
+@test(**ONE)
+def adaptive(env):
+    "Adaptive moderation tells the device what it chose; switching it off gives the values back."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 3 rx-frames 1")
+        nut.run("ethtool -C NIC adaptive-rx on")
+        assert "Adaptive RX: on" in nut.out("ethtool -c NIC")
+        mark = nut.device.mark()
+        job = nut.guest.start(f"ping -q -f -c 200000 {OTHER}")
+        nut.device.wait_command("coal.vq_set", mark, timeout=60)
+        job.kill("INT")
+        nut.run("ethtool -C NIC adaptive-rx off")
+        assert nut.sent("coal.rx")["data"] == "0100000003000000"
+        control = nut.control()
+        assert control["vq_coalesce"].get("0", [1, 3]) == [1, 3], control["vq_coalesce"]
+
+
+@test(**ONE)
+def self_test(env):
+    "ethtool -t passes, and says so when the control queue does not answer."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        text = nut.out("ethtool -t NIC")
+        assert "The test result is PASS" in text, text
+        nut.run("echo 500 > /sys/module/vnet/parameters/ctrl_timeout_ms")
+        nut.device.fault(cmd=[0, "*"], action="never", count=1)
+        text = nut.run("ethtool -t NIC", check=False).out
+        assert "FAIL" in text, text
+        assert "0x" in nut.out("ethtool -d NIC")

@@ -438,13 +438,33 @@ static netdev_features_t vnet_caps_tso(const struct vnet_features *f)
 }
 
 /**
+ * vnet_caps_drop_offloads() - do without what a device does to received packets
+ * @f: features to negotiate
+ * @csum: checksums too, not only merged packets
+ */
+void vnet_caps_drop_offloads(struct vnet_features *f, bool csum)
+{
+	static const unsigned int gso[] = {
+		VNET_F_GUEST_TSO4, VNET_F_GUEST_TSO6, VNET_F_GUEST_ECN,
+		VNET_F_GUEST_UFO, VNET_F_GUEST_USO4, VNET_F_GUEST_USO6,
+		VNET_F_GUEST_UDP_TUNNEL_GSO, VNET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
+	};
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(gso); i++)
+		vnet_features_clear(f, gso[i]);
+	if (csum)
+		vnet_features_clear(f, VNET_F_GUEST_CSUM);
+}
+
+/**
  * vnet_caps_netdev() - turn capabilities into netdev features
  * @caps: capabilities
  * @out: netdev features to fill
  *
  * Scatter-gather needs no feature: every device takes several descriptors.
- * Checksums of received packets can always be distrusted, so RXCSUM can be
- * switched even where the device cannot be told.
+ * Receive offloads can always be switched: by a command, or on a device without
+ * it by negotiating anew (vnet_caps_drop_offloads()).
  */
 void vnet_caps_netdev(const struct vnet_caps *caps,
 		      struct vnet_netdev_features *out)
@@ -465,12 +485,9 @@ void vnet_caps_netdev(const struct vnet_caps *caps,
 		rx |= NETIF_F_RXHASH;
 
 	out->hw = tx | tunnel | rx;
+	if (caps->guest_gso)
+		out->hw |= NETIF_F_GRO_HW;
 	out->active = out->hw | NETIF_F_HIGHDMA | NETIF_F_GSO_ROBUST;
-	if (caps->guest_gso) {
-		out->active |= NETIF_F_GRO_HW;
-		if (caps->ctrl_guest_offloads)
-			out->hw |= NETIF_F_GRO_HW;
-	}
 	if (caps->ctrl_vlan)
 		out->active |= NETIF_F_HW_VLAN_CTAG_FILTER;
 

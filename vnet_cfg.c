@@ -29,6 +29,18 @@ struct vnet_pair_mem {
 };
 
 /**
+ * struct vnet_plan - a change that has been thought through
+ * @cfg: the new configuration
+ * @caps: what the device can do under it
+ * @renegotiate: @caps takes other features than the device has now
+ */
+struct vnet_plan {
+	const struct vnet_cfg *cfg;
+	struct vnet_caps caps;
+	bool renegotiate;
+};
+
+/**
  * vnet_cfg_init() - what a user gets who has not asked for anything
  * @vd: device with caps, policy and net device features set
  *
@@ -46,10 +58,11 @@ void vnet_cfg_init(struct vnet_dev *vd)
 	cfg->rx_gso = vd->dev->features & NETIF_F_GRO_HW;
 }
 
-static int vnet_cfg_check_rings(struct vnet_dev *vd, const struct vnet_cfg *new,
+static int vnet_cfg_check_rings(const struct vnet_caps *caps,
+				const struct vnet_cfg *new,
 				struct netlink_ext_ack *extack)
 {
-	if (vd->caps.packed)
+	if (caps->packed)
 		return 0;
 
 	if ((new->rx_ring && !is_power_of_2(new->rx_ring)) ||
@@ -62,11 +75,33 @@ static int vnet_cfg_check_rings(struct vnet_dev *vd, const struct vnet_cfg *new,
 	return 0;
 }
 
+/*
+ * Receive offloads are switched by a command. A device without it is asked for
+ * other features instead, which takes a reset.
+ */
+static void vnet_cfg_plan(struct vnet_dev *vd, const struct vnet_cfg *new,
+			  struct vnet_plan *plan)
+{
+	struct vnet_features f = vd->offered, cleared;
+
+	if (!vd->caps.ctrl_guest_offloads) {
+		if (new->xdp || !new->rx_csum)
+			vnet_caps_drop_offloads(&f, true);
+		else if (!new->rx_gso)
+			vnet_caps_drop_offloads(&f, false);
+	}
+	vnet_caps_check(&f, &vd->devcfg, &cleared);
+	vnet_caps_resolve(&plan->caps, &f, &vd->devcfg);
+	plan->cfg = new;
+	plan->renegotiate = memcmp(&f, &vd->caps.features, sizeof(f));
+}
+
 /* Can a queue with this configuration receive at all? */
-static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_cfg *new,
+static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 			  struct netlink_ext_ack *extack)
 {
-	const struct vnet_caps *caps = &vd->caps;
+	const struct vnet_caps *caps = &plan->caps;
+	const struct vnet_cfg *new = plan->cfg;
 	struct vnet_rx_layout layout;
 	struct vnet_size_in in = {
 		.mode = caps->rx_mode,
@@ -115,7 +150,7 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_cfg *new,
 		return -EINVAL;
 	}
 
-	return vnet_cfg_check_rings(vd, new, extack);
+	return vnet_cfg_check_rings(caps, new, extack);
 }
 
 static void vnet_cfg_free_mem(struct vnet_pair_mem *mem, u16 nr)
@@ -127,10 +162,11 @@ static void vnet_cfg_free_mem(struct vnet_pair_mem *mem, u16 nr)
 	kfree(mem);
 }
 
-/* All memory that @new needs, or an error and nothing. */
+/* All memory that @plan needs, or an error and nothing. */
 static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
-						const struct vnet_cfg *new)
+						const struct vnet_plan *plan)
 {
+	const struct vnet_cfg *new = plan->cfg;
 	struct vnet_pair_mem *mem;
 	int err = 0;
 	u16 i;
@@ -143,8 +179,8 @@ static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
 		struct vnet_rxq *rxq = &vd->rxqs[i];
 		struct vnet_txq *txq = &vd->txqs[i];
 
-		err = vnet_rxmem_create(rxq, new, vnet_rxq_ring(rxq, new),
-					&mem[i].rx);
+		err = vnet_rxmem_create(rxq, &plan->caps, new,
+					vnet_rxq_ring(rxq, new), &mem[i].rx);
 		if (!err)
 			err = vnet_txmem_create(vnet_txq_ring(txq, new),
 						&mem[i].tx);
@@ -157,20 +193,24 @@ static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
 	return mem;
 }
 
-/* Replace the memory of all running queues. */
-static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_cfg *new)
+/* Replace the memory of all running queues; the queue pairs stay as many. */
+static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_plan *plan)
 {
 	u16 pairs = vd->cfg.pairs, i;
 	struct vnet_pair_mem *mem;
 
-	mem = vnet_cfg_alloc_mem(vd, new);
+	mem = vnet_cfg_alloc_mem(vd, plan);
 	if (IS_ERR(mem))
 		return PTR_ERR(mem);
 
 	/* Nothing can fail past this point; what does is for recovery. */
 	netif_tx_disable(vd->dev);
 	vnet_pairs_halt(vd, 0, pairs);
-	vd->cfg = *new;
+	if (plan->renegotiate)
+		vnet_device_quiesce(vd);
+	vd->cfg = *plan->cfg;
+	vd->cfg.pairs = pairs;
+	vd->caps = plan->caps;
 	for (i = 0; i < pairs; i++)
 		if (vnet_pair_replace(vd, i, &mem[i].rx, &mem[i].tx))
 			vnet_recovery_request(vd, VNET_RESET_RESTART);
@@ -178,6 +218,30 @@ static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_cfg *new)
 	vnet_pairs_resume(vd);
 
 	return 0;
+}
+
+/* No queue runs, so there is no memory to replace. */
+static int vnet_cfg_renegotiate(struct vnet_dev *vd,
+				const struct vnet_plan *plan)
+{
+	struct vnet_cfg old = vd->cfg;
+	struct vnet_caps caps = vd->caps;
+	int err;
+
+	vnet_device_quiesce(vd);
+	vd->caps = plan->caps;
+	vd->cfg = *plan->cfg;
+	vd->cfg.pairs = old.pairs;
+	err = vnet_device_resume(vd);
+	if (!err)
+		return 0;
+
+	vd->caps = caps;
+	vd->cfg = old;
+	if (vnet_device_resume(vd))
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+
+	return err;
 }
 
 static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
@@ -284,24 +348,29 @@ static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 	}
 }
 
-/* Everything of @new that has to do with queues */
+/* Everything of @plan that has to do with queues */
 static int vnet_cfg_apply_queues(struct vnet_dev *vd,
-				 const struct vnet_cfg *new,
+				 const struct vnet_plan *plan,
 				 struct netlink_ext_ack *extack)
 {
-	struct vnet_cfg same_pairs = *new;
-	int err;
+	bool running = vd->running && vd->live;
+	int err = 0;
 
-	same_pairs.pairs = vd->cfg.pairs;
-	if (vd->running && vd->live && vnet_cfg_mem_differs(&vd->cfg, new)) {
-		err = vnet_cfg_apply_mem(vd, &same_pairs);
-		if (err) {
+	if (running && (plan->renegotiate ||
+			vnet_cfg_mem_differs(&vd->cfg, plan->cfg))) {
+		err = vnet_cfg_apply_mem(vd, plan);
+		if (err)
 			NL_SET_ERR_MSG(extack, "no memory for the new queues");
-			return err;
-		}
+	} else if (vd->live && plan->renegotiate) {
+		err = vnet_cfg_renegotiate(vd, plan);
+		if (err)
+			NL_SET_ERR_MSG(extack,
+				       "the device refused other features");
 	}
+	if (err)
+		return err;
 
-	err = vnet_cfg_apply_pairs(vd, new->pairs);
+	err = vnet_cfg_apply_pairs(vd, plan->cfg->pairs);
 	if (err)
 		NL_SET_ERR_MSG(extack, "the queue pairs could not be changed");
 
@@ -319,30 +388,31 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
  * back is left to recovery.
  *
  * Context: process, sleeps; instance lock held, rtnl too if @new->pairs differs.
- * Return: 0, -EINVAL or -E2BIG for a value out of range, -ENOMEM, or the error
- * of the device.
+ * Return: 0, -EINVAL or -E2BIG for a value out of range, -EOPNOTSUPP for a
+ * program that cannot run, -ENOMEM, or the error of the device.
  */
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack)
 {
-	const struct vnet_caps *caps = &vd->caps;
+	struct vnet_plan plan;
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
-	err = vnet_cfg_check(vd, new, extack);
+	vnet_cfg_plan(vd, new, &plan);
+	err = vnet_cfg_check(vd, &plan, extack);
 	if (err)
 		return err;
 
-	err = vnet_offloads_set(vd, vnet_offloads_wanted(caps, new));
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, new));
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the device refused to change its offloads");
 		return err;
 	}
 
-	err = vnet_cfg_apply_queues(vd, new, extack);
+	err = vnet_cfg_apply_queues(vd, &plan, extack);
 	if (err) {
-		vnet_offloads_set(vd, vnet_offloads_wanted(caps, &vd->cfg));
+		vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
 		return err;
 	}
 

@@ -10,6 +10,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
+#include <net/netdev_rx_queue.h>
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
@@ -276,6 +277,36 @@ static const struct net_device_ops vnet_netdev_ops = {
 	.ndo_xdp_xmit		= vnet_ndo_xdp_xmit,
 };
 
+/*
+ * The buffer length that packets are received into, where users of the in-tree
+ * driver look for it: queues/rx-N/virtio_net/mergeable_rx_buffer_size.
+ */
+static ssize_t vnet_rx_buffer_size_show(struct netdev_rx_queue *queue,
+					char *buf)
+{
+	struct vnet_dev *vd = netdev_priv(queue->dev);
+	unsigned int i = get_netdev_rx_queue_index(queue);
+
+	if (i >= vd->caps.max_pairs)
+		return -EINVAL;
+
+	return sysfs_emit(buf, "%u\n",
+			  READ_ONCE(vd->rxqs[i].mem.layout.buf_len));
+}
+
+static struct rx_queue_attribute vnet_rx_buffer_size =
+	__ATTR(mergeable_rx_buffer_size, 0444, vnet_rx_buffer_size_show, NULL);
+
+static struct attribute *vnet_rx_queue_attrs[] = {
+	&vnet_rx_buffer_size.attr,
+	NULL
+};
+
+static const struct attribute_group vnet_rx_queue_group = {
+	.name	= "virtio_net",
+	.attrs	= vnet_rx_queue_attrs,
+};
+
 /* What the stack is told about the device. */
 static void vnet_netdev_init(struct vnet_dev *vd)
 {
@@ -296,6 +327,8 @@ static void vnet_netdev_init(struct vnet_dev *vd)
 	dev->needed_headroom = vd->caps.hdr_len;
 	dev->watchdog_timeo = VNET_WATCHDOG_TIMEO;
 	dev->netdev_ops = &vnet_netdev_ops;
+	if (vd->caps.rx_mode == VNET_RX_MERGEABLE)
+		dev->sysfs_rx_queue_group = &vnet_rx_queue_group;
 	vnet_ethtool_set_ops(dev);
 	vnet_stats_set_ops(dev);
 	vnet_xdp_init(dev);
@@ -328,6 +361,7 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->dev = dev;
 	vd->vdev = vdev;
 	vd->caps = caps;
+	vd->offered = caps.features;
 	vd->devcfg = dc;
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;

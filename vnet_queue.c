@@ -162,7 +162,7 @@ static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 	if (err)
 		return err;
 
-	err = vnet_rxmem_create(rxq, &vd->cfg, rxq->ring, &mem);
+	err = vnet_rxmem_create(rxq, &vd->caps, &vd->cfg, rxq->ring, &mem);
 	if (err)
 		goto err_txmem;
 
@@ -590,11 +590,14 @@ void vnet_device_quiesce(struct vnet_dev *vd)
 	vnet_vqs_destroy(vd);
 }
 
-/* Bring a reset device to FEATURES_OK again, with the features it had. */
+/* Bring a reset device to FEATURES_OK again, with the features of vd->caps. */
 static int vnet_device_negotiate(struct vnet_dev *vd)
 {
 	struct virtio_device *vdev = vd->vdev;
 	int err;
+
+	vnet_compat_features_set(vdev, 0, vd->caps.features.w[0]);
+	vnet_compat_features_set(vdev, 1, vd->caps.features.w[1]);
 
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);

@@ -19,11 +19,11 @@
 /* Pages of this order are cut into buffers; see vnet_rxbuf_alloc(). */
 #define VNET_RX_PAGE_ORDER	get_order(SZ_32K)
 
-static void vnet_rxmem_layout(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
+static void vnet_rxmem_layout(const struct vnet_rxq *rxq,
+			      const struct vnet_caps *caps,
+			      const struct vnet_cfg *cfg,
 			      struct vnet_size_in *in)
 {
-	const struct vnet_caps *caps = &rxq->vd->caps;
-
 	*in = (struct vnet_size_in) {
 		.mode = caps->rx_mode,
 		.hdr_len = caps->hdr_len,
@@ -97,6 +97,7 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
 /**
  * vnet_rxmem_create() - allocate the memory of a receive queue
  * @rxq: queue that will own it; not touched
+ * @caps: capabilities to allocate for
  * @cfg: configuration to allocate for
  * @ring: ring entries that will be used
  * @mem: where to put it
@@ -106,16 +107,16 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
  * Context: process, may sleep; instance lock held.
  * Return: 0, -ENOMEM, or -E2BIG when no layout can hold a packet of this MTU.
  */
-int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
-		      u32 ring, struct vnet_rx_mem *mem)
+int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
+		      const struct vnet_cfg *cfg, u32 ring,
+		      struct vnet_rx_mem *mem)
 {
-	const struct vnet_caps *caps = &rxq->vd->caps;
 	struct vnet_size_in in;
 	u32 slots = ring;
 	int err;
 
 	memset(mem, 0, sizeof(*mem));
-	vnet_rxmem_layout(rxq, cfg, &in);
+	vnet_rxmem_layout(rxq, caps, cfg, &in);
 	err = vnet_size_rx_layout(&mem->layout, &in);
 	if (err)
 		return err;
@@ -358,7 +359,7 @@ void vnet_rxbuf_adapt(struct vnet_rxq *rxq)
 	struct vnet_size_in in;
 	u32 capacity;
 
-	vnet_rxmem_layout(rxq, &rxq->vd->cfg, &in);
+	vnet_rxmem_layout(rxq, &rxq->vd->caps, &rxq->vd->cfg, &in);
 	if (vnet_size_rx_layout(l, &in))
 		return;
 

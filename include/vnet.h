@@ -303,6 +303,7 @@ enum vnet_reset_reason {
  * @vdev: virtio device
  * @dev: net device; this struct is its private area
  * @caps: what the device can do, const after probe or renegotiation
+ * @offered: features negotiated at probe, the most that @caps can have
  * @devcfg: snapshot of the configuration space taken at probe
  * @cfg: what the user asked for
  * @rxqs: receive queues, caps.max_pairs of them, persistent
@@ -332,6 +333,7 @@ struct vnet_dev {
 	struct virtio_device *vdev;
 	struct net_device *dev;
 	struct vnet_caps caps;
+	struct vnet_features offered;
 	struct vnet_devcfg devcfg;
 	struct vnet_cfg cfg;
 	struct vnet_rxq *rxqs;
@@ -365,8 +367,9 @@ static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
 }
 
 /* vnet_rxbuf.c: buffers of the receive rings */
-int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_cfg *cfg,
-		      u32 ring, struct vnet_rx_mem *mem);
+int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
+		      const struct vnet_cfg *cfg, u32 ring,
+		      struct vnet_rx_mem *mem);
 void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);

@@ -310,6 +310,7 @@ void vnet_caps_check(struct vnet_features *f, const struct vnet_devcfg *dc,
 		     struct vnet_features *cleared);
 void vnet_caps_resolve(struct vnet_caps *caps, const struct vnet_features *f,
 		       const struct vnet_devcfg *dc);
+void vnet_caps_drop_offloads(struct vnet_features *f, bool csum);
 void vnet_caps_netdev(const struct vnet_caps *caps,
 		      struct vnet_netdev_features *out);
 const char *vnet_caps_name(unsigned int bit);

@@ -86,6 +86,7 @@ class Env:
     host_ns  far side of the tap: run(), start(), serve(); ip, ip6 its addresses
     ip, ip6  the guest's addresses
     peer     the second NIC (profile two-nics): run(), start(), nic, ip
+    device   the scripted device (profile scripted): see selftests/device/README.md
     full     True under 'make check-full'; driver, profile, kernel: what runs
     """
 
@@ -93,6 +94,7 @@ class Env:
         self.guest, self.driver, self.full = guest, driver, full
         self.kernel, self.profile = guest.kernel, guest.profile
         self.host_ns = guest.host_ns
+        self.device = guest.device
         self.mac = guest.macs[0]
         self.ip, self.ip6 = self.host_ns.guest_ip, self.host_ns.guest_ip6
         self.nic = self.peer = self.virtio = None
@@ -183,9 +185,18 @@ class Env:
     def wait_carrier(self):
         self.wait(self.carrier, f"{self.nic} has no carrier")
 
+    def restore_device(self):
+        """The scripted device forgets what a test made of it."""
+        self.device.clear()
+        self.device.call("network", net=self.profile.device.get("net", "answer"))
+        self.device.call("offer", features=self.profile.device["features"])
+        self.device.call("violations", clear=True)
+
     def reset(self):
         """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
         self.host_ns.stop_daemons()
+        if self.device:
+            self.restore_device()
         for index in range(self.profile.nics):
             self.guest.set_link(True, index)
         loop = (f"cd {self.drivers_dir()} && for d in virtio*; do [ -e $d ] || continue; "

@@ -6,6 +6,7 @@
 set -e
 root=$1 cache=$2 checkout=$3 session=$4
 shift 4
+PATH=$PATH:/usr/sbin:/sbin
 
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 vnet-lab "$session"
@@ -28,7 +29,7 @@ mount --bind "$root" "$new/base"
 mount -o remount,bind,ro "$new/base" 2>/dev/null || true
 printf 'nameserver 127.0.0.1\n' > "$new/etc/resolv.conf"
 printf '127.0.0.1 localhost\n' > "$new/etc/hosts"
-/sbin/ip link set lo up 2>/dev/null || chroot "$new" ip link set lo up
+chroot "$new" ip link set lo up
 
 cd /
 exec chroot "$new" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \

@@ -2,6 +2,7 @@
 """A guest: boots the root over virtiofs, runs commands, always ends."""
 
 import base64
+import importlib
 import itertools
 import os
 import re
@@ -89,6 +90,7 @@ class Guest:
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
         self.root = self.run_dir / "root"
         self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
+        self.device = None  # the scripted one, see selftests/device
         self.processes = []
         self.monitor = self.ga = self.qemu = self.host_ns = None
         self.lock = threading.Lock()
@@ -132,6 +134,9 @@ class Guest:
         if self.host_ns.taps:
             self.host_ns.configure()
         self.start_virtiofsd()
+        if self.profile.device is not None:
+            self.start_device()
+            netdevs.append(self.device.qemu_args())
         command = [*self.machine_args(), *itertools.chain(*netdevs), *self.extra]
         (self.log / "qemu.cmd").write_text(shlex.join(command) + "\n", encoding="utf-8")
         self.qemu = self.spawn("qemu", self.host_ns.wrap(command))
@@ -186,6 +191,15 @@ class Guest:
                 break
             time.sleep(0.02)
         raise SetupError(f"virtiofsd does not start: see {outer(self.log)}/virtiofsd.log")
+
+    def start_device(self):
+        """The process that plays the NIC."""
+        client = importlib.import_module("selftests.device.client")
+        mac = MAC.format(1)
+        options = dict(self.profile.device)
+        options["config"] = {"mac": mac, **options.get("config", {})}
+        self.device = client.Device(**options).start()
+        self.macs = [mac]
 
     def socket(self, name):
         return f"socket,id={name},path={self.run_dir / name}.sock,server=on,wait=off"
@@ -283,6 +297,9 @@ class Guest:
         for daemon in reversed(self.processes):
             daemon.stop()
         self.processes = []
+        if self.device:
+            self.device.stop()
+            self.device = None
         if self.host_ns:
             self.host_ns.close()
             self.host_ns = None

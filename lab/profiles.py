@@ -39,11 +39,14 @@ class Profile:
 
     props      properties of the virtio-net device
     queues     queue pairs of the back end
-    net        "tap" or "user" (QEMU's user-mode network: no offloads)
+    net        "tap", "user" (QEMU's user-mode network: no offloads) or "device"
     nics       number of network devices of the guest
     machine    "q35" or "microvm" (virtio over MMIO)
     append     added to the kernel command line
     args       further arguments of QEMU
+    device     options of the scripted device (selftests/device) that is there
+               instead of QEMU's; None: QEMU's
+    special    serves only the tests that name it
     on, off    feature bits that a driver should find, cannot find
     kernel_min oldest kernel that can drive it, and why
     drivers    the drivers that can drive it, all if empty
@@ -58,6 +61,8 @@ class Profile:
     machine: str = "q35"
     append: str = ""
     args: tuple = ()
+    device: dict | None = None
+    special: bool = False
     on: tuple = ()
     off: tuple = ()
     kernel_min: tuple = (0, 0)
@@ -125,10 +130,19 @@ PROFILES = {p.name: p for p in (
     Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
             net="user"),
     Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),
+    Profile("two-tunnels", "two devices with UDP tunnel segmentation, back to back",
+            {**MODERN, "host_tunnel": "on", "guest_tunnel": "on"}, nics=2, special=True,
+            on=("HOST_UDP_TUNNEL_GSO",), kernel_min=(6, 17),
+            why_min="feature bits above 63 came with Linux 6.17"),
+    Profile("queues-64", "64 queue pairs", {**MODERN, "mq": "on", "vectors": "130"}, queues=64,
+            special=True, on=("MQ",)),
+    Profile("scripted", "the scripted device with four queue pairs: says what a test wants",
+            net="device", nics=0, special=True,
+            device={"pairs": 4, "features": ["default", "MQ"]}, on=("MQ", "RING_RESET")),
 )}
 
 # The profiles that one queue pair can serve, traffic tests run on each.
-SINGLE_PAIR = tuple(p.name for p in PROFILES.values() if p.nics == 1)
+SINGLE_PAIR = tuple(p.name for p in PROFILES.values() if p.nics == 1 and not p.special)
 # A change of the life of the driver is tested on the extremes only.
 CORE = ("modern-split", "packed", "legacy", "small", "big", "no-ctrl-vq", "mmio")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from . import SetupError, host, say
 
 RECIPE = Path(__file__).with_name("recipe")
+PROGRESS = re.compile(r"I: ((?:running apt|downloading|extracting|installing|kernels:|cleaning).*)")
 LISTS = (RECIPE / "packages", Path(__file__).with_name("gates") / "packages")
 
 
@@ -82,8 +83,9 @@ def progress(process, log):
         for line in process.stderr:
             out.write(line)
             out.flush()
-            if line.startswith("I: ") and not line.startswith("I: automatically"):
-                say(f"root: {line[3:].strip()}")
+            told = PROGRESS.match(line)
+            if told:
+                say(f"root: {told[1]}")
     return process.wait()
 
 

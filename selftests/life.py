@@ -28,12 +28,12 @@ def memory(env):
 
 def flood(env):
     """Traffic in both directions that survives the interface going away."""
-    env.host_ns.start(f"while :; do ping -q -f -w 5 {env.ip}; sleep 0.1; done", quiet=True)
+    env.host_ns.start(f"while :; do ping -q -i 0.003 -w 5 {env.ip}; sleep 0.1; done", quiet=True)
     return env.guest.start(f"while :; do ping -q -i 0.01 -w 5 {env.gateway}; sleep 0.1; done "
                            ">/dev/null 2>&1")
 
 
-def rounds(env, step, count, warm=5):
+def rounds(env, step, count, warm=3):
     """Run a shell step many times in the guest under traffic; no growth after the warm-up."""
     job = flood(env)
 
@@ -64,7 +64,7 @@ def rebind(env):
     env.need_tap()
     where = env.drivers_dir()
     rounds(env, f"echo {env.virtio} > {where}/unbind; echo {env.virtio} > {where}/bind; {up(env)}",
-           env.rounds(full=40, quick=10))
+           env.rounds(full=40, quick=8))
 
 
 @test(profiles=["modern-split", "packed"], timeout=900, full=True)
@@ -84,7 +84,7 @@ def insmod_step(env):
 @test(profiles=["modern-split", "legacy", "mmio"], timeout=240)
 def reload(env):
     "rmmod and insmod in a circle under traffic."
-    rounds(env, insmod_step(env), env.rounds(full=40, quick=10))
+    rounds(env, insmod_step(env), env.rounds(full=40, quick=8))
 
 
 @test(profiles=["modern-split", "packed"], timeout=900, full=True)
@@ -97,7 +97,7 @@ def reload_200(env):
 def down_up(env):
     "The interface goes down and up in a circle under traffic."
     rounds(env, f"ip link set {env.nic} down; ip link set {env.nic} up; sleep 0.05",
-           env.rounds(full=200, quick=20))
+           env.rounds(full=200, quick=10))
 
 
 @test(profiles=["modern-split", "packed"], timeout=120)

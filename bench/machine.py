@@ -294,7 +294,10 @@ class Guest:
             sel.register(self.port, selectors.EVENT_READ)
             if not sel.select(max(0, deadline - time.monotonic())):
                 raise GuestLost(f"the guest is silent; its console: {self.log}")
-        data = self.port.recv(65536)
+        try:
+            data = self.port.recv(65536)
+        except OSError:
+            data = b""
         if not data:
             raise GuestLost(f"the guest has ended; its console: {self.log}")
         self.buffer += data
@@ -315,7 +318,10 @@ class Guest:
 
     def ask(self, line, patience=PATIENCE):
         """Send one command of guest.c and return what it answers."""
-        self.port.sendall(line.encode() + b"\n")
+        try:
+            self.port.sendall(line.encode() + b"\n")
+        except OSError:
+            raise GuestLost(f"the guest has ended; its console: {self.log}") from None
         word, _, rest = self._line(patience).partition(" ")
         if word == "ok":
             return rest

@@ -402,6 +402,18 @@ static int vnet_netdev_register(struct vnet_dev *vd)
 	return err;
 }
 
+/* Nothing is scheduled any more when this returns. */
+static void vnet_netdev_unregister(struct vnet_dev *vd)
+{
+	WRITE_ONCE(vd->removing, true);
+	cancel_work_sync(&vd->config_work);
+	cancel_delayed_work_sync(&vd->recovery_work);
+
+	unregister_netdev(vd->dev);
+	cancel_work_sync(&vd->config_work);
+	cancel_delayed_work_sync(&vd->recovery_work);
+}
+
 static int vnet_virtio_probe(struct virtio_device *vdev)
 {
 	struct vnet_dev *vd;
@@ -446,7 +458,7 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	return 0;
 
 err_netdev:
-	unregister_netdev(vd->dev);
+	vnet_netdev_unregister(vd);
 err_device:
 	vnet_device_quiesce(vd);
 err_queues:
@@ -466,13 +478,7 @@ static void vnet_virtio_remove(struct virtio_device *vdev)
 
 	WRITE_ONCE(vd->removing, true);
 	vnet_hotplug_del(vd);
-	cancel_work_sync(&vd->config_work);
-	cancel_delayed_work_sync(&vd->recovery_work);
-
-	unregister_netdev(vd->dev);
-	cancel_work_sync(&vd->config_work);
-	cancel_delayed_work_sync(&vd->recovery_work);
-
+	vnet_netdev_unregister(vd);
 	vnet_device_quiesce(vd);
 	vnet_queues_destroy(vd);
 	vnet_ctrl_destroy(vd);

@@ -130,21 +130,29 @@ static void vnet_txq_on(struct vnet_txq *txq)
 	__netif_tx_lock_bh(txq->nq);
 	txq->up = true;
 	__netif_tx_unlock_bh(txq->nq);
+	txq->polled = true;
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     &txq->napi);
 	vnet_napi_on(&txq->napi);
 }
 
-static void vnet_txq_off(struct vnet_txq *txq)
+/* No packet more from anyone, and no wake-up; completion goes on. */
+static void vnet_txq_close(struct vnet_txq *txq)
 {
-	if (!txq->up)
-		return;
-
-	napi_disable_locked(&txq->napi);
 	__netif_tx_lock_bh(txq->nq);
 	txq->up = false;
 	netif_tx_stop_queue(txq->nq);
 	__netif_tx_unlock_bh(txq->nq);
+}
+
+static void vnet_txq_off(struct vnet_txq *txq)
+{
+	if (!txq->polled)
+		return;
+
+	vnet_txq_close(txq);
+	txq->polled = false;
+	napi_disable_locked(&txq->napi);
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     NULL);
 }
@@ -188,9 +196,10 @@ static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
 	unsigned int tries = VNET_DRAIN_TRIES;
 	struct vnet_txq *txq = &vd->txqs[i];
 
-	if (!vd->live || !txq->up)
+	if (!vd->live || !txq->polled)
 		return;
 
+	vnet_txq_close(txq);
 	while (txq->mem.slots.nr_free < txq->mem.slots.nr && tries--) {
 		local_bh_disable();
 		napi_schedule(&txq->napi);

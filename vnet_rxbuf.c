@@ -292,8 +292,7 @@ static int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot, gfp_t gfp)
 	if (unlikely(mem->split_hdr))
 		vnet_rxbuf_split_hdr(rxq, buf);
 
-	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, rxq->premapped,
-			    gfp);
+	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, rxq->premapped);
 }
 
 /**

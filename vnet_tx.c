@@ -329,7 +329,7 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 	u64_stats_update_end(&s->syncp);
 
 	netdev_tx_completed_queue(txq->nq, done.skbs, done.skb_bytes);
-	if (unlikely(netif_tx_queue_stopped(txq->nq)) &&
+	if (unlikely(netif_tx_queue_stopped(txq->nq)) && txq->up &&
 	    vnet_txq_has_room(txq)) {
 		netif_tx_wake_queue(txq->nq);
 		vnet_txs_add(s, VNET_TXS_WAKE, 1);

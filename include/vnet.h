@@ -251,7 +251,8 @@ struct vnet_tx_mem {
  * @stats: counters
  * @napi: completion context
  * @name: of the virtqueue, seen in /proc/interrupts
- * @up: memory is attached and NAPI enabled
+ * @up: packets are taken; written under the xmit lock
+ * @polled: NAPI is enabled
  */
 struct vnet_txq {
 	/* read-mostly */
@@ -276,7 +277,16 @@ struct vnet_txq {
 	struct napi_struct napi ____cacheline_aligned;
 	char name[16];
 	bool up;
+	bool polled;
 } ____cacheline_aligned;
+
+/* Who writes a group owns its cache lines. */
+static_assert(offsetof(struct vnet_rxq, mem) % SMP_CACHE_BYTES == 0);
+static_assert(offsetof(struct vnet_rxq, mem) <= 2 * SMP_CACHE_BYTES);
+static_assert(offsetof(struct vnet_rxq, starve_timer) % SMP_CACHE_BYTES == 0);
+static_assert(offsetof(struct vnet_txq, mem) <= 2 * SMP_CACHE_BYTES);
+static_assert(offsetof(struct vnet_txq, mem) % SMP_CACHE_BYTES == 0);
+static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
 
 /**
  * enum vnet_reset_reason - why recovery was asked for

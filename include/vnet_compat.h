@@ -54,13 +54,13 @@ static inline void vnet_compat_features_set(struct virtio_device *vdev,
 /* 6.13: premapped buffers one by one; before, a virtqueue as a whole */
 static inline int vnet_compat_add_inbuf_premapped(struct virtqueue *vq,
 						  struct scatterlist *sg,
-						  unsigned int nr, void *token,
-						  gfp_t gfp)
+						  unsigned int nr, void *token)
 {
 #ifdef VNET_HAVE_ADD_PREMAPPED
-	return virtqueue_add_inbuf_premapped(vq, sg, nr, token, NULL, gfp);
+	return virtqueue_add_inbuf_premapped(vq, sg, nr, token, NULL,
+					     GFP_ATOMIC);
 #else
-	return virtqueue_add_inbuf(vq, sg, nr, token, gfp);
+	return virtqueue_add_inbuf(vq, sg, nr, token, GFP_ATOMIC);
 #endif
 }
 

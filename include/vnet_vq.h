@@ -51,19 +51,17 @@ static inline void vnet_sg_set_dma(struct scatterlist *sg, dma_addr_t dma,
  * @nr: number of descriptors
  * @token: what vnet_vq_get() returns for this buffer
  * @premapped: @sg carries bus addresses; else the core maps the pages
- * @gfp: allocation flags for an indirect table
  *
  * Context: the owner of @vq (NAPI, or process while NAPI is off).
  * Return: 0, -ENOSPC when the ring is full, -ENOMEM, -EIO when it is broken.
  */
 static inline int vnet_vq_post(struct virtqueue *vq, struct scatterlist *sg,
-			       unsigned int nr, void *token, bool premapped,
-			       gfp_t gfp)
+			       unsigned int nr, void *token, bool premapped)
 {
 	if (likely(premapped))
-		return vnet_compat_add_inbuf_premapped(vq, sg, nr, token, gfp);
+		return vnet_compat_add_inbuf_premapped(vq, sg, nr, token);
 
-	return virtqueue_add_inbuf(vq, sg, nr, token, gfp);
+	return virtqueue_add_inbuf(vq, sg, nr, token, GFP_ATOMIC);
 }
 
 /**

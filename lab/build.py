@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Builds vnet inside the guest root against its kernels; the checkout stays clean."""
+"""Builds modules inside the guest root against its kernels; the checkout stays clean."""
 
 import fcntl
 import hashlib
@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 from . import SetupError, outer, say
@@ -49,32 +50,47 @@ def copy_sources(target):
             shutil.copy(source, copy)
 
 
-def build(kernel, quiet=False, args=()):
-    """Build vnet for a kernel; return the path of vnet.ko.
-
-    One session at a time builds in a directory, which belongs to one checkout.
-    """
+@contextmanager
+def directory(kernel, suffix):
+    """A build directory in the cache, one session at a time, for one checkout."""
     checkout = hashlib.sha256(os.environ["VNET_CHECKOUT"].encode()).hexdigest()[:6]
-    target = BUILD / f"{kernel.release}-{checkout}"
+    target = BUILD / f"{kernel.release}-{checkout}{suffix}"
     target.mkdir(parents=True, exist_ok=True)
     with open(target / ".lock", "w", encoding="ascii") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        yield target
+
+
+def build(kernel, quiet=False, args=()):
+    """Build vnet for a kernel; return the path of vnet.ko."""
+    with directory(kernel, "") as target:
         if not quiet:
             say(f"build: vnet for {kernel.release}")
-        return make(kernel, target, args)
+        copy_sources(target)
+        return make(kernel, target, "vnet", args)
 
 
-def make(kernel, target, args):
-    copy_sources(target)
+def make_external(kernel, source, name):
+    """Build a module of the lab's own; return its path."""
+    with directory(kernel, f"-{name}") as target:
+        for path in source.iterdir():
+            copy = target / path.name
+            if not copy.exists() or copy.read_bytes() != path.read_bytes():
+                shutil.copy(path, copy)
+        return make(kernel, target, name)
+
+
+def make(kernel, target, name, args=()):
+    """Run kbuild in a directory; return the path of the module."""
     jobs = len(os.sched_getaffinity(0))
     done = subprocess.run(
         ["make", "-C", str(kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         check=False)
     (target / "build.log").write_text(done.stdout, encoding="utf-8")
-    module = target / "vnet.ko"
+    module = target / f"{name}.ko"
     if done.returncode or not module.exists():
         lines = [line for line in done.stdout.splitlines() if COMPLAINT.search(line)]
-        raise BuildFailed(f"vnet does not build for {kernel.release} (log: "
+        raise BuildFailed(f"{name} does not build for {kernel.release} (log: "
                           f"{outer(target)}/build.log):\n  " + "\n  ".join(lines[:20]))
     return module

@@ -17,7 +17,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, outer, profiles
+from . import SetupError, initramfs, outer, profiles
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 
 COUNTER = itertools.count()
@@ -204,13 +204,18 @@ class Guest:
     def socket(self, name):
         return f"socket,id={name},path={self.run_dir / name}.sock,server=on,wait=off"
 
+    @property
+    def microvm(self):
+        """True if all devices are behind virtio over MMIO; then there is no PCI and no ACPI."""
+        return self.profile.machine == "microvm"
+
     def machine_args(self):
-        profile = self.profile
         accel = os.environ.get("VNET_ACCEL") or "tcg"
-        append = (f"rootfstype=virtiofs root=root rw init=/lab/init console=ttyS0 quiet panic=-1 "
-                  f"mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
-                  f"{profile.append} {self.append}")
-        machine = "microvm,acpi=on,pcie=on,isa-serial=on,pit=on,pic=on,rtc=on" if profile.machine == "microvm" else "q35"
+        machine, bus = ("microvm,acpi=off,pic=on,pit=on,rtc=on", "device") if self.microvm else \
+            ("q35", "pci")
+        append = ("root=root rootfstype=virtiofs rw init=/lab/init console=ttyS0 quiet panic=-1 "
+                  "mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
+                  f"{self.profile.append} {self.append}")
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-machine", f"{machine},accel={accel},memory-backend=mem",
@@ -218,11 +223,12 @@ class Guest:
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-kernel", str(self.kernel.image), "-append", append,
+            *(["-initrd", str(initramfs.make(self.kernel))] if self.microvm else []),
             "-chardev", self.socket("qmp"), "-mon", "chardev=qmp,mode=control",
-            "-serial", f"file:{self.console}", *profile.args,
+            "-serial", f"file:{self.console}", *self.profile.args,
             "-chardev", f"socket,id=fs,path={self.run_dir}/fs.sock",
-            "-device", "vhost-user-fs-pci,chardev=fs,tag=root",
-            "-device", "virtio-serial-pci",
+            "-device", f"vhost-user-fs-{bus},chardev=fs,tag=root",
+            "-device", f"virtio-serial-{bus}",
             "-chardev", self.socket("agent"),
             "-device", "virtserialport,chardev=agent,name=vnet.agent",
             *(["-chardev", self.socket("shell"), "-device", "virtconsole,chardev=shell"]
@@ -239,11 +245,11 @@ class Guest:
                 backend += f",queues={profile.queues}"
         else:
             backend = f"user,id=net{index}"
-        device = "virtio-net-device" if profile.machine == "microvm" else "virtio-net-pci"
+        device = "virtio-net-device" if self.microvm else "virtio-net-pci"
         props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
         props += [f"{key}={value}" for key, value in profile.props.items()]
         args = ["-netdev", backend]
-        if profile.machine != "microvm":
+        if not self.microvm:
             args += ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
             props += [f"bus=rp{index}", "romfile="]
         return [*args, "-device", ",".join(props)]
@@ -396,8 +402,6 @@ class Guest:
             shutil.copy(module, self.root / "lab" / f"{driver}.ko")
             self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
                      f"modprobe $m || exit; done")
-        if self.profile.machine == "microvm":
-            self.run("modprobe virtio_mmio")
         self.insmod(driver)
 
     def insmod(self, driver):

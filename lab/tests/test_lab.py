@@ -186,7 +186,8 @@ class GuestArguments(unittest.TestCase):
         guest = Guest(kernel, profiles.get("mmio"), "/tmp/x")
         guest.host_ns = SimpleNamespace(add_tap=lambda queues, mtu: "tap0")
         self.assertIn("virtio-net-device", " ".join(guest.netdev(0)))
-        self.assertIn("microvm", " ".join(guest.machine_args()))
+        with mock.patch("lab.initramfs.make", return_value=Path("/x")):
+            self.assertIn("microvm", " ".join(guest.machine_args()))
 
 
 if __name__ == "__main__":

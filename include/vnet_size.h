@@ -222,8 +222,7 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 	struct vnet_rx_layout new = {};
 	u32 base, region, len;
 
-	if (in->hdr_len > XDP_PACKET_HEADROOM || in->mtu > VNET_SIZE_MTU_MAX ||
-	    in->max_buf < VNET_SIZE_BUF_MIN ||
+	if (in->mtu > VNET_SIZE_MTU_MAX || in->max_buf < VNET_SIZE_BUF_MIN ||
 	    in->max_buf > VNET_SIZE_BUF_MAX || !is_power_of_2(in->max_buf))
 		return -EINVAL;
 

@@ -376,7 +376,7 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 
 	if (ctx->pkts)
 		vnet_rx_fold(rxq, ctx);
-	else if (unlikely(virtqueue_is_broken(rxq->vq)))
+	if (unlikely(virtqueue_is_broken(rxq->vq)))
 		vnet_recovery_request(rxq->vd, VNET_RESET_BROKEN_RING);
 
 	if (ctx->pkts >= ctx->budget)

@@ -127,11 +127,10 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	}
 
 	nr = vnet_tx_map(txq, skb, hdr, push);
-	if (unlikely(nr > txq->max_sg)) {
+	if (unlikely(nr > txq->max_sg && skb_is_nonlinear(skb))) {
 		err = skb_linearize(skb);
-		if (err)
-			return err;
-		nr = vnet_tx_map(txq, skb, hdr, push && vnet_tx_can_push(txq, skb));
+		/* It has another head now: begin anew. */
+		return err ? : vnet_tx_send_skb(txq, skb, slot);
 	}
 
 	return vnet_tx_send_many(txq, nr, buf);

@@ -133,22 +133,6 @@ def bad_answers(env):
 
 
 @test(**ONE)
-def table_refused(env):
-    "An address table that the device refuses is replaced by receiving all of that kind."
-    for features, mode in ((EVERYTHING, "alluni"), (EVERYTHING + ["-CTRL_RX_EXTRA"], "promisc")):
-        with Scripted(env, pairs=2, features=features) as nut:
-            nut.device.fault(cmd="mac.table", action="refuse")
-            nut.run("bridge fdb add 52:54:00:11:22:33 dev NIC self; sleep 0.5")
-            rx = nut.control()["rx"]
-            assert rx[mode] == 1 and rx["allmulti"] == 1, rx
-            nut.device.clear()
-            nut.run("bridge fdb del 52:54:00:11:22:33 dev NIC self; sleep 0.5")
-            rx = nut.control()["rx"]
-            assert rx[mode] == 0 and rx["allmulti"] == 0, rx
-            nut.ping()
-
-
-@test(**ONE)
 def receive_modes(env):
     "The finer receive modes follow the flags and lists of the interface."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
@@ -232,23 +216,6 @@ def bind_unanswered(env):
 
 
 @test(**ONE)
-def hash_only(env):
-    "A device that reports hashes and does not steer gets HASH_CONFIG; RXHASH switches it."
-    features = ["default", "HASH_REPORT"]
-    with Scripted(env, features=features) as nut:
-        config = nut.device.commands("mq.hash")[-1]["decoded"]
-        assert config["hash_types"], config
-        assert "receive-hashing: on" in nut.out("ethtool -k NIC")
-        nut.run("ethtool -K NIC rxhash off")
-        assert nut.sent("mq.hash")["decoded"]["hash_types"] == 0
-        nut.run("ethtool -K NIC rxhash on")
-        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"]
-        nut.run("ethtool -N NIC rx-flow-hash tcp4 sd")
-        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"] & ~2
-        nut.refused("ethtool -X NIC equal 1")
-
-
-@test(**ONE)
 def hash_switch(env):
     "RXHASH off and on leaves steering alone; hash fields of one flow type leave the others alone."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
@@ -264,23 +231,6 @@ def hash_switch(env):
         assert nut.control()["rss"]["hash_types"] == types
         if env.kernel.version >= (6, 17):
             nut.refused("ethtool -N NIC rx-flow-hash tcp4 r")
-
-
-@test(**ONE)
-def user_table(env):
-    "The user's table survives a change of the channels; without one it follows them."
-    with Scripted(env, pairs=4, features=EVERYTHING) as nut:
-        nut.run("ethtool -L NIC combined 2")
-        assert set(nut.control()["rss"]["table"]) == {0, 1}
-        nut.run("ethtool -L NIC combined 4")
-        assert set(nut.control()["rss"]["table"]) == {0, 1, 2, 3}
-        nut.run("ethtool -X NIC equal 2")
-        table = nut.control()["rss"]["table"]
-        nut.run("ethtool -L NIC combined 3")
-        assert nut.control()["rss"]["table"] == table
-        nut.refused("ethtool -L NIC combined 1")
-        nut.run("ethtool -X NIC default")
-        assert set(nut.control()["rss"]["table"]) == {0, 1, 2}
 
 
 @test(**ONE)
@@ -309,35 +259,12 @@ def bad_input(env):
 
 
 @test(**ONE)
-def without_features(env):
-    "Without the features, the settings are refused and the device is not asked."
-    with Scripted(env, features=["default"]) as nut:
-        nut.refused("ethtool -C NIC rx-usecs 5", "NOTF_COAL")
-        nut.refused("ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5")
-        nut.refused("ethtool -X NIC equal 1")
-        nut.refused("ethtool -N NIC rx-flow-hash tcp4 sdfn")
-        nut.refused("ethtool -L NIC combined 2")
-        nut.ping()
-
-
-@test(**ONE)
-def queue_coalescing_only(env):
-    "A device that coalesces per virtqueue only gets the global values queue by queue."
-    features = ["default", "MQ", "VQ_NOTF_COAL"]
-    with Scripted(env, pairs=2, features=features) as nut:
-        nut.run("ethtool -C NIC rx-usecs 5 rx-frames 2")
-        assert nut.control()["vq_coalesce"] == {"0": [2, 5], "2": [2, 5]}
-        nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 6; ethtool -L NIC combined 2")
-        assert nut.control()["vq_coalesce"]["2"] == [2, 6]
-
-
-@test(**ONE)
 def announce(env):
     "An announcement is acknowledged and repeated; a reset announces, too."
     def arps():
         return len([f for f in nut.device.sent() if f["frame"][12:14] == b"\x08\x06"
                     and f["frame"][:6] == b"\xff" * 6])
-    with Scripted(env, features=EVERYTHING) as nut:
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
         nut.ping()
         before, mark = arps(), nut.device.mark()
         nut.device.announce()
@@ -376,3 +303,76 @@ def self_test(env):
         text = nut.run("ethtool -t NIC", check=False).out
         assert "FAIL" in text, text
         assert "0x" in nut.out("ethtool -d NIC")
+
+
+@test(**ONE)
+def table_refused(env):
+    "An address table that the device refuses is replaced by receiving all of that kind."
+    for features, mode in ((EVERYTHING, "alluni"), (EVERYTHING + ["-CTRL_RX_EXTRA"], "promisc")):
+        with Scripted(env, pairs=2, features=features) as nut:
+            nut.device.fault(cmd="mac.table", action="refuse")
+            nut.run("bridge fdb add 52:54:00:11:22:33 dev NIC self; sleep 0.5")
+            rx = nut.control()["rx"]
+            assert rx[mode] == 1 and rx["allmulti"] == 1, rx
+            nut.device.clear()
+            nut.run("bridge fdb del 52:54:00:11:22:33 dev NIC self; sleep 0.5")
+            rx = nut.control()["rx"]
+            assert rx[mode] == 0 and rx["allmulti"] == 0, rx
+            nut.ping()
+
+
+@test(**ONE)
+def hash_only(env):
+    "A device that reports hashes and does not steer gets HASH_CONFIG; RXHASH switches it."
+    features = ["default", "HASH_REPORT"]
+    with Scripted(env, features=features) as nut:
+        config = nut.device.commands("mq.hash")[-1]["decoded"]
+        assert config["hash_types"], config
+        assert "receive-hashing: on" in nut.out("ethtool -k NIC")
+        nut.run("ethtool -K NIC rxhash off")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == 0
+        nut.run("ethtool -K NIC rxhash on")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"]
+        nut.run("ethtool -N NIC rx-flow-hash tcp4 sd")
+        assert nut.sent("mq.hash")["decoded"]["hash_types"] == config["hash_types"] & ~2
+        nut.refused("ethtool -X NIC equal 1")
+
+
+@test(**ONE)
+def user_table(env):
+    "The user's table survives a change of the channels; without one it follows them."
+    with Scripted(env, pairs=4, features=EVERYTHING) as nut:
+        nut.run("ethtool -L NIC combined 2")
+        assert set(nut.control()["rss"]["table"]) == {0, 1}
+        nut.run("ethtool -L NIC combined 4")
+        assert set(nut.control()["rss"]["table"]) == {0, 1, 2, 3}
+        nut.run("ethtool -X NIC equal 2")
+        table = nut.control()["rss"]["table"]
+        nut.run("ethtool -L NIC combined 3")
+        assert nut.control()["rss"]["table"] == table
+        nut.refused("ethtool -L NIC combined 1")
+        nut.run("ethtool -X NIC default")
+        assert set(nut.control()["rss"]["table"]) == {0, 1, 2}
+
+
+@test(**ONE)
+def without_features(env):
+    "Without the features, the settings are refused and the device is not asked."
+    with Scripted(env, features=["default"]) as nut:
+        nut.refused("ethtool -C NIC rx-usecs 5", "NOTF_COAL")
+        nut.refused("ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5")
+        nut.refused("ethtool -X NIC equal 1")
+        nut.refused("ethtool -N NIC rx-flow-hash tcp4 sdfn")
+        nut.refused("ethtool -L NIC combined 2")
+        nut.ping()
+
+
+@test(**ONE)
+def queue_coalescing_only(env):
+    "A device that coalesces per virtqueue only gets the global values queue by queue."
+    features = ["default", "MQ", "VQ_NOTF_COAL"]
+    with Scripted(env, pairs=2, features=features) as nut:
+        nut.run("ethtool -C NIC rx-usecs 5 rx-frames 2")
+        assert nut.control()["vq_coalesce"] == {"0": [2, 5], "2": [2, 5]}
+        nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 6; ethtool -L NIC combined 2")
+        assert nut.control()["vq_coalesce"]["2"] == [2, 6]

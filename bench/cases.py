@@ -3,7 +3,7 @@
 
 import struct
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .machine import TAP_GUEST, TAP_HOST, BenchError, TcpPeer
 
@@ -38,7 +38,7 @@ class Sample:
     path: object = None		# the plugin's file
     seconds: float = 0.0
     bytes: int = 0
-    notes: dict = field(default_factory=dict)
+    programs: int = 0		# runs of the XDP program that must be seen
     value: float = None		# a case without a window
 
 
@@ -98,6 +98,13 @@ def pktgen(burst, count=20000, queues=1):
     return run
 
 
+def ip_received(guest):
+    """Packets that reached the IP layer, ever."""
+    names, values = [line.split() for line in guest.ask("cat /proc/net/snmp").splitlines()
+                     if line.startswith("Ip:")]
+    return int(values[names.index("InReceives")])
+
+
 def receive(size, burst, count, xdp=None, queues=1):
     def run(guest, nic, name, scale):
         if queues > 1:
@@ -110,18 +117,22 @@ def receive(size, burst, count, xdp=None, queues=1):
         total = max(int(count * scale), queues * burst) // burst * burst
         nic.backend.send(frame, max(2000, 4 * queues * burst) if burst > 1 else 200, burst, gap,
                          0, queues)
-        before = nic.backend.stat()
+        before, arrived = nic.backend.stat(), ip_received(guest)
         path, sent = guest.window_around(
             lambda: nic.backend.send(frame, total, burst, gap, 0, queues))
+        sample = Sample(total, path, sent["us"] / 1e6, total * size)
+        if xdp:
+            sample.programs = total
+        elif ip_received(guest) - arrived < total:
+            raise BenchError(f"{ip_received(guest) - arrived} packets of {total} reached IP")
         if xdp == "tx":
             back = nic.backend.stat()["packets"] - before["packets"]
             if back < total:
                 raise BenchError(f"XDP_TX returned {back} packets of {total}")
-        if xdp:
-            guest.ask(f"xdp {name} off")
         if sent["forced"]:
-            sent["note"] = f"{sent['forced']} bursts forced"
-        return Sample(total, path, sent["us"] / 1e6, total * size, sent)
+            raise BenchError(f"{sent['forced']} of {sent['bursts']} bursts were sent although "
+                             "the driver did not ask for an interrupt within 200 ms")
+        return sample
     return run
 
 

@@ -82,6 +82,7 @@ class Window:
         self.by_symbol = Counter()	# (name, module) -> instructions
         self.calls = Counter()		# name -> entries
         self.by_offset = {}		# (name, module) -> {offset: executions}
+        self.programs = 0		# runs of the bench's XDP program
         self.kernel = 0
         self.user = 0
         with open(path, encoding="ascii") as lines:
@@ -94,6 +95,8 @@ class Window:
                 self.kernel += count
                 if not offset:
                     self.calls[name] += count
+                    if module == "bpf" and name.endswith("_vnet_bench"):
+                        self.programs += count
                 if module in DRIVER_MODULES:
                     self.by_offset.setdefault((name, module), {})[offset] = count
         self.buckets = Counter()

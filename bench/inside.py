@@ -5,7 +5,6 @@ bench/run enters here (python3 -m lab exec python3 -m bench.inside ...).
 """
 
 import argparse
-import fcntl
 import json
 import platform
 import re
@@ -58,15 +57,6 @@ def parse(args):
     return options
 
 
-def build_vnet(kernel):
-    """vnet.ko of this checkout, built beside the lab's own builds."""
-    build.BUILD = CACHE / "build"
-    build.BUILD.mkdir(exist_ok=True)
-    with open(CACHE / "build.lock", "w", encoding="ascii") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        return build.build(kernel)
-
-
 def measure(guest, case, driver, scale, kernel_symbols):
     """One run: a fresh bind, one window. Returns (figures, window)."""
     nic = guest.nics[case.nic]
@@ -79,9 +69,12 @@ def measure(guest, case, driver, scale, kernel_symbols):
         sample = case.run(guest, nic, name, scale)
         symbols = counts.Symbols(kernel_symbols, guest.module_symbols())
     finally:
+        guest.ask("xdp - off")
         guest.bind(nic, None)
     window = counts.Window(sample.path, symbols)
     sample.path.unlink()
+    if window.programs < sample.programs:
+        raise BenchError(f"the XDP program saw {window.programs} packets of {sample.programs}")
     figures = window.figures(sample.units)
     if sample.seconds:
         figures["per_second"] = sample.units / sample.seconds
@@ -153,12 +146,10 @@ def run_ring(ring, chosen, options, kernel, module, work):
     Cases that bind for themselves measure memory: they get a guest of their
     own, in which nothing has left pages behind.
     """
-    results = []
     for fresh in (False, True):
         pending = [case for case in chosen if ring in case.rings and case.binds == fresh]
         while pending:
-            results += run_guest(ring, pending, options, kernel, module, work)
-    return results
+            yield from run_guest(ring, pending, options, kernel, module, work)
 
 
 def facts(kernel, options):
@@ -180,6 +171,13 @@ def facts(kernel, options):
     }
 
 
+def save(data):
+    """After every test: what has been measured is not lost with the rest."""
+    temp = CACHE / "bench.json.tmp"
+    temp.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    temp.rename(CACHE / "bench.json")
+
+
 def main(args):
     try:
         options = parse(args)
@@ -190,18 +188,17 @@ def main(args):
             return 0
         kernel = kernels.select([options.kernel])[0] if options.kernel else kernels.default()
         CACHE.mkdir(parents=True, exist_ok=True)
-        module = build_vnet(kernel) if "vnet" in options.drivers else None
+        module = build.build(kernel) if "vnet" in options.drivers else None
         with tempfile.TemporaryDirectory(prefix="bench-") as work:
             machine.compile_programs(Path(work))
-            results = []
+            data = {"facts": facts(kernel, options), "results": []}
             for ring in options.rings:
-                results += run_ring(ring, chosen, options, kernel, module, Path(work))
-        data = {"facts": facts(kernel, options), "results": results}
-        path = CACHE / "bench.json"
-        path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+                for entry in run_ring(ring, chosen, options, kernel, module, Path(work)):
+                    data["results"].append(entry)
+                    save(data)
         print()
         print(report.table(data))
-        return 1 if any("error" in entry for entry in results) else 0
+        return 1 if any("error" in entry for entry in data["results"]) else 0
     except SetupError as error:
         die(error)
     except (BenchError, build.BuildFailed) as error:

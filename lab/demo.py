@@ -94,11 +94,12 @@ def console(guest):
     """Hand the terminal to a shell in the guest until it ends or Ctrl-] is typed."""
     size = os.get_terminal_size()
     term = os.environ.get("TERM", "dumb")
-    shell = guest.start(f"stty rows {size.lines} cols {size.columns} < /dev/hvc0; cd /root; "
-                        f"export TERM={term} PS1='guest# '; exec setsid -c bash --norc -i "
-                        "< /dev/hvc0 > /dev/hvc0 2>&1")
+    shell = guest.start("exec < /dev/hvc0 > /dev/hvc0 2>&1; cd /root; "
+                        f"stty rows {size.lines} cols {size.columns}; "
+                        f"export TERM={term} PS1='guest# '; exec bash --norc -i")
     attach = subprocess.Popen(["socat", f"STDIO,raw,echo=0,escape={ESCAPE}",
-                               f"UNIX-CONNECT:{guest.run_dir / 'shell.sock'}"])
+                               f"UNIX-CONNECT:{guest.run_dir / 'shell.sock'}"],
+                              stderr=subprocess.DEVNULL)
     try:
         while attach.poll() is None and guest.alive() and shell.poll() is None:
             time.sleep(0.3)

@@ -170,11 +170,10 @@ def discover():
 
 
 def matches(name, pattern):
-    """T=ping, T=traffic, T=traffic.ping and globs."""
-    if not pattern:
-        return True
+    """T=ping, T=traffic, T=traffic.ping, globs, and several of them."""
     module, _, func = name.partition(".")
-    return any(fnmatch.fnmatch(part, pattern) for part in (name, module, func))
+    return not pattern or any(fnmatch.fnmatch(part, word) for part in (name, module, func)
+                              for word in pattern.split())
 
 
 def unfit(test, kernel, profile, options):

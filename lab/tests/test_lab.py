@@ -94,7 +94,7 @@ class Kernels(unittest.TestCase):
 
 class Selection(unittest.TestCase):
     def test_names(self):
-        for pattern in ("", "ping", "traffic", "traffic.ping", "p*"):
+        for pattern in ("", "ping", "traffic", "traffic.ping", "p*", "udp ping"):
             self.assertTrue(runner.matches("traffic.ping", pattern), pattern)
         for pattern in ("pin", "link", "traffic.udp"):
             self.assertFalse(runner.matches("traffic.ping", pattern), pattern)

@@ -21,7 +21,7 @@
 
 /* Layout of the register dump; docs/control.rst explains it. */
 #define VNET_REGS_VERSION	1
-#define VNET_REGS_HEAD		32
+#define VNET_REGS_HEAD		40
 #define VNET_REGS_PAIR		16
 
 static struct vnet_policy *vnet_policy(struct net_device *dev)
@@ -729,7 +729,7 @@ static void vnet_regs_head(struct vnet_dev *vd, u32 *regs)
 	regs[18] = info.in_flight;
 	regs[19] = info.irqs;
 	for (i = 0; i < VNET_RESET_NR; i++)
-		regs[20 + i] = vd->reset_count[i];
+		regs[20 + i] = vd->recovery.count[i];
 
 	BUILD_BUG_ON(20 + VNET_RESET_NR > VNET_REGS_HEAD);
 }

@@ -188,6 +188,7 @@ static int vnet_ndo_open(struct net_device *dev)
 		return err;
 
 	vd->running = true;
+	vnet_watch_start(vd);
 	netif_tx_start_all_queues(dev);
 	vnet_link_update(vd);
 
@@ -198,6 +199,7 @@ static int vnet_ndo_stop(struct net_device *dev)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 
+	vnet_watch_stop(vd);
 	vd->running = false;
 	netif_tx_disable(dev);
 	netif_carrier_off(dev);
@@ -211,7 +213,7 @@ static void vnet_ndo_tx_timeout(struct net_device *dev, unsigned int queue)
 	struct vnet_dev *vd = netdev_priv(dev);
 
 	vnet_txs_add(&vd->txqs[queue].stats, VNET_TXS_TIMEOUTS, 1);
-	vnet_recovery_request(vd, VNET_RESET_TX_TIMEOUT);
+	vnet_recovery_request_vq(vd, VNET_RESET_TX_TIMEOUT, queue * 2 + 1);
 }
 
 static int vnet_ndo_change_mtu(struct net_device *dev, int mtu)
@@ -366,7 +368,8 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;
 	INIT_WORK(&vd->config_work, vnet_config_work);
-	INIT_DELAYED_WORK(&vd->recovery_work, vnet_recovery_work);
+	INIT_DELAYED_WORK(&vd->recovery.work, vnet_health_work);
+	INIT_DELAYED_WORK(&vd->recovery.look, vnet_watch_work);
 	vdev->priv = vd;
 
 	return vd;
@@ -407,11 +410,12 @@ static void vnet_netdev_unregister(struct vnet_dev *vd)
 {
 	WRITE_ONCE(vd->removing, true);
 	cancel_work_sync(&vd->config_work);
-	cancel_delayed_work_sync(&vd->recovery_work);
+	vnet_recovery_stop(vd);
+	vnet_devlink_destroy(vd);
 
 	unregister_netdev(vd->dev);
 	cancel_work_sync(&vd->config_work);
-	cancel_delayed_work_sync(&vd->recovery_work);
+	vnet_recovery_stop(vd);
 }
 
 static int vnet_virtio_probe(struct virtio_device *vdev)
@@ -424,9 +428,13 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 		return -ENOMEM;
 
 	vnet_netdev_init(vd);
-	err = vnet_policy_create(vd);
+	err = vnet_recovery_create(vd);
 	if (err)
 		goto err_free_dev;
+
+	err = vnet_policy_create(vd);
+	if (err)
+		goto err_recovery;
 
 	vnet_cfg_init(vd);
 	err = vnet_ctrl_create(vd);
@@ -443,7 +451,7 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 
 	err = vnet_device_start(vd);
 	if (err)
-		goto err_queues;
+		goto err_device;
 
 	err = vnet_netdev_register(vd);
 	if (err)
@@ -453,20 +461,31 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_netdev;
 
+	err = vnet_devlink_create(vd);
+	if (err)
+		goto err_hotplug;
+
 	queue_work(system_long_wq, &vd->spread_work);
 
 	return 0;
 
+err_hotplug:
+	vnet_hotplug_del(vd);
 err_netdev:
 	vnet_netdev_unregister(vd);
 err_device:
+	WRITE_ONCE(vd->removing, true);
+	vnet_recovery_stop(vd);
 	vnet_device_quiesce(vd);
+	vnet_device_release(vd);
 err_queues:
 	vnet_queues_destroy(vd);
 err_ctrl:
 	vnet_ctrl_destroy(vd);
 err_policy:
 	vnet_policy_destroy(vd);
+err_recovery:
+	vnet_recovery_destroy(vd);
 err_free_dev:
 	free_netdev(vd->dev);
 	return err;
@@ -480,9 +499,11 @@ static void vnet_virtio_remove(struct virtio_device *vdev)
 	vnet_hotplug_del(vd);
 	vnet_netdev_unregister(vd);
 	vnet_device_quiesce(vd);
+	vnet_device_release(vd);
 	vnet_queues_destroy(vd);
 	vnet_ctrl_destroy(vd);
 	vnet_policy_destroy(vd);
+	vnet_recovery_destroy(vd);
 	free_netdev(vd->dev);
 }
 
@@ -500,6 +521,14 @@ static struct virtio_driver vnet_driver = {
 	.probe				= vnet_virtio_probe,
 	.remove				= vnet_virtio_remove,
 	.config_changed			= vnet_virtio_config_changed,
+#ifdef VNET_HAVE_VIRTIO_RESET_OPS
+	.reset_prepare			= vnet_virtio_freeze,
+	.reset_done			= vnet_virtio_restore,
+#endif
+#ifdef CONFIG_PM_SLEEP
+	.freeze				= vnet_virtio_freeze,
+	.restore			= vnet_virtio_restore,
+#endif
 };
 
 static int __init vnet_init(void)

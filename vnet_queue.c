@@ -18,6 +18,16 @@
 #define VNET_DRAIN_TRIES	20
 #define VNET_DRAIN_USECS	1000
 
+/* How long the device may take to reset itself or a virtqueue. */
+#define VNET_CORE_TIMEOUT	(2 * HZ)
+
+#define VNET_STATUS_GONE	0xff
+
+/* States of a call into the core: nothing asked, waited for, given up. */
+#define VNET_CALL_IDLE		0
+#define VNET_CALL_WAITED	1
+#define VNET_CALL_LATE		2
+
 /* The ring entries that @cfg asks for, within what the ring can have. */
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg)
 {
@@ -208,6 +218,107 @@ static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
 	}
 }
 
+/* Work: the part of the reset that the device may keep us in. */
+static void vnet_core_call_work(struct work_struct *work)
+{
+	struct vnet_core_call *call = container_of(work, struct vnet_core_call,
+						   work);
+	struct virtqueue *vq = call->vq;
+	void (*reclaim)(struct virtqueue *vq, void *token);
+
+	reclaim = vq && vq->index & 1 ? vnet_txq_reclaim : vnet_rxbuf_reclaim;
+	if (!vq)
+		virtio_reset_device(call->vd->vdev);
+	else if (call->num)
+		call->err = virtqueue_resize(vq, call->num, reclaim, NULL);
+	else
+		call->err = virtqueue_reset(vq, reclaim, NULL);
+
+	if (atomic_xchg(&call->state, VNET_CALL_IDLE) == VNET_CALL_LATE)
+		vnet_recovery_request(call->vd, VNET_RESET_LATE);
+	complete(&call->done);
+}
+
+/* Reset the device (@vq NULL) or a virtqueue, which gets @num entries if not 0. */
+static int vnet_core_call(struct vnet_core_call *call, struct virtqueue *vq,
+			  u32 num)
+{
+	if (atomic_read(&call->state) == VNET_CALL_LATE)
+		return -ETIMEDOUT;
+
+	flush_work(&call->work);
+	call->vq = vq;
+	call->num = num;
+	call->err = 0;
+	reinit_completion(&call->done);
+	atomic_set(&call->state, VNET_CALL_WAITED);
+	queue_work(system_long_wq, &call->work);
+	if (!wait_for_completion_timeout(&call->done, VNET_CORE_TIMEOUT) &&
+	    atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_LATE) ==
+	    VNET_CALL_WAITED)
+		return -ETIMEDOUT;
+
+	return call->err;
+}
+
+static void vnet_core_call_init(struct vnet_dev *vd,
+				struct vnet_core_call *call)
+{
+	INIT_WORK(&call->work, vnet_core_call_work);
+	init_completion(&call->done);
+	call->vd = vd;
+}
+
+/* A device that was pulled out reads all ones, and would do so for ever. */
+static bool vnet_device_gone(struct vnet_dev *vd)
+{
+	return vd->vdev->config->get_status(vd->vdev) == VNET_STATUS_GONE;
+}
+
+static int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
+{
+	if (vnet_device_gone(vd))
+		return -ENODEV;
+
+	return vnet_core_call(&vd->ring_call, vq, num);
+}
+
+/**
+ * vnet_device_reset() - reset the device, within a bounded time
+ * @vd: device
+ *
+ * A reset of the device releases one who waits for the reset of a virtqueue.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, also for a device that is gone; -ETIMEDOUT.
+ */
+int vnet_device_reset(struct vnet_dev *vd)
+{
+	struct vnet_core_call *ring = &vd->ring_call;
+	int err;
+
+	if (vnet_device_gone(vd)) {
+		virtio_break_device(vd->vdev);
+		virtio_synchronize_cbs(vd->vdev);
+		return 0;
+	}
+
+	err = vnet_core_call(&vd->reset_call, NULL, 0);
+	if (err || atomic_read(&ring->state) != VNET_CALL_LATE)
+		return err;
+
+	if (!wait_for_completion_timeout(&ring->done, VNET_CORE_TIMEOUT))
+		return -ETIMEDOUT;
+
+	return vnet_core_call(&vd->reset_call, NULL, 0);
+}
+
+/* Not live, but a reset that hangs has kept the virtqueues and their memory. */
+bool vnet_device_stuck(const struct vnet_dev *vd)
+{
+	return !vd->live && vd->rxqs[0].vq;
+}
+
 /* The slots of a virtqueue that will not be used any more come home. */
 static void vnet_vq_reclaim(struct virtqueue *vq,
 			    void (*reclaim)(struct virtqueue *vq, void *token))
@@ -222,19 +333,21 @@ static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
 {
 	int err;
 
-	err = virtqueue_reset(vd->rxqs[i].vq, vnet_rxbuf_reclaim, NULL);
-	if (err)
-		return err;
+	vnet_rxbuf_purge(&vd->rxqs[i]);
+	err = vnet_ring_reset(vd, vd->rxqs[i].vq, 0);
+	if (!err && vd->rxqs[i].premapped)
+		err = vnet_compat_set_premapped(vd->rxqs[i].vq);
+	if (!err)
+		err = vnet_ring_reset(vd, vd->txqs[i].vq, 0);
 
-	err = vnet_compat_set_premapped(vd->rxqs[i].vq);
-	if (err)
-		return err;
-
-	return virtqueue_reset(vd->txqs[i].vq, vnet_txq_reclaim, NULL);
+	return err;
 }
 
 static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 {
+	if (vnet_device_stuck(vd))
+		return;
+
 	vnet_rxq_detach(&vd->rxqs[i]);
 	if (vd->txqs[i].mem.bufs)
 		vnet_txmem_destroy(&vd->txqs[i].mem);
@@ -244,13 +357,12 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
  * Make the ring what its slots were made for. A ring that cannot be resized
  * is used in part: the slots are the limit.
  */
-static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring,
-		       void (*reclaim)(struct virtqueue *vq, void *token))
+static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring)
 {
 	if (!vd->caps.ring_reset || virtqueue_get_vring_size(vq) == ring)
 		return 0;
 
-	return virtqueue_resize(vq, ring, reclaim, NULL);
+	return vnet_ring_reset(vd, vq, ring);
 }
 
 static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
@@ -258,16 +370,28 @@ static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
 	struct vnet_rxq *rxq = &vd->rxqs[i];
 	struct vnet_txq *txq = &vd->txqs[i];
 
-	if (vnet_vq_fit(vd, rxq->vq, rxq->ring, vnet_rxbuf_reclaim) ||
-	    vnet_vq_fit(vd, txq->vq, txq->ring, vnet_txq_reclaim) ||
+	if (vnet_vq_fit(vd, rxq->vq, rxq->ring) ||
+	    vnet_vq_fit(vd, txq->vq, txq->ring) ||
 	    (rxq->premapped && vnet_compat_set_premapped(rxq->vq)))
 		vnet_recovery_request(vd, VNET_RESET_RESTART);
 }
 
-/* Queues that have memory (they were running) run again. */
-static void vnet_queues_restart(struct vnet_dev *vd)
+/*
+ * Queues that have memory (they were running) run again, and so do those that
+ * should run and lost it when the device was stuck.
+ */
+static int vnet_queues_restart(struct vnet_dev *vd)
 {
+	int err;
 	u16 i;
+
+	for (i = 0; i < vd->cfg.pairs && vd->running; i++) {
+		if (vd->rxqs[i].mem.bufs)
+			continue;
+		err = vnet_pair_up(vd, i);
+		if (err)
+			return err;
+	}
 
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		if (!vd->rxqs[i].mem.bufs || vd->rxqs[i].up)
@@ -278,6 +402,8 @@ static void vnet_queues_restart(struct vnet_dev *vd)
 	}
 	if (vd->running)
 		netif_tx_wake_all_queues(vd->dev);
+
+	return 0;
 }
 
 /**
@@ -315,9 +441,13 @@ void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to)
 /* Start what vnet_pairs_halt() stopped and what still has memory. */
 void vnet_pairs_resume(struct vnet_dev *vd)
 {
+	int err = 0;
+
 	if (vd->live)
-		vnet_queues_restart(vd);
-	else if (!vd->removing && !vd->dead && vnet_device_resume(vd))
+		err = vnet_queues_restart(vd);
+	else if (!vd->removing && !vd->dead && !vd->frozen)
+		err = vnet_device_resume(vd);
+	if (err)
 		vnet_recovery_request(vd, VNET_RESET_RESTART);
 }
 
@@ -389,7 +519,8 @@ void vnet_queues_down(struct vnet_dev *vd)
  * @tx: new transmit memory, consumed
  *
  * Context: process, sleeps; instance lock held.
- * Return: 0, or -ENOMEM when XDP could not be told: the pair has no memory.
+ * Return: 0; -ENOMEM when XDP could not be told: the pair has no memory;
+ * -ETIMEDOUT when the device keeps the old memory in a reset that hangs.
  */
 int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 		      struct vnet_tx_mem *tx)
@@ -397,6 +528,12 @@ int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 	struct vnet_rxq *rxq = &vd->rxqs[i];
 	struct vnet_txq *txq = &vd->txqs[i];
 	int err;
+
+	if (vnet_device_stuck(vd)) {
+		vnet_rxmem_destroy(rx);
+		vnet_txmem_destroy(tx);
+		return -ETIMEDOUT;
+	}
 
 	vnet_pair_free(vd, i);
 	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
@@ -455,6 +592,8 @@ int vnet_queues_create(struct vnet_dev *vd)
 
 	for (i = 0; i < vd->caps.max_pairs; i++)
 		vnet_queue_init(vd, i);
+	vnet_core_call_init(vd, &vd->reset_call);
+	vnet_core_call_init(vd, &vd->ring_call);
 
 	return 0;
 }
@@ -566,13 +705,36 @@ void vnet_vqs_destroy(struct vnet_dev *vd)
 	vd->vdev->config->del_vqs(vd->vdev);
 }
 
+/* Reset the device and take everything back, or leave it with the device. */
+static int vnet_device_stop(struct vnet_dev *vd)
+{
+	int err;
+	u16 i;
+
+	err = vnet_device_reset(vd);
+	if (err) {
+		virtio_break_device(vd->vdev);
+		return err;
+	}
+
+	vnet_ctrl_stop(vd);
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vnet_vq_reclaim(vd->rxqs[i].vq, vnet_rxbuf_reclaim);
+		vnet_vq_reclaim(vd->txqs[i].vq, vnet_txq_reclaim);
+	}
+	vnet_vqs_destroy(vd);
+
+	return 0;
+}
+
 /**
  * vnet_device_quiesce() - first half of every reset: stop and take all back
  * @vd: device
  *
  * NAPI off, no xmit, device reset, every buffer home, virtqueues gone. The
  * memory of the queues stays with them. Does nothing to a device that is not
- * live.
+ * live. A device that does not finish its reset in time keeps virtqueues and
+ * buffers; vnet_device_resume() and vnet_device_release() ask again.
  *
  * Context: process, sleeps; instance lock held, or the net device unregistered.
  */
@@ -588,15 +750,83 @@ void vnet_device_quiesce(struct vnet_dev *vd)
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		vnet_txq_off(&vd->txqs[i]);
 		vnet_rxq_off(&vd->rxqs[i]);
+		if (vd->rxqs[i].mem.bufs)
+			vnet_rxbuf_purge(&vd->rxqs[i]);
 	}
 
-	virtio_reset_device(vd->vdev);
-	vnet_ctrl_stop(vd);
-	for (i = 0; i < vd->caps.max_pairs; i++) {
-		vnet_vq_reclaim(vd->rxqs[i].vq, vnet_rxbuf_reclaim);
-		vnet_vq_reclaim(vd->txqs[i].vq, vnet_txq_reclaim);
+	vnet_device_stop(vd);
+}
+
+/**
+ * vnet_device_release() - wait until nothing of ours is with the device
+ * @vd: device, quiesced
+ *
+ * At remove there is no way to give up: the transport goes next. Where the
+ * virtio core waits for ever, so does this.
+ *
+ * Context: process, sleeps; the net device unregistered.
+ */
+void vnet_device_release(struct vnet_dev *vd)
+{
+	u16 i;
+
+	if (!vnet_device_stuck(vd))
+		return;
+
+	while (vnet_device_stuck(vd)) {
+		flush_work(&vd->reset_call.work);
+		flush_work(&vd->ring_call.work);
+		vnet_device_stop(vd);
 	}
-	vnet_vqs_destroy(vd);
+	for (i = 0; i < vd->caps.max_pairs; i++)
+		vnet_pair_free(vd, i);
+}
+
+/**
+ * vnet_vq_restart() - reset one data virtqueue and start it again
+ * @vd: device with ring reset
+ * @index: virtqueue number
+ *
+ * What is in flight is purged and counted. All other queues run on.
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, -EOPNOTSUPP for a queue that does not run, or -errno when the
+ * device has to be reset.
+ */
+int vnet_vq_restart(struct vnet_dev *vd, u16 index)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[index / 2];
+	struct vnet_txq *txq = &vd->txqs[index / 2];
+	bool tx = index & 1;
+	struct virtqueue *vq = tx ? txq->vq : rxq->vq;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+	if (!vd->live || !vd->caps.ring_reset || !(tx ? txq->up : rxq->up))
+		return -EOPNOTSUPP;
+
+	if (tx) {
+		vnet_txq_off(txq);
+	} else {
+		vnet_rxq_off(rxq);
+		vnet_rxbuf_purge(rxq);
+	}
+	err = vnet_ring_reset(vd, vq, 0);
+	if (!err && !tx && rxq->premapped)
+		err = vnet_compat_set_premapped(vq);
+	if (err)
+		return err;
+
+	/* What broke it is gone with the reset. */
+	__virtqueue_unbreak(vq);
+	if (tx) {
+		vnet_txq_on(txq);
+		netif_tx_wake_queue(txq->nq);
+	} else {
+		vnet_rxq_on(rxq);
+	}
+
+	return 0;
 }
 
 /* Bring a reset device to FEATURES_OK again, with the features of vd->caps. */
@@ -631,8 +861,21 @@ static int vnet_device_negotiate(struct vnet_dev *vd)
 int vnet_device_resume(struct vnet_dev *vd)
 {
 	int err;
+	u16 i;
 
 	vnet_compat_assert_locked(vd->dev);
+	if (vnet_device_stuck(vd)) {
+		err = vnet_device_stop(vd);
+		if (err)
+			return err;
+		/* Meant for a configuration that may have changed meanwhile */
+		for (i = 0; i < vd->caps.max_pairs; i++)
+			vnet_pair_free(vd, i);
+	}
+
+	if (vnet_device_gone(vd))
+		return -ENODEV;
+
 	err = vnet_device_negotiate(vd);
 	if (err)
 		goto err_reset;
@@ -645,18 +888,23 @@ int vnet_device_resume(struct vnet_dev *vd)
 	vd->live = true;
 	vnet_ctrl_start(vd);
 	err = vnet_cfg_replay(vd);
-	if (err) {
-		vnet_device_quiesce(vd);
-		return err;
-	}
+	if (err)
+		goto err_quiesce;
 
 	vnet_queues_spread(vd);
-	vnet_queues_restart(vd);
+	err = vnet_queues_restart(vd);
+	if (err)
+		goto err_quiesce;
+
+	vd->dead = false;
 	vnet_link_update(vd);
 
 	return 0;
 
+err_quiesce:
+	vnet_device_quiesce(vd);
+	return err;
 err_reset:
-	virtio_reset_device(vd->vdev);
+	vnet_device_reset(vd);
 	return err;
 }

@@ -1,24 +1,66 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Recovery: the reasons for a reset, counted, and the work that does it.
+ * Recovery: what was asked for, counted; the ladder that answers it: harvest
+ * and notify, reset of the one virtqueue, reset of the device with a replay of
+ * everything, giving up. A rung is only climbed when the one below did not
+ * help, and resets that follow one another come ever later.
  */
 #include <linux/netdevice.h>
+#include <linux/slab.h>
 
 #include "vnet.h"
 #include "vnet_trace.h"
+#include "vnet_vq.h"
 
-/* How often a device that does not come back is tried again, and how late. */
+/* How often a device that does not come back is tried again. */
 #define VNET_RESET_TRIES	5
-#define VNET_RESET_BACKOFF	(HZ / 4)
 
-static const char * const vnet_reset_names[VNET_RESET_NR] = {
+/* The time between two resets: doubled from one to the next, up to a limit. */
+#define VNET_RESET_BACKOFF	(HZ / 4)
+#define VNET_RESET_LEVEL_MAX	8
+
+/* After so long a rung that was tried counts as one that has helped. */
+#define VNET_RESET_FORGET	(30 * HZ)
+
+/* Reasons that one virtqueue can have, and those that a kick may cure. */
+#define VNET_KICK_REASONS	(BIT(VNET_RESET_TX_TIMEOUT) | \
+				 BIT(VNET_RESET_TX_STALL) | \
+				 BIT(VNET_RESET_LOST_IRQ) | \
+				 BIT(VNET_RESET_RX_STARVED))
+
+/* Reasons to wake up a device that was given up */
+#define VNET_REVIVE_REASONS	(BIT(VNET_RESET_LATE) | BIT(VNET_RESET_USER))
+
+static const char * const vnet_reset_texts[VNET_RESET_NR] = {
 	[VNET_RESET_TX_TIMEOUT]		= "transmit timeout",
-	[VNET_RESET_NEEDS_RESET]	= "device needs reset",
+	[VNET_RESET_NEEDS_RESET]	= "the device needs a reset",
 	[VNET_RESET_BAD_CHAIN]		= "impossible receive chain",
 	[VNET_RESET_BROKEN_RING]	= "broken ring",
 	[VNET_RESET_CTRL_TIMEOUT]	= "control command not answered",
 	[VNET_RESET_RESTART]		= "restart failed",
+	[VNET_RESET_TX_STALL]		= "packets are not completed",
+	[VNET_RESET_LOST_IRQ]		= "lost interrupt",
+	[VNET_RESET_LOST_KICK]		= "lost notification",
+	[VNET_RESET_RX_STARVED]		= "no memory for receive buffers",
+	[VNET_RESET_CPU_STARVED]	= "NAPI gets no CPU",
+	[VNET_RESET_LOST_STATE]		= "the device forgot that it was started",
+	[VNET_RESET_GONE]		= "the device does not answer",
+	[VNET_RESET_LATE]		= "a reset ended after all",
+	[VNET_RESET_USER]		= "asked for by the user",
 };
+
+static const char * const vnet_heal_texts[VNET_HEAL_NR] = {
+	[VNET_HEAL_KICK]	= "notifying",
+	[VNET_HEAL_QUEUE]	= "resetting the queue",
+	[VNET_HEAL_DEVICE]	= "resetting the device",
+	[VNET_HEAL_GIVE_UP]	= "giving up",
+};
+
+static void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay)
+{
+	if (!READ_ONCE(vd->removing))
+		mod_delayed_work(system_long_wq, &vd->recovery.work, delay);
+}
 
 /**
  * vnet_recovery_request() - ask for a reset of the device
@@ -31,69 +73,340 @@ static const char * const vnet_reset_names[VNET_RESET_NR] = {
  */
 void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason)
 {
-	if (READ_ONCE(vd->removing))
-		return;
-
-	set_bit(reason, &vd->reset_reasons);
-	queue_delayed_work(system_long_wq, &vd->recovery_work, 0);
+	if (!test_and_set_bit(reason, &vd->recovery.reasons))
+		vnet_recovery_queue(vd, 0);
 }
 
-static void vnet_recovery_count(struct vnet_dev *vd, unsigned long reasons)
+/**
+ * vnet_recovery_request_vq() - ask for help for one virtqueue
+ * @vd: device
+ * @reason: why
+ * @vq: number of a data virtqueue
+ *
+ * The ladder decides what is tried.
+ *
+ * Context: any.
+ */
+void vnet_recovery_request_vq(struct vnet_dev *vd,
+			      enum vnet_reset_reason reason, u16 vq)
 {
+	if (!test_and_set_bit(reason, &vd->recovery.watch[vq].reasons))
+		vnet_recovery_queue(vd, 0);
+}
+
+/**
+ * vnet_recovery_create() - set up self-healing
+ * @vd: device, caps resolved
+ *
+ * Context: process, at probe, before anything can ask for recovery.
+ * Return: 0 or -ENOMEM.
+ */
+int vnet_recovery_create(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+
+	rec->nr_watch = vd->caps.max_pairs * 2;
+	rec->watch = kvcalloc(rec->nr_watch, sizeof(*rec->watch), GFP_KERNEL);
+	if (!rec->watch)
+		return -ENOMEM;
+
+	rec->not_before = jiffies;
+	rec->last = jiffies - VNET_RESET_FORGET;
+
+	return 0;
+}
+
+/* No ladder and no detectors after this; @vd->removing is set. */
+void vnet_recovery_stop(struct vnet_dev *vd)
+{
+	cancel_delayed_work_sync(&vd->recovery.look);
+	cancel_delayed_work_sync(&vd->recovery.work);
+}
+
+void vnet_recovery_destroy(struct vnet_dev *vd)
+{
+	kvfree(vd->recovery.watch);
+}
+
+/* The rung on which help for a virtqueue starts. */
+static enum vnet_heal_step vnet_heal_step(struct vnet_dev *vd,
+					  struct vnet_watch *w)
+{
+	enum vnet_heal_step step = VNET_HEAL_QUEUE;
+
+	if (time_after(jiffies, w->step_time + VNET_RESET_FORGET))
+		w->step = VNET_HEAL_KICK;
+	if (!(READ_ONCE(w->reasons) & ~VNET_KICK_REASONS))
+		step = VNET_HEAL_KICK;
+	step = max_t(enum vnet_heal_step, step, w->step);
+	if (step == VNET_HEAL_QUEUE && !vd->caps.ring_reset)
+		step = VNET_HEAL_DEVICE;
+
+	return min_t(enum vnet_heal_step, step, VNET_HEAL_DEVICE);
+}
+
+/* A virtqueue of its own trouble, or the device as a whole. */
+static void vnet_heal_fill(struct vnet_heal *heal, unsigned long reasons,
+			   enum vnet_heal_step step, u16 vq)
+{
+	static const char * const dirs[] = { "rx", "tx" };
+	const char *text;
+
+	*heal = (struct vnet_heal) { .reasons = reasons, .step = step, .vq = vq };
+	text = vnet_reset_texts[reasons ? __ffs(reasons) : 0];
+	if (vq != VNET_HEAL_NO_VQ) {
+		heal->reporter = vq & 1 ? VNET_REPORTER_TX : VNET_REPORTER_RX;
+		snprintf(heal->text, sizeof(heal->text), "%s queue %u: %s, %s",
+			 dirs[vq & 1], vq / 2, text, vnet_heal_texts[step]);
+		return;
+	}
+
+	heal->reporter = VNET_REPORTER_DEVICE;
+	if (reasons == BIT(VNET_RESET_CTRL_TIMEOUT))
+		heal->reporter = VNET_REPORTER_CTRL;
+	else if (!(reasons & ~(BIT(VNET_RESET_TX_TIMEOUT) |
+			       BIT(VNET_RESET_TX_STALL))))
+		heal->reporter = VNET_REPORTER_TX;
+	else if (reasons == BIT(VNET_RESET_BAD_CHAIN))
+		heal->reporter = VNET_REPORTER_RX;
+	snprintf(heal->text, sizeof(heal->text), "%s, %s", text,
+		 vnet_heal_texts[step]);
+}
+
+/* What waits: the first virtqueue that a kick may help, else the resets. */
+static bool vnet_heal_kick(struct vnet_dev *vd, struct vnet_heal *heal)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	u16 i;
+
+	for (i = 0; i < rec->nr_watch; i++) {
+		struct vnet_watch *w = &rec->watch[i];
+
+		if (READ_ONCE(w->reasons) &&
+		    vnet_heal_step(vd, w) == VNET_HEAL_KICK) {
+			vnet_heal_fill(heal, xchg(&w->reasons, 0),
+				       VNET_HEAL_KICK, i);
+			return true;
+		}
+	}
+
+	return false;
+}
+
+/* More than one virtqueue in trouble is trouble of the device. */
+static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	unsigned long reasons = READ_ONCE(rec->reasons);
+	enum vnet_heal_step step = VNET_HEAL_DEVICE;
+	u16 vq = VNET_HEAL_NO_VQ, nr = 0, i;
+
+	for (i = 0; i < rec->nr_watch; i++) {
+		if (READ_ONCE(rec->watch[i].reasons)) {
+			vq = i;
+			nr++;
+		}
+	}
+	if (!reasons && !nr)
+		return false;
+
+	if (!(reasons & VNET_REVIVE_REASONS) &&
+	    time_before(jiffies, rec->not_before)) {
+		vnet_recovery_queue(vd, rec->not_before - jiffies);
+		return false;
+	}
+
+	if (!reasons && nr == 1)
+		step = vnet_heal_step(vd, &rec->watch[vq]);
+	reasons = xchg(&rec->reasons, 0);
+	for (i = 0; i < rec->nr_watch; i++)
+		reasons |= xchg(&rec->watch[i].reasons, 0);
+	vnet_heal_fill(heal, reasons, step, nr == 1 ? vq : VNET_HEAL_NO_VQ);
+
+	return true;
+}
+
+/**
+ * vnet_recovery_next() - what is to be healed next
+ * @vd: device
+ * @heal: filled
+ *
+ * Context: process, sleeps; takes the instance lock.
+ * Return: false when there is nothing, or nothing yet: then the work comes
+ * again when the time has come.
+ */
+bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	bool found = false;
 	unsigned int i;
 
-	for_each_set_bit(i, &reasons, VNET_RESET_NR) {
-		vd->reset_count[i]++;
-		if (net_ratelimit())
-			netdev_warn(vd->dev, "resetting the device: %s\n",
-				    vnet_reset_names[i]);
+	vnet_compat_lock(vd->dev);
+	if (vd->removing || vd->frozen ||
+	    (vd->dead && !(READ_ONCE(rec->reasons) & VNET_REVIVE_REASONS)))
+		goto out_unlock;
+
+	found = vnet_heal_kick(vd, heal) || vnet_heal_reset(vd, heal);
+	for_each_set_bit(i, &heal->reasons, found ? VNET_RESET_NR : 0)
+		rec->count[i]++;
+
+out_unlock:
+	vnet_compat_unlock(vd->dev);
+	return found;
+}
+
+/* When the next reset may come: soon after a quiet time, else ever later. */
+static void vnet_recovery_pace(struct vnet_recovery *rec)
+{
+	unsigned long gap = VNET_RESET_BACKOFF << rec->level;
+
+	if (time_after(jiffies, rec->last + 4 * gap))
+		rec->level = 0;
+	rec->last = jiffies;
+	rec->not_before = jiffies + (VNET_RESET_BACKOFF << rec->level);
+	if (rec->level < VNET_RESET_LEVEL_MAX)
+		rec->level++;
+}
+
+/**
+ * vnet_recovery_refused() - the user does not want this to be healed
+ * @vd: device
+ * @heal: what was reported
+ *
+ * What goes on being wrong is reported again, but less and less often.
+ *
+ * Context: process, sleeps; takes the instance lock.
+ */
+void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal)
+{
+	vnet_compat_lock(vd->dev);
+	vnet_recovery_pace(&vd->recovery);
+	if (heal->vq != VNET_HEAL_NO_VQ) {
+		vd->recovery.watch[heal->vq].step = VNET_HEAL_QUEUE;
+		vd->recovery.watch[heal->vq].step_time = jiffies;
 	}
+	vnet_compat_unlock(vd->dev);
+}
+
+/* The first rung: harvest, and notify even if the device asked not to. */
+static void vnet_heal_notify(struct vnet_dev *vd, u16 vq)
+{
+	struct napi_struct *napi;
+
+	if (vq & 1) {
+		struct vnet_txq *txq = &vd->txqs[vq / 2];
+
+		__netif_tx_lock_bh(txq->nq);
+		if (txq->up)
+			vnet_vq_notify(txq->vq);
+		__netif_tx_unlock_bh(txq->nq);
+		napi = &txq->napi;
+	} else {
+		struct vnet_rxq *rxq = &vd->rxqs[vq / 2];
+
+		if (rxq->up)
+			vnet_vq_notify(rxq->vq);
+		napi = &rxq->napi;
+	}
+
+	local_bh_disable();
+	napi_schedule(napi);
+	local_bh_enable();
 }
 
 /* The device does not come back: no virtqueues, no carrier, and no hang. */
 static void vnet_recovery_give_up(struct vnet_dev *vd, int err)
 {
 	vd->dead = true;
-	netif_carrier_off(vd->dev);
+	vd->recovery.steps[VNET_HEAL_GIVE_UP]++;
 	netdev_err(vd->dev, "the device does not come back (%d), giving up\n",
 		   err);
 }
 
-static void vnet_recovery_run(struct vnet_dev *vd, unsigned long reasons)
+static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
 {
+	struct vnet_recovery *rec = &vd->recovery;
 	int err;
 
-	vnet_recovery_count(vd, reasons);
+	if (heal->reasons & VNET_REVIVE_REASONS) {
+		vd->dead = false;
+		rec->tries = 0;
+	}
+
 	netif_tx_disable(vd->dev);
-	netif_carrier_off(vd->dev);
 	vnet_device_quiesce(vd);
 	err = vnet_device_resume(vd);
-	trace_vnet_reset(vd->dev, reasons, err);
 	if (!err) {
-		vd->reset_tries = 0;
-		return;
+		rec->tries = 0;
+		return 0;
 	}
 
-	if (++vd->reset_tries >= VNET_RESET_TRIES) {
+	netif_carrier_off(vd->dev);
+	if (++rec->tries >= VNET_RESET_TRIES)
 		vnet_recovery_give_up(vd, err);
-		return;
-	}
+	else
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
 
-	set_bit(VNET_RESET_RESTART, &vd->reset_reasons);
-	queue_delayed_work(system_long_wq, &vd->recovery_work,
-			   VNET_RESET_BACKOFF << vd->reset_tries);
+	return err;
 }
 
-/* Work: reset the device for the reasons that have come together. */
-void vnet_recovery_work(struct work_struct *work)
+static int vnet_heal_run(struct vnet_dev *vd, struct vnet_heal *heal)
 {
-	struct vnet_dev *vd = container_of(to_delayed_work(work),
-					   struct vnet_dev, recovery_work);
-	unsigned long reasons;
+	struct vnet_watch *w = NULL;
+	int err = 0;
 
+	if (heal->vq != VNET_HEAL_NO_VQ) {
+		w = &vd->recovery.watch[heal->vq];
+		w->step = heal->step + 1;
+		w->step_time = jiffies;
+		w->kicked = heal->step == VNET_HEAL_KICK &&
+			    !(heal->reasons & BIT(VNET_RESET_LOST_IRQ));
+	}
+	vd->recovery.steps[heal->step]++;
+
+	if (heal->step == VNET_HEAL_KICK) {
+		vnet_heal_notify(vd, heal->vq);
+		return 0;
+	}
+
+	vnet_recovery_pace(&vd->recovery);
+	if (heal->step == VNET_HEAL_QUEUE) {
+		err = vnet_vq_restart(vd, heal->vq);
+		if (!err)
+			return 0;
+		vd->recovery.steps[VNET_HEAL_DEVICE]++;
+	}
+
+	return vnet_heal_device(vd, heal);
+}
+
+/**
+ * vnet_recovery_heal() - do what @heal says
+ * @vd: device
+ * @heal: from vnet_recovery_next(), or what the user asked for
+ *
+ * A device that does not come back is tried again by itself, with back-off,
+ * before it is given up.
+ *
+ * Context: process, sleeps; takes the instance lock.
+ * Return: 0, -EBUSY while the device is suspended or removed, or why the
+ * device did not come back.
+ */
+int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
+{
+	int err = -EBUSY;
+
+	heal->tried = true;
 	vnet_compat_lock(vd->dev);
-	reasons = xchg(&vd->reset_reasons, 0);
-	if (reasons && !vd->removing && !vd->dead)
-		vnet_recovery_run(vd, reasons);
+	if (!vd->removing && !vd->frozen) {
+		if (heal->reasons == BIT(VNET_RESET_USER))
+			vd->recovery.count[VNET_RESET_USER]++;
+		err = vnet_heal_run(vd, heal);
+		trace_vnet_reset(vd->dev, heal->reasons, heal->step,
+				 heal->vq == VNET_HEAL_NO_VQ ? -1 : heal->vq,
+				 err);
+	}
 	vnet_compat_unlock(vd->dev);
+
+	return err;
 }

@@ -178,7 +178,8 @@ static noinline void vnet_rxq_drop(struct vnet_rxq *rxq,
 	if (fault == VNET_RX_NOMEM)
 		vnet_rxs_add(&rxq->stats, VNET_RXS_ALLOC_FAIL, 1);
 	else if (fault == VNET_RX_BAD_CHAIN)
-		vnet_recovery_request(rxq->vd, VNET_RESET_BAD_CHAIN);
+		vnet_recovery_request_vq(rxq->vd, VNET_RESET_BAD_CHAIN,
+					 vnet_vq_rx_index(rxq->index));
 }
 
 /* Small packet: copy it, so that its buffers stay in their slots. */
@@ -377,7 +378,8 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 	if (ctx->pkts)
 		vnet_rx_fold(rxq, ctx);
 	if (unlikely(virtqueue_is_broken(rxq->vq)))
-		vnet_recovery_request(rxq->vd, VNET_RESET_BROKEN_RING);
+		vnet_recovery_request_vq(rxq->vd, VNET_RESET_BROKEN_RING,
+					 vnet_vq_rx_index(rxq->index));
 
 	if (ctx->pkts >= ctx->budget)
 		return ctx->budget;

@@ -80,6 +80,22 @@ static const char * const vnet_reset_names[VNET_RESET_NR] = {
 	[VNET_RESET_BROKEN_RING]	= "reset_broken_ring",
 	[VNET_RESET_CTRL_TIMEOUT]	= "reset_ctrl_timeout",
 	[VNET_RESET_RESTART]		= "reset_restart",
+	[VNET_RESET_TX_STALL]		= "tx_stalls",
+	[VNET_RESET_LOST_IRQ]		= "lost_interrupts",
+	[VNET_RESET_LOST_KICK]		= "lost_notifications",
+	[VNET_RESET_RX_STARVED]		= "memory_starved",
+	[VNET_RESET_CPU_STARVED]	= "cpu_starved",
+	[VNET_RESET_LOST_STATE]		= "reset_lost_state",
+	[VNET_RESET_GONE]		= "reset_gone",
+	[VNET_RESET_LATE]		= "reset_late",
+	[VNET_RESET_USER]		= "reset_user",
+};
+
+static const char * const vnet_heal_names[VNET_HEAL_NR] = {
+	[VNET_HEAL_KICK]		= "heal_kicks",
+	[VNET_HEAL_QUEUE]		= "heal_queue_resets",
+	[VNET_HEAL_DEVICE]		= "heal_device_resets",
+	[VNET_HEAL_GIVE_UP]		= "heal_given_up",
 };
 
 /**
@@ -660,7 +676,10 @@ static void vnet_stats_emit_driver(struct vnet_dev *vd,
 			vd->cfg.policy->stats_errors);
 	for (i = 0; i < VNET_RESET_NR; i++)
 		vnet_stats_emit(out, "", VNET_STATS_TOTAL, vnet_reset_names[i],
-				vd->reset_count[i]);
+				vd->recovery.count[i]);
+	for (i = 0; i < VNET_HEAL_NR; i++)
+		vnet_stats_emit(out, "", VNET_STATS_TOTAL, vnet_heal_names[i],
+				vd->recovery.steps[i]);
 }
 
 #ifdef CONFIG_PAGE_POOL_STATS

@@ -200,7 +200,8 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 	}
 
 	if (err == -EIO)
-		vnet_recovery_request(txq->vd, VNET_RESET_BROKEN_RING);
+		vnet_recovery_request_vq(txq->vd, VNET_RESET_BROKEN_RING,
+					 vnet_vq_tx_index(txq->index));
 	vnet_txs_add(&txq->stats, VNET_TXS_DROPS, 1);
 	dev_kfree_skb_any_reason(skb, err == -ENOMEM ? SKB_DROP_REASON_NOMEM :
 				 err == -EIO ? SKB_DROP_REASON_DEV_READY :

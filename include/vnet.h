@@ -8,7 +8,9 @@
 #ifndef VNET_H
 #define VNET_H
 
+#include <linux/atomic.h>
 #include <linux/cache.h>
+#include <linux/completion.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
@@ -19,6 +21,7 @@
 #include "vnet_cfg.h"
 #include "vnet_compat.h"
 #include "vnet_hdr.h"
+#include "vnet_recovery.h"
 #include "vnet_size.h"
 #include "vnet_slot.h"
 #include "vnet_stats.h"
@@ -289,23 +292,26 @@ static_assert(offsetof(struct vnet_txq, mem) % SMP_CACHE_BYTES == 0);
 static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
 
 /**
- * enum vnet_reset_reason - why recovery was asked for
- * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long
- * @VNET_RESET_NEEDS_RESET: the device set DEVICE_NEEDS_RESET
- * @VNET_RESET_BAD_CHAIN: the device claimed an impossible chain of buffers
- * @VNET_RESET_BROKEN_RING: the virtio core declared a ring broken
- * @VNET_RESET_CTRL_TIMEOUT: a control command was not answered in time
- * @VNET_RESET_RESTART: a restart that could not be completed
- * @VNET_RESET_NR: number of reasons
+ * struct vnet_core_call - a call into the virtio core that may never return
+ * @work: does it
+ * @done: completed when it has returned
+ * @state: one of VNET_CALL_* of vnet_queue.c
+ * @vd: device
+ * @vq: virtqueue to reset, or NULL to reset the device
+ * @num: new size of the virtqueue, or 0
+ * @err: what it returned
+ *
+ * The core waits without bound for a device that resets itself or a virtqueue.
+ * We wait for the core with a bound; memory stays where it is until it is back.
  */
-enum vnet_reset_reason {
-	VNET_RESET_TX_TIMEOUT,
-	VNET_RESET_NEEDS_RESET,
-	VNET_RESET_BAD_CHAIN,
-	VNET_RESET_BROKEN_RING,
-	VNET_RESET_CTRL_TIMEOUT,
-	VNET_RESET_RESTART,
-	VNET_RESET_NR,
+struct vnet_core_call {
+	struct work_struct work;
+	struct completion done;
+	atomic_t state;
+	struct vnet_dev *vd;
+	struct virtqueue *vq;
+	u32 num;
+	int err;
 };
 
 /**
@@ -323,15 +329,15 @@ enum vnet_reset_reason {
  * @ctrl: control queue transport, NULL without a control queue
  * @live: the device is past DRIVER_OK and its virtqueues exist
  * @running: the net device is up
- * @dead: given up: no virtqueues, carrier off
+ * @dead: given up: carrier off, no virtqueues unless a reset hangs
+ * @frozen: suspended, or in a function level reset: not to be touched
  * @removing: remove has begun, nothing may be scheduled any more
  * @speed: link speed in Mbit/s or SPEED_UNKNOWN
  * @duplex: DUPLEX_* value
  * @config_work: reacts to configuration change interrupts
- * @recovery_work: runs the reset ladder
- * @reset_reasons: bits of enum vnet_reset_reason that wait for @recovery_work
- * @reset_count: how often each reason was handled
- * @reset_tries: resets in a row that have failed
+ * @recovery: self-healing
+ * @reset_call: reset of the device
+ * @ring_call: reset of a virtqueue
  * @spread_work: spreads the queues anew after CPU hotplug
  * @hp_online: node of the CPU-online callback
  * @hp_dead: node of the CPU-dead callback
@@ -354,14 +360,14 @@ struct vnet_dev {
 	bool live;
 	bool running;
 	bool dead;
+	bool frozen;
 	bool removing;
 	u32 speed;
 	u8 duplex;
 	struct work_struct config_work;
-	struct delayed_work recovery_work;
-	unsigned long reset_reasons;
-	u64 reset_count[VNET_RESET_NR];
-	u8 reset_tries;
+	struct vnet_recovery recovery;
+	struct vnet_core_call reset_call;
+	struct vnet_core_call ring_call;
 	struct work_struct spread_work;
 	struct hlist_node hp_online;
 	struct hlist_node hp_dead;
@@ -419,6 +425,10 @@ int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 void vnet_rxq_setup(struct vnet_rxq *rxq);
 int vnet_device_resume(struct vnet_dev *vd);
 void vnet_device_quiesce(struct vnet_dev *vd);
+void vnet_device_release(struct vnet_dev *vd);
+int vnet_device_reset(struct vnet_dev *vd);
+bool vnet_device_stuck(const struct vnet_dev *vd);
+int vnet_vq_restart(struct vnet_dev *vd, u16 index);
 
 /* vnet_affinity.c: which CPU serves which queue */
 void vnet_queues_spread(struct vnet_dev *vd);
@@ -426,10 +436,6 @@ int vnet_hotplug_init(void);
 void vnet_hotplug_exit(void);
 int vnet_hotplug_add(struct vnet_dev *vd);
 void vnet_hotplug_del(struct vnet_dev *vd);
-
-/* vnet_recovery.c: the one upward door, any context */
-void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
-void vnet_recovery_work(struct work_struct *work);
 
 /* vnet_main.c */
 void vnet_link_update(struct vnet_dev *vd);

@@ -99,6 +99,11 @@ static inline void vnet_compat_lock(struct net_device *dev)
 	netdev_lock(dev);
 }
 
+static inline bool vnet_compat_trylock(struct net_device *dev)
+{
+	return netdev_trylock(dev);
+}
+
 static inline void vnet_compat_unlock(struct net_device *dev)
 {
 	netdev_unlock(dev);
@@ -116,6 +121,11 @@ static inline void vnet_compat_want_lock(struct net_device *dev)
 static inline void vnet_compat_lock(struct net_device *dev)
 {
 	rtnl_lock();
+}
+
+static inline bool vnet_compat_trylock(struct net_device *dev)
+{
+	return rtnl_trylock();
 }
 
 static inline void vnet_compat_unlock(struct net_device *dev)
@@ -182,6 +192,15 @@ struct ethtool_rxfh_fields {
 			 ETHTOOL_OP_NEEDS_RTNL_GLINK,
 #else
 #define VNET_COMPAT_ETHTOOL_NEEDS_RTNL
+#endif
+
+/* 6.18: the graceful period of a health reporter (none) is in its operations */
+#ifdef VNET_HAVE_HEALTH_PERIOD_OPS
+#define vnet_compat_health_create(devlink, ops, priv) \
+	devlink_health_reporter_create(devlink, ops, priv)
+#else
+#define vnet_compat_health_create(devlink, ops, priv) \
+	devlink_health_reporter_create(devlink, ops, 0, priv)
 #endif
 
 /* 6.18: the frags of an XDP buffer become those of its skb by flags */

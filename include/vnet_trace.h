@@ -37,24 +37,34 @@ TRACE_EVENT(vnet_rx_drop,
 );
 
 TRACE_EVENT(vnet_reset,
-	TP_PROTO(const struct net_device *dev, unsigned long reasons, int err),
+	TP_PROTO(const struct net_device *dev, unsigned long reasons, int step,
+		 int vq, int err),
 
-	TP_ARGS(dev, reasons, err),
+	TP_ARGS(dev, reasons, step, vq, err),
 
 	TP_STRUCT__entry(
 		__string(name, dev->name)
 		__field(unsigned long, reasons)
+		__field(int, step)
+		__field(int, vq)
 		__field(int, err)
 	),
 
 	TP_fast_assign(
 		__assign_str(name);
 		__entry->reasons = reasons;
+		__entry->step = step;
+		__entry->vq = vq;
 		__entry->err = err;
 	),
 
-	TP_printk("dev=%s reasons=0x%lx err=%d",
-		  __get_str(name), __entry->reasons, __entry->err)
+	TP_printk("dev=%s reasons=0x%lx step=%s vq=%d err=%d",
+		  __get_str(name), __entry->reasons,
+		  __print_symbolic(__entry->step,
+				   { VNET_HEAL_KICK, "kick" },
+				   { VNET_HEAL_QUEUE, "queue" },
+				   { VNET_HEAL_DEVICE, "device" }),
+		  __entry->vq, __entry->err)
 );
 
 #endif /* VNET_TRACE_H */

@@ -92,6 +92,21 @@ static inline bool vnet_vq_kick(struct virtqueue *vq)
 	return virtqueue_kick_prepare(vq) && virtqueue_notify(vq);
 }
 
+/* Notify the device whatever it asked for: what it asked for may be stale. */
+static inline bool vnet_vq_notify(struct virtqueue *vq)
+{
+	return virtqueue_notify(vq);
+}
+
+/*
+ * Are there used buffers that nobody has taken? Arms the notification, so the
+ * caller must own the virtqueue.
+ */
+static inline bool vnet_vq_pending(struct virtqueue *vq)
+{
+	return virtqueue_poll(vq, virtqueue_enable_cb_prepare(vq));
+}
+
 /* Ask for no more used buffer notifications. */
 static inline void vnet_vq_disarm(struct virtqueue *vq)
 {

@@ -33,6 +33,7 @@ headers() {
 	#include <linux/virtio.h>
 	#include <linux/virtio_config.h>
 	#include <linux/virtio_net.h>
+	#include <net/devlink.h>
 	#include <net/netdev_queues.h>
 	#include <net/page_pool/helpers.h>
 	#include <net/xdp.h>
@@ -108,6 +109,10 @@ END
 # 7.0: queue management with a per queue configuration
 probe QUEUE_MGMT <<'END'
 	struct netdev_queue_mgmt_ops ops = { .supported_params = QCFG_RX_PAGE_SIZE };
+END
+# 6.18: the graceful period of a health reporter is part of its operations
+probe HEALTH_PERIOD_OPS <<'END'
+	struct devlink_health_reporter_ops ops = { .default_graceful_period = 0 };
 END
 # 6.18: memory type in the XDP frame
 probe XDP_FRAME_MEM_TYPE <<'END'

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Self-healing: why it was asked for, what was tried, what the detectors saw.
+ */
+#ifndef VNET_RECOVERY_H
+#define VNET_RECOVERY_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+#include <linux/workqueue.h>
+
+struct devlink;
+struct devlink_health_reporter;
+struct virtio_device;
+struct vnet_dev;
+
+/**
+ * enum vnet_reset_reason - why recovery was asked for
+ * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long
+ * @VNET_RESET_NEEDS_RESET: the device set DEVICE_NEEDS_RESET
+ * @VNET_RESET_BAD_CHAIN: the device claimed an impossible chain of buffers
+ * @VNET_RESET_BROKEN_RING: the virtio core declared a ring broken
+ * @VNET_RESET_CTRL_TIMEOUT: a control command was not answered in time
+ * @VNET_RESET_RESTART: a restart that could not be completed
+ * @VNET_RESET_TX_STALL: packets of a transmit queue are not completed
+ * @VNET_RESET_LOST_IRQ: used buffers, but no interrupt told of them
+ * @VNET_RESET_LOST_KICK: a notification that was repeated brought life back;
+ *	counted afterwards, never asked for
+ * @VNET_RESET_RX_STARVED: no memory for receive buffers for seconds
+ * @VNET_RESET_CPU_STARVED: NAPI is scheduled but gets no CPU; only counted
+ * @VNET_RESET_LOST_STATE: the device has forgotten that it was started
+ * @VNET_RESET_GONE: the device reads all ones
+ * @VNET_RESET_LATE: a reset that was given up has ended after all
+ * @VNET_RESET_USER: the user asked, by devlink
+ * @VNET_RESET_NR: number of reasons
+ */
+enum vnet_reset_reason {
+	VNET_RESET_TX_TIMEOUT,
+	VNET_RESET_NEEDS_RESET,
+	VNET_RESET_BAD_CHAIN,
+	VNET_RESET_BROKEN_RING,
+	VNET_RESET_CTRL_TIMEOUT,
+	VNET_RESET_RESTART,
+	VNET_RESET_TX_STALL,
+	VNET_RESET_LOST_IRQ,
+	VNET_RESET_LOST_KICK,
+	VNET_RESET_RX_STARVED,
+	VNET_RESET_CPU_STARVED,
+	VNET_RESET_LOST_STATE,
+	VNET_RESET_GONE,
+	VNET_RESET_LATE,
+	VNET_RESET_USER,
+	VNET_RESET_NR,
+};
+
+/**
+ * enum vnet_heal_step - the rungs of the ladder
+ * @VNET_HEAL_KICK: harvest what is used, notify whatever the device asked for
+ * @VNET_HEAL_QUEUE: reset the one virtqueue
+ * @VNET_HEAL_DEVICE: reset the device and tell it everything again
+ * @VNET_HEAL_GIVE_UP: the device is dead
+ * @VNET_HEAL_NR: number of steps
+ */
+enum vnet_heal_step {
+	VNET_HEAL_KICK,
+	VNET_HEAL_QUEUE,
+	VNET_HEAL_DEVICE,
+	VNET_HEAL_GIVE_UP,
+	VNET_HEAL_NR,
+};
+
+/* Who speaks about it: the devlink health reporters */
+enum vnet_reporter {
+	VNET_REPORTER_TX,
+	VNET_REPORTER_RX,
+	VNET_REPORTER_CTRL,
+	VNET_REPORTER_DEVICE,
+	VNET_REPORTER_NR,
+};
+
+/* The trouble is not that of one virtqueue. */
+#define VNET_HEAL_NO_VQ		U16_MAX
+
+/**
+ * struct vnet_heal - one thing to be healed
+ * @reasons: why, bits of enum vnet_reset_reason
+ * @step: what is to be tried
+ * @reporter: who tells the user
+ * @vq: virtqueue number, or %VNET_HEAL_NO_VQ
+ * @tried: it was tried; else the user does not want it to be
+ * @text: the event in words
+ */
+struct vnet_heal {
+	unsigned long reasons;
+	enum vnet_heal_step step;
+	enum vnet_reporter reporter;
+	u16 vq;
+	bool tried;
+	char text[128];
+};
+
+/**
+ * struct vnet_watch - what the detectors know of one virtqueue
+ * @reasons: bits of enum vnet_reset_reason that wait for the ladder; atomic
+ * @done: packets handled when it was looked at last
+ * @held: buffers that the device had then (transmit)
+ * @step: rung of the ladder to start on, back to the first with progress
+ * @step_time: when a rung was last tried
+ * @idle: looks in a row without a packet (receive)
+ * @still: looks in a row without the progress that was due
+ * @starved: looks in a row in which NAPI was scheduled and did not run
+ * @lost: interrupts lost lately, weighted
+ * @kicked: the last thing tried was a notification
+ *
+ * All but @reasons: instance lock.
+ */
+struct vnet_watch {
+	unsigned long reasons;
+	u64 done;
+	u32 held;
+	u8 step;
+	unsigned long step_time;
+	u16 idle;
+	u8 still;
+	u8 starved;
+	u8 lost;
+	bool kicked;
+};
+
+/**
+ * struct vnet_recovery - self-healing of one device
+ * @work: runs the ladder
+ * @look: runs the detectors, once a second while the interface is up
+ * @reasons: bits of enum vnet_reset_reason about the device as a whole that
+ *	wait for @work; atomic
+ * @count: events by reason
+ * @steps: what was tried, by step
+ * @watch: one per data virtqueue
+ * @nr_watch: their number
+ * @level: resets that followed one another too fast, for the back-off
+ * @tries: resets in a row that have failed
+ * @last: when something was last reset
+ * @not_before: nothing is reset before this time
+ * @devlink: devlink instance, or NULL before it is registered
+ * @reporters: its health reporters
+ */
+struct vnet_recovery {
+	struct delayed_work work;
+	struct delayed_work look;
+	unsigned long reasons;
+	u64 count[VNET_RESET_NR];
+	u64 steps[VNET_HEAL_NR];
+	struct vnet_watch *watch;
+	u16 nr_watch;
+	u8 level;
+	u8 tries;
+	unsigned long last;
+	unsigned long not_before;
+	struct devlink *devlink;
+	struct devlink_health_reporter *reporters[VNET_REPORTER_NR];
+};
+
+/* vnet_recovery.c: the one upward door, any context; and the ladder */
+void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
+void vnet_recovery_request_vq(struct vnet_dev *vd,
+			      enum vnet_reset_reason reason, u16 vq);
+int vnet_recovery_create(struct vnet_dev *vd);
+void vnet_recovery_stop(struct vnet_dev *vd);
+void vnet_recovery_destroy(struct vnet_dev *vd);
+bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal);
+int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal);
+void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);
+
+/* vnet_watch.c: the detectors */
+void vnet_watch_start(struct vnet_dev *vd);
+void vnet_watch_stop(struct vnet_dev *vd);
+void vnet_watch_work(struct work_struct *work);
+
+/* vnet_pm.c: suspend and function level reset */
+int vnet_virtio_freeze(struct virtio_device *vdev);
+int vnet_virtio_restore(struct virtio_device *vdev);
+
+/* vnet_devlink.c: health reporters */
+int vnet_devlink_create(struct vnet_dev *vd);
+void vnet_devlink_destroy(struct vnet_dev *vd);
+void vnet_health_work(struct work_struct *work);
+
+#endif /* VNET_RECOVERY_H */

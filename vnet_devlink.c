@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What users see of self-healing: devlink health reporters for transmit,
+ * receive, control queue and device. The ladder runs inside of their recover
+ * operation, so "auto_recover false" leaves a device in trouble untouched.
+ *
+ * Lock order: devlink instance, then (rtnl, then) netdev instance.
+ */
+#include <linux/netdevice.h>
+#include <linux/virtio_ring.h>
+#include <net/devlink.h>
+
+#include "vnet.h"
+#include "vnet_ctrl.h"
+#include "vnet_vq.h"
+
+/* The devlink instance has no operations but its health. */
+static const struct devlink_ops vnet_devlink_ops = {};
+
+static struct vnet_dev *vnet_health_vd(struct devlink_health_reporter *reporter)
+{
+	return devlink_health_reporter_priv(reporter);
+}
+
+/* The device is as new: whatever was wrong before is over. */
+static void vnet_health_all_well(struct vnet_dev *vd,
+				 const struct devlink_health_reporter *but)
+{
+	unsigned int i;
+
+	for (i = 0; i < VNET_REPORTER_NR; i++)
+		if (vd->recovery.reporters[i] != but)
+			devlink_health_reporter_state_update(vd->recovery.reporters[i],
+							     DEVLINK_HEALTH_REPORTER_STATE_HEALTHY);
+}
+
+/* With @priv_ctx what was detected; without, the user asks: reset the device. */
+static int vnet_health_recover(struct devlink_health_reporter *reporter,
+			       void *priv_ctx, struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	struct vnet_heal user = {
+		.reasons = BIT(VNET_RESET_USER),
+		.step = VNET_HEAL_DEVICE,
+		.vq = VNET_HEAL_NO_VQ,
+	};
+	struct vnet_heal *heal = priv_ctx ? : &user;
+	int err;
+
+	err = vnet_recovery_heal(vd, heal);
+	if (err == -EBUSY)
+		NL_SET_ERR_MSG(extack, "the device is suspended or going away");
+	else if (err)
+		NL_SET_ERR_MSG(extack, "the device does not come back");
+	else if (heal->step == VNET_HEAL_DEVICE)
+		vnet_health_all_well(vd, reporter);
+
+	return err;
+}
+
+/* What both kinds of rings tell; the index words are those of split rings. */
+static void vnet_health_put_ring(struct vnet_dev *vd,
+				 struct devlink_fmsg *fmsg,
+				 struct virtqueue *vq)
+{
+	const struct vring *ring;
+
+	if (!vq)
+		return;
+
+	devlink_fmsg_u32_pair_put(fmsg, "size",
+				  virtqueue_get_vring_size(vq));
+	devlink_fmsg_u32_pair_put(fmsg, "entries_free", vq->num_free);
+	devlink_fmsg_bool_pair_put(fmsg, "broken", virtqueue_is_broken(vq));
+	if (vd->caps.packed)
+		return;
+
+	ring = virtqueue_get_vring(vq);
+	devlink_fmsg_u32_pair_put(fmsg, "avail_idx",
+				  virtio16_to_cpu(vd->vdev,
+						  READ_ONCE(ring->avail->idx)));
+	devlink_fmsg_u32_pair_put(fmsg, "used_idx",
+				  virtio16_to_cpu(vd->vdev,
+						  READ_ONCE(ring->used->idx)));
+	devlink_fmsg_u32_pair_put(fmsg, "used_event",
+				  virtio16_to_cpu(vd->vdev,
+						  READ_ONCE(vring_used_event(ring))));
+	devlink_fmsg_u32_pair_put(fmsg, "avail_event",
+				  virtio16_to_cpu(vd->vdev,
+						  *(__virtio16 *)&ring->used->ring[ring->num]));
+}
+
+static void vnet_health_put_watch(struct vnet_dev *vd,
+				  struct devlink_fmsg *fmsg, u16 vq)
+{
+	const struct vnet_watch *w = &vd->recovery.watch[vq];
+
+	devlink_fmsg_u32_pair_put(fmsg, "seconds_without_progress", w->still);
+	devlink_fmsg_u32_pair_put(fmsg, "next_step", w->step);
+	devlink_fmsg_u64_pair_put(fmsg, "packets", w->done);
+}
+
+static void vnet_health_put_txq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
+				struct vnet_txq *txq)
+{
+	u32 nr = txq->mem.slots.nr;
+
+	devlink_fmsg_obj_nest_start(fmsg);
+	devlink_fmsg_u32_pair_put(fmsg, "queue", txq->index);
+	devlink_fmsg_bool_pair_put(fmsg, "up", txq->up);
+	devlink_fmsg_bool_pair_put(fmsg, "stopped",
+				   netif_xmit_stopped(txq->nq));
+	devlink_fmsg_u32_pair_put(fmsg, "slots", nr);
+	devlink_fmsg_u32_pair_put(fmsg, "slots_in_flight",
+				  nr - READ_ONCE(txq->mem.slots.nr_free));
+	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
+				   test_bit(NAPI_STATE_SCHED, &txq->napi.state));
+	vnet_health_put_watch(vd, fmsg, vnet_vq_tx_index(txq->index));
+	vnet_health_put_ring(vd, fmsg, txq->vq);
+	devlink_fmsg_obj_nest_end(fmsg);
+}
+
+static void vnet_health_put_rxq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
+				struct vnet_rxq *rxq)
+{
+	u32 nr = rxq->mem.slots.nr;
+
+	devlink_fmsg_obj_nest_start(fmsg);
+	devlink_fmsg_u32_pair_put(fmsg, "queue", rxq->index);
+	devlink_fmsg_bool_pair_put(fmsg, "up", rxq->up);
+	devlink_fmsg_bool_pair_put(fmsg, "starved", READ_ONCE(rxq->starved));
+	devlink_fmsg_u32_pair_put(fmsg, "slots", nr);
+	devlink_fmsg_u32_pair_put(fmsg, "slots_posted",
+				  nr - READ_ONCE(rxq->mem.slots.nr_free));
+	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
+				   test_bit(NAPI_STATE_SCHED, &rxq->napi.state));
+	vnet_health_put_watch(vd, fmsg, vnet_vq_rx_index(rxq->index));
+	vnet_health_put_ring(vd, fmsg, rxq->vq);
+	devlink_fmsg_obj_nest_end(fmsg);
+}
+
+static int vnet_health_tx_diagnose(struct devlink_health_reporter *reporter,
+				   struct devlink_fmsg *fmsg,
+				   struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	u16 i;
+
+	vnet_compat_lock(vd->dev);
+	devlink_fmsg_arr_pair_nest_start(fmsg, "queues");
+	for (i = 0; i < vd->cfg.pairs; i++)
+		vnet_health_put_txq(vd, fmsg, &vd->txqs[i]);
+	devlink_fmsg_arr_pair_nest_end(fmsg);
+	vnet_compat_unlock(vd->dev);
+
+	return 0;
+}
+
+static int vnet_health_rx_diagnose(struct devlink_health_reporter *reporter,
+				   struct devlink_fmsg *fmsg,
+				   struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	u16 i;
+
+	vnet_compat_lock(vd->dev);
+	devlink_fmsg_arr_pair_nest_start(fmsg, "queues");
+	for (i = 0; i < vd->cfg.pairs; i++)
+		vnet_health_put_rxq(vd, fmsg, &vd->rxqs[i]);
+	devlink_fmsg_arr_pair_nest_end(fmsg);
+	vnet_compat_unlock(vd->dev);
+
+	return 0;
+}
+
+static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
+				     struct devlink_fmsg *fmsg,
+				     struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	struct vnet_ctrl_info info;
+
+	vnet_compat_lock(vd->dev);
+	vnet_ctrl_get_info(vd, &info);
+	devlink_fmsg_bool_pair_put(fmsg, "up", info.up);
+	devlink_fmsg_u64_pair_put(fmsg, "sent", info.sent);
+	devlink_fmsg_u64_pair_put(fmsg, "refused", info.refused);
+	devlink_fmsg_u64_pair_put(fmsg, "timeouts", info.timeouts);
+	devlink_fmsg_u64_pair_put(fmsg, "late", info.late);
+	devlink_fmsg_u64_pair_put(fmsg, "interrupts", info.irqs);
+	devlink_fmsg_u64_pair_put(fmsg, "in_flight", info.in_flight);
+	vnet_health_put_ring(vd, fmsg, vd->cvq);
+	vnet_compat_unlock(vd->dev);
+
+	return 0;
+}
+
+static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
+				       struct devlink_fmsg *fmsg,
+				       struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	struct vnet_recovery *rec = &vd->recovery;
+
+	vnet_compat_lock(vd->dev);
+	devlink_fmsg_bool_pair_put(fmsg, "live", vd->live);
+	devlink_fmsg_bool_pair_put(fmsg, "running", vd->running);
+	devlink_fmsg_bool_pair_put(fmsg, "dead", vd->dead);
+	devlink_fmsg_bool_pair_put(fmsg, "reset_hangs", vnet_device_stuck(vd));
+	if (!vd->frozen)
+		devlink_fmsg_u32_pair_put(fmsg, "status",
+					  vd->vdev->config->get_status(vd->vdev));
+	devlink_fmsg_u64_pair_put(fmsg, "features_low",
+				  vd->caps.features.w[0]);
+	devlink_fmsg_u64_pair_put(fmsg, "features_high",
+				  vd->caps.features.w[1]);
+	devlink_fmsg_u64_pair_put(fmsg, "notifications",
+				  rec->steps[VNET_HEAL_KICK]);
+	devlink_fmsg_u64_pair_put(fmsg, "queue_resets",
+				  rec->steps[VNET_HEAL_QUEUE]);
+	devlink_fmsg_u64_pair_put(fmsg, "device_resets",
+				  rec->steps[VNET_HEAL_DEVICE]);
+	devlink_fmsg_u32_pair_put(fmsg, "failed_tries", rec->tries);
+	vnet_compat_unlock(vd->dev);
+
+	return 0;
+}
+
+/* The configuration that is told to the device anew after a reset. */
+static int vnet_health_device_dump(struct devlink_health_reporter *reporter,
+				   struct devlink_fmsg *fmsg, void *priv_ctx,
+				   struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = vnet_health_vd(reporter);
+	struct vnet_heal *heal = priv_ctx;
+	const struct vnet_cfg *cfg = &vd->cfg;
+
+	if (heal)
+		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+	vnet_health_device_diagnose(reporter, fmsg, extack);
+	vnet_compat_lock(vd->dev);
+	devlink_fmsg_u32_pair_put(fmsg, "pairs", cfg->pairs);
+	devlink_fmsg_u32_pair_put(fmsg, "max_pairs", vd->caps.max_pairs);
+	devlink_fmsg_u32_pair_put(fmsg, "rx_ring", cfg->rx_ring);
+	devlink_fmsg_u32_pair_put(fmsg, "tx_ring", cfg->tx_ring);
+	devlink_fmsg_u32_pair_put(fmsg, "mtu", cfg->mtu);
+	devlink_fmsg_bool_pair_put(fmsg, "xdp", cfg->xdp);
+	vnet_compat_unlock(vd->dev);
+
+	return 0;
+}
+
+static int vnet_health_tx_dump(struct devlink_health_reporter *reporter,
+			       struct devlink_fmsg *fmsg, void *priv_ctx,
+			       struct netlink_ext_ack *extack)
+{
+	struct vnet_heal *heal = priv_ctx;
+
+	if (heal)
+		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+
+	return vnet_health_tx_diagnose(reporter, fmsg, extack);
+}
+
+static int vnet_health_rx_dump(struct devlink_health_reporter *reporter,
+			       struct devlink_fmsg *fmsg, void *priv_ctx,
+			       struct netlink_ext_ack *extack)
+{
+	struct vnet_heal *heal = priv_ctx;
+
+	if (heal)
+		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+
+	return vnet_health_rx_diagnose(reporter, fmsg, extack);
+}
+
+static int vnet_health_ctrl_dump(struct devlink_health_reporter *reporter,
+				 struct devlink_fmsg *fmsg, void *priv_ctx,
+				 struct netlink_ext_ack *extack)
+{
+	struct vnet_heal *heal = priv_ctx;
+
+	if (heal)
+		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+
+	return vnet_health_ctrl_diagnose(reporter, fmsg, extack);
+}
+
+static const struct devlink_health_reporter_ops
+vnet_health_ops[VNET_REPORTER_NR] = {
+	[VNET_REPORTER_TX] = {
+		.name		= "tx",
+		.recover	= vnet_health_recover,
+		.dump		= vnet_health_tx_dump,
+		.diagnose	= vnet_health_tx_diagnose,
+	},
+	[VNET_REPORTER_RX] = {
+		.name		= "rx",
+		.recover	= vnet_health_recover,
+		.dump		= vnet_health_rx_dump,
+		.diagnose	= vnet_health_rx_diagnose,
+	},
+	[VNET_REPORTER_CTRL] = {
+		.name		= "ctrl",
+		.recover	= vnet_health_recover,
+		.dump		= vnet_health_ctrl_dump,
+		.diagnose	= vnet_health_ctrl_diagnose,
+	},
+	[VNET_REPORTER_DEVICE] = {
+		.name		= "device",
+		.recover	= vnet_health_recover,
+		.dump		= vnet_health_device_dump,
+		.diagnose	= vnet_health_device_diagnose,
+	},
+};
+
+/*
+ * Report one event, which heals it unless the user has said no. A reporter
+ * that is in trouble already is not asked again by devlink: a device that does
+ * not come back is tried on until it is given up.
+ */
+static void vnet_health_report(struct vnet_dev *vd, struct vnet_heal *heal)
+{
+	struct devlink_health_reporter *reporter;
+	int err;
+
+	if (net_ratelimit())
+		netdev_warn(vd->dev, "%s\n", heal->text);
+
+	reporter = vd->recovery.reporters[heal->reporter];
+	if (!reporter) {
+		vnet_recovery_heal(vd, heal);
+		return;
+	}
+
+	err = devlink_health_report(reporter, heal->text, heal);
+	if (err == -ECANCELED && !vnet_recovery_heal(vd, heal)) {
+		devlink_health_reporter_state_update(reporter,
+						     DEVLINK_HEALTH_REPORTER_STATE_HEALTHY);
+		if (heal->step == VNET_HEAL_DEVICE)
+			vnet_health_all_well(vd, reporter);
+	}
+	if (!heal->tried) {
+		vnet_recovery_refused(vd, heal);
+		if (net_ratelimit())
+			netdev_warn(vd->dev, "not done: auto_recover is off, see 'devlink health'\n");
+	}
+}
+
+/* Work: heal everything that waits. */
+void vnet_health_work(struct work_struct *work)
+{
+	struct vnet_dev *vd = container_of(to_delayed_work(work),
+					   struct vnet_dev, recovery.work);
+	struct vnet_heal heal;
+
+	while (vnet_recovery_next(vd, &heal))
+		vnet_health_report(vd, &heal);
+}
+
+/**
+ * vnet_devlink_create() - show the health of the device
+ * @vd: device, net device registered
+ *
+ * Context: process, at probe.
+ * Return: 0 or -errno.
+ */
+int vnet_devlink_create(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	struct devlink_health_reporter *reporter;
+	unsigned int i;
+
+	rec->devlink = devlink_alloc(&vnet_devlink_ops, 0, &vd->vdev->dev);
+	if (!rec->devlink)
+		return -ENOMEM;
+
+	for (i = 0; i < VNET_REPORTER_NR; i++) {
+		reporter = vnet_compat_health_create(rec->devlink,
+						     &vnet_health_ops[i], vd);
+		if (IS_ERR(reporter))
+			goto err_destroy;
+		rec->reporters[i] = reporter;
+	}
+	devlink_register(rec->devlink);
+
+	return 0;
+
+err_destroy:
+	while (i--) {
+		devlink_health_reporter_destroy(rec->reporters[i]);
+		rec->reporters[i] = NULL;
+	}
+	devlink_free(rec->devlink);
+	rec->devlink = NULL;
+	return PTR_ERR(reporter);
+}
+
+/* No detector and no ladder runs any more. */
+void vnet_devlink_destroy(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	unsigned int i;
+
+	if (!rec->devlink)
+		return;
+
+	devlink_unregister(rec->devlink);
+	for (i = 0; i < VNET_REPORTER_NR; i++)
+		devlink_health_reporter_destroy(rec->reporters[i]);
+	devlink_free(rec->devlink);
+	rec->devlink = NULL;
+}

@@ -41,7 +41,7 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 		       (s.guest_gso ? 65575 : s.mtu));
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t len)
+int FUZZ_TARGET(const u8 *data, size_t len)
 {
 	struct vnet_features f, before, cleared;
 	struct fuzz_input in = { data, len };

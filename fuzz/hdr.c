@@ -79,7 +79,7 @@ static void plausible(struct vnet_hdr *hdr, bool le, const u8 *pkt, u32 len)
 	hdr->csum_offset = vnet_hdr_put16(le, hdr->gso_type & 4 ? 6 : 16);
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+int FUZZ_TARGET(const u8 *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
 	enum vnet_rx_fault fault;

@@ -9,6 +9,7 @@
 #ifndef VNET_FUZZ_SHIM_H
 #define VNET_FUZZ_SHIM_H
 
+#include <asm/types.h>
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
@@ -20,15 +21,15 @@
 #include <string.h>
 
 /* types */
-typedef uint8_t u8;
-typedef int8_t s8;
-typedef uint16_t u16;
-typedef uint32_t u32;
-typedef uint64_t u64;
-typedef uint16_t __le16;
-typedef uint16_t __be16;
-typedef uint16_t __virtio16;
-typedef uint16_t __sum16;
+typedef __u8 u8;
+typedef __s8 s8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef u16 __le16;
+typedef u16 __be16;
+typedef u16 __virtio16;
+typedef u16 __sum16;
 typedef u64 netdev_features_t;
 
 #define U16_MAX			UINT16_MAX
@@ -36,8 +37,8 @@ typedef u64 netdev_features_t;
 
 /* compiler */
 #define __force
-#define __maybe_unused		__attribute__((unused))
-#define noinline		__attribute__((noinline))
+#define __maybe_unused
+#define noinline
 #define likely(x)		(x)
 #define unlikely(x)		(x)
 #define ARRAY_SIZE(a)		(sizeof(a) / sizeof((a)[0]))
@@ -151,7 +152,7 @@ struct ethhdr {
 	u8 h_dest[ETH_ALEN];
 	u8 h_source[ETH_ALEN];
 	__be16 h_proto;
-} __attribute__((packed));
+};
 
 struct iphdr {
 	u8 ihl:4, version:4;
@@ -160,7 +161,7 @@ struct iphdr {
 	u8 ttl, protocol;
 	__sum16 check;
 	u8 addrs[8];
-} __attribute__((packed));
+};
 
 struct ipv6hdr {
 	u8 bytes[40];
@@ -173,12 +174,12 @@ struct tcphdr {
 	__be16 window;
 	__sum16 check;
 	__be16 urg;
-} __attribute__((packed));
+};
 
 struct udphdr {
 	__be16 source, dest, len;
 	__sum16 check;
-} __attribute__((packed));
+};
 
 static inline bool is_valid_ether_addr(const u8 *addr)
 {
@@ -465,6 +466,7 @@ static inline u8 fuzz_byte(struct fuzz_input *in)
 	return byte;
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size);
+/* The name that libFuzzer calls is given by fuzz/run. */
+int FUZZ_TARGET(const u8 *data, size_t size);
 
 #endif /* VNET_FUZZ_SHIM_H */

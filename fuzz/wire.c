@@ -153,7 +153,7 @@ static void numbers(struct fuzz_input *in, struct vnet_wire_cmd *w, u8 which)
 	}
 }
 
-int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
+int FUZZ_TARGET(const u8 *data, size_t size)
 {
 	struct fuzz_input in = { data, size };
 	struct vnet_wire_cmd w = {};

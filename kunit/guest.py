@@ -21,10 +21,18 @@ TOP = Path("/vnet")
 CACHE = Path("/cache")
 SOURCES = ("include/*.h", "vnet_caps.c", "vnet_wire.c", "scripts/conftest.sh",
            "kunit/Kbuild", "kunit/*.[ch]")
-RUN_SECONDS = 600  # a debug kernel under TCG is slow
+BOOT_SECONDS = 900  # a debug kernel under TCG is slow
+RUN_SECONDS = 1800
 CASE = re.compile(r"^    (ok|not ok) \d+ (\S+)(?P<skip> # SKIP)?")
 SUITE = re.compile(r"^(ok|not ok) \d+ ")
 PLAN = re.compile(r"^(    )?1\.\.(\d+)")
+
+
+class SlowGuest(Guest):
+    """A guest that may take its time to boot."""
+
+    def boot(self, timeout=BOOT_SECONDS):
+        super().boot(timeout)
 
 
 def build(kernel):
@@ -54,7 +62,8 @@ def build(kernel):
 def run(kernel, module):
     """Load the module in a guest; return (KTAP lines, splats)."""
     say(f"kunit: booting {kernel.release}")
-    with Guest(kernel, "user", CACHE / "logs" / f"kunit-{kernel.release}", smp=1) as guest:
+    log_dir = CACHE / "logs" / f"kunit-{kernel.release}"
+    with SlowGuest(kernel, "user", log_dir, smp=1) as guest:
         guest.put(module, "/tmp/vnet_kunit.ko")
         guest.run("insmod /tmp/vnet_kunit.ko", timeout=RUN_SECONDS)
         log = guest.run("dmesg -t", timeout=60).out.splitlines()

@@ -1,7 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Control payloads; includes the room to see its constants. */
+/* Control payloads. */
 
-#include "../vnet_wire.c"
+#include <linux/bits.h>
+#include <linux/kernel.h>
+#include <linux/string.h>
+#include <linux/unaligned.h>
+
+#include "../include/vnet_caps.h"
+#include "../include/vnet_wire.h"
 
 #include "vnet_kunit.h"
 

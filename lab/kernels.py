@@ -42,11 +42,14 @@ class Kernel:
 
 def scan(base, layer=None, name=None):
     found = []
-    for image in sorted(base.glob("boot/vmlinuz-*")):
-        release = image.name.removeprefix("vmlinuz-")
-        if (base / "lib/modules" / release).is_dir():
-            short = name or ".".join(release.split(".")[:2])
-            found.append(Kernel(short, release, image, layer))
+    for modules in sorted(base.glob("lib/modules/*/")):
+        release = modules.name
+        for image in (base / f"boot/vmlinuz-{release}", modules / "vmlinuz",
+                      modules / "vmlinuz.unsigned"):
+            if image.exists():
+                short = name or ".".join(release.split(".")[:2])
+                found.append(Kernel(short, release, image, layer))
+                break
     return found
 
 

@@ -121,6 +121,28 @@ static void vnet_coal_init_queue(struct vnet_dev *vd,
 
 /* Setting */
 
+/* Tell a virtqueue that was reset what it has of its own. */
+static int vnet_coal_replay_vq(struct vnet_dev *vd, u16 vq)
+{
+	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
+	bool told = vd->caps.notf_coal && !cq->own && !cq->adaptive;
+	int err;
+
+	/* Zero is what a reset device has. */
+	if (told || (!cq->coal.packets && !cq->coal.usecs))
+		return 0;
+
+	err = vnet_coal_tell_vq(vd, vq, &cq->coal);
+	if (!vnet_cvq_refused(err))
+		return err;
+
+	netdev_warn(vd->dev,
+		    "the device does not take the coalescing of virtqueue %u: error %d\n",
+		    vq, err);
+
+	return 0;
+}
+
 static void vnet_coal_publish(struct vnet_dev *vd, bool tx,
 			      const struct vnet_coal *coal, bool adaptive)
 {
@@ -148,29 +170,44 @@ static bool vnet_coal_any_own(struct vnet_dev *vd, bool tx)
 	return false;
 }
 
-static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
-			     const struct vnet_coal *coal, bool adaptive)
+/* Would @coal change anything for this direction, also for single queues? */
+static bool vnet_coal_changes(struct vnet_dev *vd, bool tx,
+			      const struct vnet_coal_global *new)
 {
-	struct vnet_coal_global *global = &vd->cfg.policy->coal.global;
-	struct vnet_coal *old = tx ? &global->tx : &global->rx;
-	bool *old_adaptive = tx ? &global->tx_adaptive : &global->rx_adaptive;
-	int err = 0;
+	const struct vnet_coal_global *old = &vd->cfg.policy->coal.global;
 
-	if (adaptive == *old_adaptive && vnet_coal_equal(old, coal) &&
-	    !vnet_coal_any_own(vd, tx))
+	if (vnet_coal_any_own(vd, tx))
+		return true;
+
+	return tx ? new->tx_adaptive != old->tx_adaptive ||
+		    !vnet_coal_equal(&new->tx, &old->tx) :
+		    new->rx_adaptive != old->rx_adaptive ||
+		    !vnet_coal_equal(&new->rx, &old->rx);
+}
+
+/* The values that queues have of their own end with this command. */
+static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
+			     const struct vnet_coal_global *new)
+{
+	bool adaptive = tx ? new->tx_adaptive : new->rx_adaptive;
+
+	if (!vd->live || adaptive || !vnet_coal_changes(vd, tx, new))
 		return 0;
 
-	/* The values that queues have of their own end with this command. */
-	if (vd->live && !adaptive)
-		err = vnet_coal_tell(vd, tx, coal);
-	if (err)
-		return err;
+	return vnet_coal_tell(vd, tx, tx ? &new->tx : &new->rx);
+}
 
-	*old = *coal;
-	*old_adaptive = adaptive;
-	vnet_coal_publish(vd, tx, coal, adaptive);
+/* Have the device go back to what it had, single queues included. */
+static void vnet_coal_restore_dir(struct vnet_dev *vd, bool tx)
+{
+	const struct vnet_coal_global *old = &vd->cfg.policy->coal.global;
+	u16 pair;
 
-	return 0;
+	if (vnet_coal_tell(vd, tx, tx ? &old->tx : &old->rx))
+		return;
+
+	for (pair = 0; vd->caps.vq_notf_coal && pair < vd->cfg.pairs; pair++)
+		vnet_coal_replay_vq(vd, 2 * pair + tx);
 }
 
 /**
@@ -183,18 +220,25 @@ static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
 int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new)
 {
 	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
-	struct vnet_coal_global old;
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
 
 	mutex_lock(&cfg->lock);
-	old = cfg->global;
-	err = vnet_coal_set_dir(vd, false, &new->rx, new->rx_adaptive);
+	err = vnet_coal_set_dir(vd, false, new);
+	if (!err)
+		err = vnet_coal_set_dir(vd, true, new);
 	if (!err) {
-		err = vnet_coal_set_dir(vd, true, &new->tx, new->tx_adaptive);
-		if (err)
-			vnet_coal_set_dir(vd, false, &old.rx, old.rx_adaptive);
+		if (vnet_coal_changes(vd, false, new))
+			vnet_coal_publish(vd, false, &new->rx,
+					  new->rx_adaptive);
+		if (vnet_coal_changes(vd, true, new))
+			vnet_coal_publish(vd, true, &new->tx,
+					  new->tx_adaptive);
+		cfg->global = *new;
+	} else if (vnet_cvq_refused(err)) {
+		vnet_coal_restore_dir(vd, false);
+		vnet_coal_restore_dir(vd, true);
 	}
 	mutex_unlock(&cfg->lock);
 
@@ -221,6 +265,8 @@ int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
 	mutex_lock(&vd->cfg.policy->coal.lock);
 	if (vd->live && !adaptive && vq / 2 < vd->cfg.pairs)
 		err = vnet_coal_tell_vq(vd, vq, coal);
+	if (vnet_cvq_refused(err))
+		vnet_coal_tell_vq(vd, vq, &cq->coal);
 	if (!err) {
 		cq->own = true;
 		if (!adaptive)
@@ -287,27 +333,6 @@ int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
 }
 
 /* Replay */
-
-static int vnet_coal_replay_vq(struct vnet_dev *vd, u16 vq)
-{
-	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
-	bool told = vd->caps.notf_coal && !cq->own && !cq->adaptive;
-	int err;
-
-	/* Zero is what a reset device has. */
-	if (told || (!cq->coal.packets && !cq->coal.usecs))
-		return 0;
-
-	err = vnet_coal_tell_vq(vd, vq, &cq->coal);
-	if (!vnet_cvq_refused(err))
-		return err;
-
-	netdev_warn(vd->dev,
-		    "the device does not take the coalescing of virtqueue %u: error %d\n",
-		    vq, err);
-
-	return 0;
-}
 
 /* @coal.lock is held. */
 static int __vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair)

@@ -152,8 +152,10 @@ static int vnet_mode_set(struct vnet_dev *vd, enum vnet_wire_rx mode, bool on)
 		return -ENOMEM;
 
 	err = vnet_filter_exec(vd, cmd, vnet_wire_rx_mode(&cmd->w, mode, on));
-	if (err)
+	if (err) {
+		filter->known &= ~BIT(mode);
 		return err;
+	}
 
 	filter->known |= BIT(mode);
 	if (on)
@@ -392,6 +394,9 @@ int vnet_ndo_set_mac(struct net_device *dev, void *addr)
 
 	if (vd->live) {
 		err = vnet_mac_tell(vd, sa->sa_data);
+		/* It may have done it all the same: have it undone. */
+		if (vnet_cvq_refused(err))
+			vnet_mac_tell(vd, dev->dev_addr);
 		if (err)
 			return err;
 	}
@@ -448,6 +453,8 @@ int vnet_ndo_vlan_add(struct net_device *dev, __be16 proto, u16 vid)
 		return 0;
 	if (err)
 		clear_bit(vid, filter->vlans);
+	if (vnet_cvq_refused(err))
+		vnet_vlan_tell(vd, vid, false);
 
 	return err;
 }
@@ -554,6 +561,8 @@ int vnet_offloads_set(struct vnet_dev *vd, u64 mask)
 
 	if (vd->live) {
 		err = vnet_offloads_tell(vd, mask);
+		if (vnet_cvq_refused(err))
+			vnet_offloads_tell(vd, policy->offloads);
 		if (err)
 			return err;
 	}

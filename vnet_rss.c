@@ -218,6 +218,13 @@ static int vnet_vq_pairs_tell(struct vnet_dev *vd, u16 pairs)
 			     vnet_wire_vq_pairs(&cmd->w, vd->caps.le, pairs));
 }
 
+static int vnet_rss_tell_steering(struct vnet_dev *vd,
+				  const struct vnet_rss_cfg *rss, u16 pairs)
+{
+	return vd->caps.rss ? vnet_rss_tell(vd, rss, pairs) :
+			      vnet_hash_tell(vd, rss);
+}
+
 /* Everything in @rss that differs from what is in force */
 static int vnet_rss_send(struct vnet_dev *vd, const struct vnet_rss_cfg *rss,
 			 u16 pairs)
@@ -231,12 +238,13 @@ static int vnet_rss_send(struct vnet_dev *vd, const struct vnet_rss_cfg *rss,
 			return err;
 	}
 
-	err = vd->caps.rss ? vnet_rss_tell(vd, rss, pairs) :
-			     vnet_hash_tell(vd, rss);
+	err = vnet_rss_tell_steering(vd, rss, pairs);
+	if (!vnet_cvq_refused(err))
+		return err;
 
-	/* All or nothing: the part that was taken goes back. */
-	if (err && vd->caps.hash_tunnel &&
-	    rss->tunnel_types != old->tunnel_types)
+	/* All or nothing: what was taken, also in spite of a refusal. */
+	vnet_rss_tell_steering(vd, old, vd->cfg.pairs);
+	if (vd->caps.hash_tunnel && rss->tunnel_types != old->tunnel_types)
 		vnet_tunnel_tell(vd, old->tunnel_types);
 
 	return err;
@@ -348,6 +356,7 @@ int vnet_hash_report_set(struct vnet_dev *vd, bool on)
 static int vnet_pairs_tell(struct vnet_dev *vd, u16 pairs)
 {
 	struct vnet_rss_cfg *new;
+	int err;
 
 	if (vd->caps.rss) {
 		new = vnet_rss_edit(vd);
@@ -357,10 +366,16 @@ static int vnet_pairs_tell(struct vnet_dev *vd, u16 pairs)
 		return vnet_rss_commit_pairs(vd, new, pairs);
 	}
 
-	if (vd->caps.mq)
-		return vd->live ? vnet_vq_pairs_tell(vd, pairs) : 0;
+	if (!vd->caps.mq)
+		return pairs == 1 ? 0 : -EOPNOTSUPP;
+	if (!vd->live)
+		return 0;
 
-	return pairs == 1 ? 0 : -EOPNOTSUPP;
+	err = vnet_vq_pairs_tell(vd, pairs);
+	if (vnet_cvq_refused(err))
+		vnet_vq_pairs_tell(vd, vd->cfg.pairs);
+
+	return err;
 }
 
 /**

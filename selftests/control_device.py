@@ -102,14 +102,14 @@ def refused(env):
         nut.run("ip link add link NIC name v5 type vlan id 5")
         control, settings = nut.control(), nut.settings()
         for name, command in commands.items():
-            nut.device.fault(cmd=name, action="refuse")
+            nut.device.fault(cmd=name, action="refuse", count=1)
             nut.refused(command)
             nut.device.clear()
             nut.same(control, settings, f"after '{command}' was refused")
         for command in (f"ethtool -X NIC hkey {KEY}", "ethtool -N NIC rx-flow-hash udp4 sd",
                         "ethtool --set-priv-flags NIC symmetric-rss on",
                         "ethtool -L NIC combined 1"):
-            nut.device.fault(cmd="mq.rss", action="refuse")
+            nut.device.fault(cmd="mq.rss", action="refuse", count=1, apply=True)
             nut.refused(command)
             nut.device.clear()
             nut.same(control, settings, f"after '{command}' was refused")
@@ -125,7 +125,7 @@ def bad_answers(env):
             nut.device.fault(cmd="mac.addr", action="answer", count=1, **fault)
             nut.refused("ip link set NIC address 52:54:00:aa:bb:cc")
             assert MAC in nut.out("ip link show NIC"), f"{fault}: the address has changed"
-            nut.run(f"ip link set NIC address {MAC}")
+            assert nut.control()["mac"] == MAC, f"{fault}: the device has another address"
         nut.device.fault(cmd="coal.vq_get", action="answer", used_len=3)
         nut.run("ethtool -C NIC rx-usecs 4")
         assert "rx-usecs: 4" in nut.out("ethtool -Q NIC queue_mask 1 --show-coalesce")

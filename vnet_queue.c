@@ -218,6 +218,18 @@ static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
 	}
 }
 
+/*
+ * A virtqueue comes out of a reset that was given up: the device was reset in
+ * the meantime. The core leaves one alone that it does not believe in reset.
+ */
+static void vnet_ring_recycled(struct virtqueue *vq)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+
+	if (atomic_read(&vd->ring_call.state) == VNET_CALL_LATE)
+		vq->reset = false;
+}
+
 /* Work: the part of the reset that the device may keep us in. */
 static void vnet_core_call_work(struct work_struct *work)
 {
@@ -230,9 +242,10 @@ static void vnet_core_call_work(struct work_struct *work)
 	if (!vq)
 		virtio_reset_device(call->vd->vdev);
 	else if (call->num)
-		call->err = virtqueue_resize(vq, call->num, reclaim, NULL);
+		call->err = virtqueue_resize(vq, call->num, reclaim,
+					     vnet_ring_recycled);
 	else
-		call->err = virtqueue_reset(vq, reclaim, NULL);
+		call->err = virtqueue_reset(vq, reclaim, vnet_ring_recycled);
 
 	if (atomic_xchg(&call->state, VNET_CALL_IDLE) == VNET_CALL_LATE)
 		vnet_recovery_request(call->vd, VNET_RESET_LATE);

@@ -15,7 +15,7 @@
 
 /* Looks without progress until a notification, and until a reset, is tried */
 #define VNET_STILL_KICK		1
-#define VNET_STILL_RESET	5
+#define VNET_STILL_RESET	4
 
 /* Looks until want of memory or of CPU time is worth a word */
 #define VNET_STILL_STARVED	3
@@ -178,6 +178,7 @@ static void vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 	} else if (done != w->done) {
 		w->idle = 0;
 		w->starved = 0;
+		w->step = VNET_HEAL_KICK;
 	} else {
 		vnet_look_rx_idle(vd, rxq, w);
 	}

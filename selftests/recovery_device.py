@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The driver heals the device as a whole, tells the user, and lets go of a dead one."""
+
+import json
+import re
+import time
+
+from lab.api import test
+
+from .recovery_queues import OTHER, SCRIPTED, counters, flows, grown, healthy, is_only, one_queue
+
+QEMU = ("modern-split", "packed", "legacy", "no-ctrl-vq", "mq")
+
+
+def devlink(env, command, check=True):
+    return env.guest.run(f"devlink -j health {command}", check=check)
+
+
+def reporter(env, name):
+    """One reporter as 'devlink health show' has it."""
+    for reporters in json.loads(devlink(env, "show").out)["health"].values():
+        for entry in reporters:
+            if entry["reporter"] == name:
+                return entry
+    raise AssertionError(f"there is no reporter {name}")
+
+
+def settings(env):
+    """What the user's tools read back; counters and times left out."""
+    script = "; ".join(f"echo == {c}; {c} 2>&1" for c in (
+        f"ip -d -j link show {env.nic}", f"ethtool -k {env.nic}", f"ethtool -l {env.nic}",
+        f"ethtool -g {env.nic}", f"ethtool -c {env.nic}", f"ethtool -x {env.nic}",
+        f"bridge fdb show dev {env.nic}", f"ip maddr show dev {env.nic}",
+        f"tc qdisc show dev {env.nic}", f"cat /sys/class/net/{env.nic}/ifindex",
+        f"ip -o addr show dev {env.nic}"))
+    text = env.guest.run(script, timeout=60).out
+    return re.sub(r" refcnt \d+|\[requested .*?\]|(valid|preferred)_lft \S+", "", text)
+
+
+def same(env, before, when):
+    env.wait_carrier()
+    pairs = zip(before.splitlines(), settings(env).splitlines())
+    changed = [pair for pair in pairs if pair[0] != pair[1]]
+    assert not changed, f"{when} (before, now): {changed}"
+
+
+def change_settings(env):
+    """Everything that every device has; the rest as far as the device goes."""
+    nic = env.nic
+    env.guest.run(
+        f"ip link set {nic} mtu 1300; ip link set {nic} promisc on; "
+        f"ip link add link {nic} name v7 type vlan id 7; ip link set v7 up; "
+        f"tc qdisc add dev {nic} root fq 2>/dev/null; ethtool -G {nic} rx 128 tx 64; "
+        f"ethtool -K {nic} gro off tx off; ethtool -K {nic} rx-gro-hw off; "
+        f"ethtool -L {nic} combined 2; ethtool -C {nic} rx-usecs 9; "
+        f"bridge fdb add 52:54:00:11:22:33 dev {nic} self; "
+        f"ip maddr add 01:00:5e:01:02:03 dev {nic}; sleep 0.5", check=False)
+
+
+def pci(env):
+    return env.guest.run(f"readlink -f /sys/class/net/{env.nic}/device/..").out.strip()
+
+
+@test(profiles=QEMU, timeout=180, drivers=["vnet"])
+def function_level_reset(env):
+    "A PCI function level reset: connections and settings survive it."
+    change_settings(env)
+    before, count = settings(env), counters(env)
+    path = pci(env)
+    methods = env.guest.run(f"cat {path}/reset_method", check=False).out.split()
+    if not methods:
+        env.skip("the device has no reset method")
+    job = env.guest.start(f"ping -i 0.05 -c 200 -q {env.gateway}")
+    for _ in range(env.rounds(full=20, quick=3)):
+        begin = time.monotonic()
+        env.guest.run(f"echo 1 > {path}/reset", timeout=60)
+        env.guest.run(f"ping -q -c 1 -i 0.1 -w 20 {env.gateway}")
+        seconds = time.monotonic() - begin
+        assert seconds < 12, f"it took {seconds:.1f} s"
+    job.kill()
+    same(env, before, "after a function level reset")
+    after = counters(env)
+    assert after["rx_packets"] > count["rx_packets"], "the counters began anew"
+    env.unbind()
+    env.bind()
+
+
+@test(**SCRIPTED)
+def lost_state(env):
+    "A device that forgot everything is started again."
+    before = one_queue(env)
+    path = pci(env)
+    env.guest.run(f"setpci -s {path.rsplit('/', 1)[1]} CAP_EXP+8.w=8000:8000", check=False)
+    if not env.device.log("flr", 0):
+        env.skip("the guest has no setpci")
+    env.wait(lambda: grown(env, before).get("reset_lost_state"), "nobody noticed")
+    flows(env)
+    healthy(env)
+
+
+@test(**SCRIPTED)
+def needs_reset(env):
+    "DEVICE_NEEDS_RESET: the device is back within a second or so."
+    before = one_queue(env)
+    mark = env.device.mark()
+    env.device.needs_reset()
+    begin = time.monotonic()
+    env.device.wait(lambda: [e for e in env.device.log("status", mark) if e["value"] & 4],
+                    20, "DRIVER_OK")
+    seconds = time.monotonic() - begin
+    flows(env)
+    is_only(grown(env, before), reset_needs_reset=(1, 1), heal_device_resets=(1, 1))
+    assert seconds < 4, f"it took {seconds:.1f} s"
+    healthy(env)
+
+
+@test(**SCRIPTED)
+def reset_takes_long(env):
+    "A reset that takes seconds holds up nobody, and the device comes back when it is done."
+    before = one_queue(env)
+    env.device.fault(device="reset", action="stuck", seconds=6)
+    env.device.needs_reset()
+    time.sleep(3.5)
+    env.guest.run(f"timeout 1 ip link show {env.nic}; timeout 1 ip addr")
+    env.wait(lambda: grown(env, before).get("reset_late"), "the reset has not ended", 20)
+    env.device.clear()
+    flows(env, 20)
+    healthy(env)
+
+
+@test(**SCRIPTED)
+def unbind_in_slow_reset(env):
+    "The driver can be taken off while a reset is pending."
+    one_queue(env)
+    env.device.fault(device="reset", action="stuck", seconds=6)
+    env.device.needs_reset()
+    time.sleep(1)
+    env.guest.run(f"ip link set {env.nic} down", timeout=20)
+    env.unbind()
+    env.device.clear()
+    env.bind()
+
+
+@test(**SCRIPTED)
+def gives_up(env):
+    "A device that refuses to come back is given up: no carrier, no hang; the user can revive it."
+    before = one_queue(env)
+    env.device.fault(device="features-ok", action="refuse")
+    env.device.needs_reset()
+    env.wait(lambda: grown(env, before).get("heal_given_up"), "it was not given up", 40)
+    assert not env.carrier()
+    begin = time.monotonic()
+    env.guest.run("ip link show; ip -s link show")
+    assert time.monotonic() - begin < 3
+    assert reporter(env, "device")["state"] == "error", reporter(env, "device")
+    env.guest.run(f"ip link set {env.nic} down; ip link set {env.nic} up", check=False)
+    assert devlink(env, f"recover virtio/{env.virtio} reporter device", check=False).status
+    env.device.clear()
+    devlink(env, f"recover virtio/{env.virtio} reporter device")
+    assert reporter(env, "device")["state"] == "healthy"
+    env.guest.run(f"ip link set {env.nic} up")
+    flows(env)
+    healthy(env)
+
+
+@test(**SCRIPTED)
+def unbind_dead(env):
+    "A device that was given up can be unbound, and bound when it is well again."
+    before = one_queue(env)
+    env.device.fault(device="features-ok", action="refuse")
+    env.device.needs_reset()
+    env.wait(lambda: grown(env, before).get("heal_given_up"), "it was not given up", 40)
+    env.unbind()
+    env.device.clear()
+    env.bind()
+    env.configure()
+    flows(env)
+
+
+@test(**SCRIPTED)
+def health_commands(env):
+    "devlink health show, diagnose, dump and set answer for all reporters."
+    one_queue(env)
+    device = f"virtio/{env.virtio}"
+    for name in ("tx", "rx", "ctrl", "device"):
+        assert reporter(env, name)["state"] == "healthy"
+        assert devlink(env, f"diagnose {device} reporter {name}").out.strip("{}\n"), name
+        assert devlink(env, f"dump show {device} reporter {name}").out.strip("{}\n"), name
+        devlink(env, f"dump clear {device} reporter {name}")
+    assert "used_idx" in devlink(env, f"diagnose {device} reporter tx").out
+    healthy(env)
+
+
+@test(**SCRIPTED)
+def not_wanted(env):
+    "With auto_recover off nothing is healed; the user recovers by hand."
+    device = f"virtio/{env.virtio}"
+    before = one_queue(env)
+    devlink(env, f"set {device} reporter tx auto_recover false")
+    mark = env.device.mark()
+    env.device.fault(queue="tx0", action="hold")
+    env.guest.run(f"ping -q -c 3 -i 0.2 -W 1 {OTHER}", check=False)
+    env.wait(lambda: reporter(env, "tx")["state"] == "error", "nothing was reported")
+    time.sleep(7)
+    is_only(grown(env, before), heal_kicks=(0, 0), heal_queue_resets=(0, 0),
+            heal_device_resets=(0, 0))
+    assert not env.device.log("queue-reset", mark) and not env.device.log("reset", mark)
+    assert "event" in devlink(env, f"dump show {device} reporter tx").out
+    env.device.clear()
+    devlink(env, f"recover {device} reporter tx")
+    assert reporter(env, "tx")["state"] == "healthy"
+    flows(env)
+    is_only(grown(env, before), reset_user=(1, 1), heal_device_resets=(1, 1))
+    healthy(env)

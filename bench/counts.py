@@ -13,10 +13,10 @@ BUCKETS = [(name, re.compile(pattern)) for name, pattern in [
              r"is_used_desc|update_last_used|alloc_indirect_|vm_(notify|interrupt)|sg_(init|next)"),
     ("dma", r"_*(dma|swiotlb|iommu|iova)_"),
     ("page_pool", r"_*page_pool_|napi_pp_|_*(get|put)_netmem|net_mp_"),
-    ("skb", r"(?!skb_defer_rx_timestamp)_*(skb|pskb|build_skb|napi_build_skb|napi_alloc_skb|alloc_skb|netdev_alloc|"
-            r"napi_alloc_frag|netdev_alloc_frag|kfree_skb|sk_skb_reason|consume_skb|"
-            r"napi_consume_skb|napi_kfree_skb|napi_skb_|slab_build_skb|finalize_skb|kmalloc_reserve|"
-            r"dev_kfree_skb|napi_skb|copy_skb|consume_stateless|eth_type_trans|virtio_net_hdr)"),
+    ("skb", r"(?!skb_defer_rx_timestamp)_*(skb|pskb|build_skb|alloc_skb|copy_skb|slab_build_skb|"
+            r"napi_(build|alloc|kfree|consume)_skb|napi_skb|napi_alloc_frag|netdev_alloc|"
+            r"kfree_skb|dev_kfree_skb|sk_skb_reason|consume_skb|consume_stateless|"
+            r"finalize_skb|kmalloc_reserve|eth_type_trans|virtio_net_hdr)"),
     ("slab", r"_*(kmem_cache|kmalloc|kfree|kvfree|kvmalloc|krealloc|slab_|free_slab|alloc_pages|"
              r"alloc_frozen_pages|free_frozen|free_unref|free_pages|free_one_page|"
              r"free_page_is_bad|get_page_from|rmqueue|page_frag|folio_put|folio_batch|"
@@ -82,7 +82,6 @@ class Window:
         self.by_symbol = Counter()	# (name, module) -> instructions
         self.calls = Counter()		# name -> entries
         self.by_offset = {}		# (name, module) -> {offset: executions}
-        self.programs = 0		# runs of the bench's XDP program
         self.kernel = 0
         self.user = 0
         with open(path, encoding="ascii") as lines:
@@ -96,12 +95,16 @@ class Window:
                 if not offset:
                     self.calls[name] += count
                     if module == "bpf" and name.endswith("_vnet_bench"):
-                        self.programs += count
+                        self.calls["programs"] += count
                 if module in DRIVER_MODULES:
                     self.by_offset.setdefault((name, module), {})[offset] = count
         self.buckets = Counter()
         for (name, module), count in self.by_symbol.items():
             self.buckets[bucket_of(name, module)] += count
+
+    def seen(self, event):
+        """How many packets the XDP program or the IP layer saw."""
+        return self.calls["programs" if event == "programs" else "ip_rcv_core"]
 
     def offsets(self, name, module):
         """Executions per offset of a driver's function."""

@@ -8,6 +8,7 @@ import argparse
 import json
 import platform
 import re
+import signal
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from .machine import BenchError, GuestLost
 
 CACHE = Path("/cache/bench")
 KNOWN_DRIVERS = ("virtio_net", "vnet")
+SEEN_BY = {"programs": "the XDP program", "stack": "the IP layer"}
 
 
 def parse(args):
@@ -73,8 +75,10 @@ def measure(guest, case, driver, scale, kernel_symbols):
         guest.bind(nic, None)
     window = counts.Window(sample.path, symbols)
     sample.path.unlink()
-    if window.programs < sample.programs:
-        raise BenchError(f"the XDP program saw {window.programs} packets of {sample.programs}")
+    for event, expected in sample.seen.items():
+        if abs(window.seen(event) - expected) > expected / 500:
+            raise BenchError(f"the window shows {window.seen(event)} packets at {SEEN_BY[event]} "
+                             f"instead of {expected}")
     figures = window.figures(sample.units)
     if sample.seconds:
         figures["per_second"] = sample.units / sample.seconds
@@ -178,7 +182,13 @@ def save(data):
     temp.rename(CACHE / "bench.json")
 
 
+def terminate(_signum, _frame):
+    """End like any other way out: the guest is stopped."""
+    sys.exit(143)
+
+
 def main(args):
+    signal.signal(signal.SIGTERM, terminate)
     try:
         options = parse(args)
         chosen = cases.select(options.only, options.quick)
@@ -199,6 +209,8 @@ def main(args):
         print()
         print(report.table(data))
         return 1 if any("error" in entry for entry in data["results"]) else 0
+    except KeyboardInterrupt:
+        return 130
     except SetupError as error:
         die(error)
     except (BenchError, build.BuildFailed) as error:

@@ -146,10 +146,12 @@ void vnet_link_update(struct vnet_dev *vd)
 		vnet_filter_announce(vd);
 
 	vnet_link_speed(vd);
-	if (vd->running && (status & VNET_STATUS_LINK_UP))
-		netif_carrier_on(vd->dev);
-	else
+	if (!vd->running || !(status & VNET_STATUS_LINK_UP)) {
 		netif_carrier_off(vd->dev);
+	} else if (!netif_carrier_ok(vd->dev)) {
+		vnet_watch_link_up(vd);
+		netif_carrier_on(vd->dev);
+	}
 }
 
 static void vnet_config_work(struct work_struct *work)

@@ -240,6 +240,30 @@ void vnet_watch_work(struct work_struct *work)
 	queue_delayed_work(system_long_wq, &vd->recovery.look, delay);
 }
 
+/**
+ * vnet_watch_link_up() - the link came up: notify all queues
+ * @vd: device, live
+ *
+ * A back end that was restarted may have missed what was said before.
+ *
+ * Context: process; instance lock held.
+ */
+void vnet_watch_link_up(struct vnet_dev *vd)
+{
+	u16 i;
+
+	for (i = 0; i < vd->cfg.pairs; i++) {
+		struct vnet_txq *txq = &vd->txqs[i];
+
+		if (vd->rxqs[i].up)
+			vnet_vq_notify(vd->rxqs[i].vq);
+		__netif_tx_lock_bh(txq->nq);
+		if (txq->up)
+			vnet_vq_notify(txq->vq);
+		__netif_tx_unlock_bh(txq->nq);
+	}
+}
+
 /* The interface is up: look after its queues. Instance lock held. */
 void vnet_watch_start(struct vnet_dev *vd)
 {

@@ -174,6 +174,7 @@ void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);
 /* vnet_watch.c: the detectors */
 void vnet_watch_start(struct vnet_dev *vd);
 void vnet_watch_stop(struct vnet_dev *vd);
+void vnet_watch_link_up(struct vnet_dev *vd);
 void vnet_watch_work(struct work_struct *work);
 
 /* vnet_pm.c: suspend and function level reset */

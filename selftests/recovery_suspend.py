@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Suspend to RAM, suspend to idle and hibernation, in a guest that lives in memory.
+
+The lab's guests have their root on virtiofs, whose driver refuses to be
+suspended. This guest is a kernel and a small initramfs: busybox, ip, ethtool.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from lab.api import test
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+COUNTER = itertools.count(1)
+PROGRAMS = ("/usr/bin/busybox", "/usr/sbin/ip", "/usr/sbin/ethtool", "/usr/sbin/tc", "/usr/sbin/bridge")
+INIT = """#!/bin/busybox sh
+export PATH=/usr/sbin:/usr/bin:/bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+exec > /dev/ttyS0 2>&1
+dmesg -n 8
+for m in %(modules)s; do insmod /modules/$m || echo "RESULT cannot load $m"; done
+nic=$(ls /sys/class/net | grep -v lo)
+ip link set $nic address 52:54:00:aa:bb:cc
+ip addr add 10.0.2.15/24 dev $nic
+ip link set $nic up mtu 1300
+ip link set $nic promisc on
+ip link add link $nic name v7 type vlan id 7
+ip link set v7 up
+ethtool -L $nic combined 2 >/dev/null
+ethtool -G $nic rx 128 tx 64
+ethtool -K $nic tx off gro off rx-gro-hw off >/dev/null 2>&1
+bridge fdb add 52:54:00:11:22:33 dev $nic self
+tc qdisc add dev $nic root pfifo limit 77
+settings() {
+	ip -d link show $nic; ip addr show dev $nic | sed 's/valid_lft.*//'
+	for o in k l g c x; do ethtool -$o $nic; done
+	bridge fdb show dev $nic; tc qdisc show dev $nic; cat /sys/class/net/$nic/ifindex
+}
+flows() { for i in 1 2 3 4 5 6 7 8 9 10; do ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return; done; return 1; }
+flows || echo "RESULT no packet before"
+sleep 1
+settings > /tmp/before
+packets=$(cat /sys/class/net/$nic/statistics/rx_packets)
+i=0
+while [ $i -lt %(rounds)s ]; do
+	i=$((i + 1))
+	%(suspend)s || echo "RESULT suspend failed"
+	flows || echo "RESULT no packet after round $i"
+	settings > /tmp/after
+	cmp -s /tmp/before /tmp/after || { echo "RESULT other settings"; diff /tmp/before /tmp/after; break; }
+done
+[ $(cat /sys/class/net/$nic/statistics/rx_packets) -gt $packets ] || echo "RESULT counters began anew"
+rmmod %(driver)s || echo "RESULT cannot unload"
+echo "RESULT end"
+poweroff -f
+"""
+SUSPENDS = {
+    "mem": "{ echo deep > /sys/power/mem_sleep; echo mem > /sys/power/state; }",
+    "idle": "{ echo devices > /sys/power/pm_test; echo freeze > /sys/power/state; }",
+    "disk": "{ echo devices > /sys/power/pm_test; echo disk > /sys/power/state; }",
+}
+
+
+def initramfs(directory, module, driver, suspend, rounds):
+    """A root of a few files; the path of its archive."""
+    root = Path(directory) / "root"
+    for name in ("bin", "proc", "sys", "dev", "tmp", "modules"):
+        (root / name).mkdir(parents=True)
+    files = set()
+    for program in PROGRAMS:
+        text = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+        files |= {program, *re.findall(r"(/\S+) \(0x", text)}
+    for file in files:
+        target = root / file.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(os.path.realpath(file), target)
+    shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+    shutil.copy(module, root / "modules")
+    (root / "init").write_text(INIT % {"modules": Path(module).name, "rounds": rounds,
+                                       "suspend": SUSPENDS[suspend], "driver": driver})
+    (root / "init").chmod(0o755)
+    archive = Path(directory) / "initramfs"
+    subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, cwd=root, check=True)
+    return archive
+
+
+def wake(path, end):
+    """Wake the guest whenever it has gone to sleep."""
+    monitor = QEMUMonitorProtocol(path)
+    monitor.connect()
+    while not end.is_set():
+        for event in monitor.get_events(wait=False):
+            if event["event"] == "SUSPEND":
+                time.sleep(0.2)
+                monitor.cmd("system_wakeup")
+        time.sleep(0.1)
+    monitor.close()
+
+
+def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
+    """Boot, suspend a few times, and read what the guest found."""
+    module = env.guest.root / "lab" / f"{env.driver}.ko"
+    with tempfile.TemporaryDirectory() as directory:
+        archive = initramfs(directory, module, env.driver, suspend, rounds)
+        console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
+        end = threading.Event()
+        with open(console, "wb") as out, subprocess.Popen([
+                "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
+                "-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", "512",
+                "-kernel", str(env.kernel.image), "-initrd", str(archive),
+                "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
+                "no_console_suspend net.ifnames=0",
+                "-qmp", f"unix:{qmp},server=on,wait=off", "-serial", "stdio",
+                "-netdev", "user,id=n", "-device", f"virtio-net-pci,netdev=n,romfile=,{props}"],
+                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
+            waker = threading.Thread(target=wake, args=(qmp, end))
+            try:
+                env.wait(lambda: os.path.exists(qmp), "QEMU does not start")
+                waker.start()
+                qemu.wait(limit)
+            finally:
+                end.set()
+                waker.join()
+                qemu.kill()
+        text = console.read_text(errors="replace")
+    results = [line for line in text.splitlines() if line.startswith("RESULT")]
+    assert results == ["RESULT end"], f"{results or 'no result'}; see {console}: {text[-1500:]}"
+    bad = re.search(r"BUG:|WARNING:|Call Trace:|Oops", text)
+    assert not bad, f"the kernel complained: {text[bad.start():bad.start() + 800]}"
+
+
+ONE = {"profiles": ["modern-split"], "up": False, "timeout": 240, "drivers": ["vnet"]}
+
+
+@test(**ONE)
+def to_ram(env):
+    "Suspend to RAM: settings, counters and traffic survive."
+    suspended(env, "mem", rounds=env.rounds(full=100, quick=3), limit=220)
+
+
+@test(**ONE)
+def to_ram_packed(env):
+    "The same with packed rings."
+    suspended(env, "mem", "disable-legacy=on,packed=on", rounds=2, limit=220)
+
+
+@test(**ONE)
+def to_ram_legacy(env):
+    "The same with a device from before VIRTIO 1.0."
+    suspended(env, "mem", "disable-legacy=off,disable-modern=on", rounds=2, limit=220)
+
+
+@test(**ONE)
+def to_idle(env):
+    "Suspend to idle, as far as the devices take part in it."
+    suspended(env, "idle", rounds=1, limit=220)
+
+
+@test(**ONE)
+def hibernate(env):
+    "Hibernation, as far as the devices take part in it: freeze and thaw."
+    suspended(env, "disk", rounds=1, limit=220)

@@ -4,6 +4,7 @@
 import base64
 import importlib
 import itertools
+import logging
 import os
 import re
 import resource
@@ -19,6 +20,10 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from . import SetupError, initramfs, outer, profiles
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
+
+# a connection that ends with its guest is no news
+logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 
 COUNTER = itertools.count()
 UP = "vnet-lab: guest is up"

@@ -1,0 +1,169 @@
+# SPDX-License-Identifier: GPL-2.0
+"""How packets get in and out beside the ordinary way: netpoll, zerocopy, stamps, polling."""
+
+import time
+
+from lab.api import test
+
+from ._data import PORT, Change, Ends, netdev, result
+
+MIB = 1 << 20
+
+
+@test(profiles=["modern-split", "packed", "legacy", "mq"], drivers=["vnet"], timeout=120)
+def netconsole(env):
+    "Kernel messages leave by netconsole while TCP fills the rings; none of them is changed."
+    ends = Ends(env)
+    ends.serve()
+    if env.guest.run("modprobe configfs; modprobe -n netconsole", check=False).status:
+        env.skip("this kernel has no netconsole")
+    mac = env.host_ns.run(f"cat /sys/class/net/{env.host_ns.device}/address").out.strip()
+    env.host_ns.serve("socat -u UDP4-RECV:6666 OPEN:/tmp/netconsole.txt,creat,trunc", 6666, "udp")
+    env.guest.run(f"modprobe netconsole netconsole=6665@{env.ip}/{env.nic},"
+                  f"6666@{env.host_ns.ip}/{mac}")
+    try:
+        jobs = [ends.guest_start(f"{verb} {env.host_ns.ip} {PORT} {24 * MIB}")
+                for verb in ("put", "get")]
+        env.guest.run("for i in $(seq 200); do echo \"<1>vnet line $i of a text\" > /dev/kmsg; done")
+        for job in jobs:
+            done = job.wait(90)
+            assert not done.status, str(done)
+        lines = env.host_ns.run("cat /tmp/netconsole.txt").out.splitlines()
+    finally:
+        env.guest.run("rmmod netconsole")
+    found = {line.split("vnet line ")[1] for line in lines if "vnet line " in line}
+    assert found <= {f"{i} of a text" for i in range(1, 201)}, f"{sorted(found)[:5]}"
+    # netpoll may drop when a ring is full; a driver that cannot poll loses nearly all
+    assert len(found) > 150, f"{len(found)} of 200 lines have arrived"
+
+
+@test(profiles=["modern-split", "packed", "legacy", "small", "no-indirect"], drivers=["vnet"])
+def zerocopy(env):
+    "MSG_ZEROCOPY: contents right, every send completed, nothing copied."
+    ends = Ends(env)
+    ends.serve()
+    for address in (env.host_ns.ip, env.host_ns.ip6):
+        told = ends.guest(f"put {address} {PORT} {4 * MIB} --zerocopy")
+        assert told["completed"] == told["calls"] > 0, f"{told}"
+        assert told["copied"] <= told["calls"] // 10, f"{told}"
+
+
+@test(profiles=["scripted"], drivers=["vnet"])
+def zerocopy_waits(env):
+    "Memory of the user is given back only when the device is done with it."
+    env.guest.put(HELD.encode(), "/tmp/held.py")
+    env.guest.run("ping -q -c 1 -W 5 10.0.2.2")
+    rules = [env.device.fault(queue=f"tx{i}", action="hold") for i in range(4)]
+    job = env.guest.start("exec python3 /tmp/held.py")
+    env.wait(lambda: sum(env.device.queue(f"tx{i}")["held"] for i in range(4)) >= 8,
+             "the device holds no packets")
+    time.sleep(0.8)  # the program looks after 0.4 s; the driver's patience ends after seconds
+    for rule in rules:
+        env.device.clear(rule)
+    for i in range(4):
+        env.device.release(f"tx{i}")
+    early, late = job.wait(20).out.split()
+    assert early == "0", f"{early} sends were completed while the device held them"
+    assert late == "8", f"{late} of 8 sends were completed at the end"
+    assert not env.device.violations(), f"{env.device.violations()}"
+
+
+HELD = """
+import os, socket, struct, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, 60, 1)
+s.connect(("10.0.2.2", 9))
+data = os.urandom(1400)
+for _ in range(8):
+    s.send(data, 0x4000000)
+def completed():
+    n = 0
+    while True:
+        try:
+            for _, _, raw in s.recvmsg(0, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)[1]:
+                _, origin, _, _, _, first, last = struct.unpack_from("=IBBBBII", raw)
+                n += (last - first + 1) * (origin == 5)
+        except BlockingIOError:
+            return n
+time.sleep(0.4)
+early = completed()
+end = time.monotonic() + 15
+total = early
+while total < 8 and time.monotonic() < end:
+    time.sleep(0.05)
+    total += completed()
+print(early, total)
+"""
+
+
+@test(profiles=["modern-split", "packed", "legacy", "small"], drivers=["vnet"])
+def transmit_stamps(env):
+    "Software time stamps for transmitted packets, and ethtool -T says so."
+    ends = Ends(env)
+    job = ends.host_sink(PORT + 40, 2)
+    told = ends.guest(f"send {env.host_ns.ip} {PORT + 40} 50 500 --stamps --rate 500")
+    assert told["stamps"] == 50, f"{told['stamps']} of 50 stamps"
+    assert result(job)["distinct"] == 50
+    out = env.guest.run(f"ethtool -T {env.nic}").out
+    assert "software-transmit" in out and "software-receive" in out, out
+
+
+@test(profiles=["modern-split", "packed", "mq"], drivers=["vnet"], timeout=120)
+def threaded(env):
+    "Threaded NAPI is switched on and off under TCP; the threads exist and do the work."
+    ends = Ends(env)
+    ends.serve()
+    path = f"/sys/class/net/{env.nic}/threaded"
+    for state in ("1", "0"):
+        job = ends.guest_start(f"get {env.host_ns.ip} {PORT} {8 * MIB}")
+        env.guest.run(f"echo {state} > {path}")
+        done = job.wait(60)
+        assert not done.status, str(done)
+        threads = env.guest.run(f"ps -e -o comm | grep -c napi/{env.nic}; true").out.strip()
+        assert (int(threads) > 0) == (state == "1"), f"threaded is {state}: {threads} threads"
+    env.guest.run(f"echo 1 > {path}; ip link set {env.nic} down; ip link set {env.nic} up")
+    ends.guest(f"get {env.host_ns.ip} {PORT} {MIB} ; put {env.host_ns.ip} {PORT} {MIB}")
+    env.guest.run(f"echo 0 > {path}")
+
+
+@test(profiles=["modern-split", "packed", "mq", "legacy"], drivers=["vnet"])
+def busy_poll(env):
+    "Busy polling sockets with deferred interrupts: nothing is lost, nothing hangs."
+    ends = Ends(env)
+    ends.serve()
+    base = f"/sys/class/net/{env.nic}"
+    env.guest.run("sysctl -q -w net.core.busy_read=50 net.core.busy_poll=50; "
+                  f"echo 2 > {base}/napi_defer_hard_irqs; echo 200000 > {base}/gro_flush_timeout")
+    try:
+        ends.guest(f"sizes {env.host_ns.ip} {PORT} 8-400 ; get {env.host_ns.ip} {PORT} {2 * MIB} "
+                   f"; put {env.host_ns.ip} {PORT} {2 * MIB}")
+        napis = [q["napi"] for name, q in netdev(env)["queues"].items() if name.startswith("rx")]
+        assert all(napis), f"receive queues without NAPI: {napis}"
+    finally:
+        env.guest.run("sysctl -q -w net.core.busy_read=0 net.core.busy_poll=0; "
+                      f"echo 0 > {base}/napi_defer_hard_irqs; echo 0 > {base}/gro_flush_timeout")
+    ends.guest(f"sizes {env.host_ns.ip} {PORT} 8-40")
+
+
+@test(profiles=["modern-split", "packed", "legacy", "no-event-idx"], drivers=["vnet"])
+def bursts(env):
+    "Many small packets with xmit_more: fewer kicks than packets, stops are followed by wakes."
+    env.need_tap()
+    change = Change(env)
+    if env.guest.run("modprobe pktgen", check=False).status:
+        env.skip("this kernel has no pktgen")
+    mac = env.host_ns.run(f"cat /sys/class/net/{env.host_ns.device}/address").out.strip()
+    lines = (f"add_device {env.nic}@0", "count 4000", "burst 16", "pkt_size 60", "delay 0",
+             f"dst {env.host_ns.ip}", f"dst_mac {mac}")
+    script = f"echo '{lines[0]}' > /proc/net/pktgen/kpktgend_0; " + "; ".join(
+        f"echo '{line}' > /proc/net/pktgen/{env.nic}@0" for line in lines[1:])
+    try:
+        env.guest.run(f"{script}; echo start > /proc/net/pktgen/pgctrl", timeout=60)
+    finally:
+        env.guest.run("rmmod pktgen", check=False)
+    env.guest.run(f"ping -q -c 2 -i 0.05 -W 5 {env.host_ns.ip}")
+    moved = change.total()
+    assert moved["tx_packets"] >= 4000, f"{moved}"
+    assert moved["tx_kicks"] < 2000, f"{moved}"
+    assert abs(moved.get("tx_stop", 0) - moved.get("tx_wake", 0)) <= 1, f"{moved}"
+    assert not moved.get("tx_drops"), f"{moved}"

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Queues change while packets flow; every packet is delivered or counted."""
+
+import time
+
+from lab.api import test
+
+from ._data import PORT, TOOLS, Change, Ends, counters, netdev, result, rtnl
+from .device import packet
+
+MIB = 1 << 20
+OWN = "10.0.2.15"  # the guest, where there is no tap
+
+
+def tcp_survives(env, steps, amount):
+    """TCP in both directions while shell steps are run; the bytes must be right."""
+    ends = Ends(env)
+    ends.serve()
+    jobs = [ends.guest_start(f"{verb} {env.host_ns.ip} {PORT} {amount}")
+            for verb in ("put", "get")]
+    before, done = counters(env), 0
+    for step in steps:
+        env.guest.run(step.format(nic=env.nic), timeout=60)
+        now = counters(env)
+        back = [n for n in before if n in now and now[n] < before[n]
+                and ("packets" in n or "bytes" in n)]
+        assert not back, f"after '{step}' these have gone back: {back}"
+        before, done = now, done + 1
+        if all(job.poll() for job in jobs):
+            break
+    for job in jobs:
+        ended = job.wait(120)
+        assert not ended.status, str(ended)
+    assert done >= 3, f"the streams ended after {done} changes"
+    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.host_ns.ip}")
+
+
+@test(profiles=["mq", "rss"], drivers=["vnet"], timeout=240)
+def channels_under_tcp(env):
+    "ethtool -L up and down under TCP: the streams survive, no counter runs backwards."
+    turns = env.rounds(full=10, quick=2)
+    tcp_survives(env, [f"ethtool -L {{nic}} combined {n}" for n in (1, 4, 2, 3) * turns],
+                 env.rounds(full=256, quick=48) * MIB)
+
+
+@test(profiles=["modern-split", "packed", "small", "big", "legacy", "no-indirect"],
+      drivers=["vnet"], timeout=240)
+def rings_under_tcp(env):
+    "ethtool -G smaller and larger under TCP."
+    turns = env.rounds(full=10, quick=1)
+    tcp_survives(env, [f"ethtool -G {{nic}} rx {rx} tx {tx}" for rx, tx in
+                       ((128, 64), (64, 128), (256, 256), (128, 256), (64, 64), (256, 32)) * turns],
+                 env.rounds(full=256, quick=48) * MIB)
+
+
+@test(profiles=["modern-split", "packed", "legacy"], drivers=["vnet"], timeout=120)
+def tiny_rings(env):
+    "The smallest rings that the driver accepts still move packets of every size."
+    ends = Ends(env)
+    ends.serve()
+    accepted = []
+    for tx in (1, 2, 4, 8, 16):
+        done = env.guest.run(f"ethtool -G {env.nic} tx {tx}", check=False, timeout=60)
+        if done.status:
+            continue
+        accepted.append(tx)
+        ends.guest(f"put {env.host_ns.ip} {PORT} {MIB} ; put {env.host_ns.ip} {PORT} {MIB} "
+                   "--zerocopy", timeout=90)
+    env.guest.run(f"ethtool -G {env.nic} tx 256", timeout=60)
+    for rx in (1, 2, 4, 8, 16, 32):
+        done = env.guest.run(f"ethtool -G {env.nic} rx {rx}", check=False, timeout=60)
+        if done.status:
+            continue
+        accepted.append(-rx)
+        ends.guest(f"get {env.host_ns.ip} {PORT} {MIB}", timeout=90)
+    assert accepted, "no small ring was accepted"
+
+
+# ---- the scripted device: what it gave and took is known exactly -------------
+
+
+def totals(env, role):
+    """Frames that the device has put into receive rings or taken from transmit rings."""
+    return sum(queue["counters"].get(f"{role}_packets", 0)
+               for queue in env.device.state()["queues"])
+
+
+def steady(env, read):
+    """A value once it has stopped changing."""
+    value = read()
+    while True:
+        time.sleep(0.4)
+        again = read()
+        if again == value:
+            return value
+        value = again
+
+
+CHANGES = ("ethtool -G {nic} rx 128 tx 128", "ethtool -L {nic} combined 1",
+           "ethtool -G {nic} rx 256 tx 256", "ethtool -L {nic} combined 4",
+           "ethtool -L {nic} combined 2", "ip link set {nic} mtu 1400",
+           "ip link set {nic} mtu 1500", "ethtool -L {nic} combined 4",
+           "ip link set {nic} down; ip link set {nic} up")
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180)
+def receive_loss_is_counted(env):
+    "rx under -G, -L, MTU and down/up: what the device gave is received or counted as dropped."
+    before = counters(env)
+    given = totals(env, "rx")
+    source = env.device.call("source", count=1000000, burst=8, interval=0.004, flows=16,
+                             to=OWN, lossy=True)["id"]
+    for step in CHANGES * env.rounds(full=10, quick=1):
+        env.guest.run(step.format(nic=env.nic), timeout=60)
+    env.device.call("stop", id=source)
+    given = steady(env, lambda: totals(env, "rx")) - given
+    change = {n: v - before.get(n, 0) for n, v in counters(env).items()}
+    seen = change["rx_packets"] + change["rx_drops"]
+    assert change["rx_packets"] > 100, f"{change['rx_packets']} packets received"
+    # between the last look at a ring and its reset the device may use a few buffers more
+    slack = 8 * len(CHANGES) * env.rounds(full=10, quick=1)
+    assert given - slack <= seen <= given, f"{given} given, {seen} seen, of these dropped " \
+        f"{change['rx_drops']}"
+    check_sums(env)
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180)
+def transmit_loss_is_counted(env):
+    "tx under the same: what the stack gave to the driver is sent or counted as lost."
+    env.guest.put(TOOLS / "flow.py", "/tmp/flow.py")
+    env.guest.run("ping -q -c 2 -i 0.1 -W 5 10.0.2.2")
+    before, link = counters(env), rtnl(env)
+    taken = totals(env, "tx")
+    job = env.guest.start("exec python3 /tmp/flow.py send 10.0.2.2 9 3000 200 --rate 600")
+    for step in CHANGES[:-1] * env.rounds(full=10, quick=1):
+        env.guest.run(step.format(nic=env.nic), timeout=60)
+    job.wait(90)
+    taken = steady(env, lambda: totals(env, "tx")) - taken
+    change = {n: v - before.get(n, 0) for n, v in counters(env).items()}
+    assert taken > 1000, f"the device took {taken} frames"
+    assert change["tx_packets"] <= taken <= change["tx_packets"] + change["tx_purged"], \
+        f"the device took {taken} frames, the driver says {change['tx_packets']} sent and " \
+        f"{change['tx_purged']} purged"
+    dropped = rtnl(env)["tx", "dropped"] - link["tx", "dropped"]
+    assert dropped == change["tx_purged"] + change["tx_drops"], f"{dropped} dropped, {change}"
+    check_sums(env)
+
+
+def check_sums(env):
+    """rtnl, ethtool -S and netlink agree, and so do the queues with their total."""
+    table, told = counters(env), netdev(env)
+    link = rtnl(env)
+    for way in ("rx", "tx"):
+        for what in ("packets", "bytes"):
+            total = table[f"{way}_{what}"]
+            assert abs(link[way, what] - total) <= total // 50 + 100, \
+                f"{way} {what}: rtnl {link[way, what]}, ethtool {total}"
+            qstat = told["qstats"][f"{way}-{what}"]
+            assert abs(qstat - total) <= total // 50 + 100, f"{way} {what}: {qstat}, {total}"
+            queues = sum(q["stats"][f"{way}-{what}"] for name, q in told["queues"].items()
+                         if name.startswith(way))
+            assert queues <= qstat + 100, f"{way} {what}: queues {queues}, device {qstat}"
+
+
+@test(profiles=["scripted"], drivers=["vnet"])
+def sums(env):
+    "Without traffic: rtnl, ethtool -S and netlink say the same, queues add up, after -L down too."
+    source = env.device.call("source", count=400, burst=8, interval=0.01, flows=16, to=OWN)["id"]
+    env.guest.run("ping -q -c 20 -i 0.02 -W 5 10.0.2.2")
+    steady(env, lambda: totals(env, "rx"))
+    env.device.call("stop", id=source)
+    for pairs in (4, 1, 4):
+        env.guest.run(f"ethtool -L {env.nic} combined {pairs}")
+        steady(env, lambda: counters(env)["rx_packets"])
+        table, link, told = counters(env), rtnl(env), netdev(env)
+        assert table["rx_packets"] > 400 and table["tx_packets"] >= 20, f"{table}"
+        for way in ("rx", "tx"):
+            for what in ("packets", "bytes"):
+                name = f"{way}_{what}"
+                values = (table[name], link[way, what], told["qstats"][f"{way}-{what}"])
+                assert len(set(values)) == 1, f"{pairs} pairs: {name}: {values}"
+                queues = [table.get(f"{way}{i}_{what}") for i in range(pairs)]
+                parts = [told["queues"][f"{way}{i}"]["stats"][f"{way}-{what}"]
+                         for i in range(pairs)]
+                assert queues == parts, f"{pairs} pairs: {name}: {queues}, {parts}"
+                if pairs == 4:
+                    assert sum(queues) == table[name], f"{name}: {queues}, {table[name]}"
+
+
+@test(profiles=["scripted"], drivers=["vnet"])
+def nothing_stale(env):
+    "Frames that nobody polled before down are not delivered after up; they are counted."
+    env.guest.run("ping -q -c 2 -i 0.1 -W 5 10.0.2.2")
+    datagrams = "awk '/^Udp:/ && $2 ~ /^[0-9]/ {print $2 + $3}' /proc/net/snmp"
+    for turn in range(3):
+        before, udp = counters(env), int(env.guest.run(datagrams).out)
+        rule = env.device.fault(queue="rx0", action="no-interrupt")
+        frame = udp_to(env, 9)
+        given = env.device.inject(frame, count=10, buffers=turn % 2 + 1)
+        env.guest.run(f"ip link set {env.nic} down")
+        inflight = {q["role"]: q.get("inflight", 0) for q in env.device.state()["queues"]}
+        assert not any(n for role, n in inflight.items() if role[:2] in ("rx", "tx")), \
+            f"the device holds buffers of a stopped interface: {inflight}"
+        env.device.clear(rule)
+        env.guest.run(f"ip link set {env.nic} up; sleep 0.3")
+        env.wait_carrier()
+        after = counters(env)
+        got = int(env.guest.run(datagrams).out) - udp
+        purged = after["rx_drop_purged"] - before["rx_drop_purged"]
+        assert got + purged == given, f"{given} given, {got} delivered, {purged} purged"
+        assert not got, f"{got} stale frames were delivered"
+    env.guest.run("ping -q -c 3 -i 0.05 -W 5 10.0.2.2")
+
+
+def udp_to(env, port, payload=b"x" * 100):
+    return packet.udp_frame(bytes.fromhex(env.mac.replace(":", "")),
+                            bytes.fromhex("525400766efe"), OWN, "10.0.2.2", port, 7,
+                            payload)
+
+
+@test(profiles=["modern-split", "packed", "small", "big", "legacy"], drivers=["vnet"])
+def memory_comes_back(env):
+    "Down gives the pools back, up makes new ones."
+    env.need_tap()
+    env.host_ns.run(f"ping -q -f -c 300 -w 10 {env.ip}")
+    if netdev(env)["pools"]:
+        for _ in range(3):
+            env.guest.run(f"ip link set {env.nic} down")
+            env.wait(lambda: not netdev(env)["pools"], f"pools stay: {netdev(env)['pools']}", 10)
+            env.guest.run(f"ip link set {env.nic} up")
+            assert netdev(env)["pools"], "no page pool is known after up"
+    else:
+        env.skip("this kernel does not tell about page pools")
+
+
+@test(profiles=["modern-split", "mq"], drivers=["vnet"])
+def napi_and_queues(env):
+    "Netlink links every queue with a NAPI; they are the same after down and up."
+    for _ in range(2):
+        told = netdev(env)
+        count = min(env.profile.queues, 2)
+        for way in ("rx", "tx"):
+            names = [name for name in told["queues"] if name.startswith(way)]
+            assert len(names) == count, f"{names}"
+            assert all(told["queues"][name]["napi"] in told["napis"] for name in names), f"{told}"
+        env.guest.run(f"ip link set {env.nic} down; ip link set {env.nic} up")
+
+
+# ---- CPUs --------------------------------------------------------------------
+
+@test(profiles=["mq", "rss"], drivers=["vnet"])
+def spread(env):
+    "Queues are spread over the CPUs: XPS and interrupt affinity are set, each pair on its CPU."
+    env.guest.run(f"ethtool -L {env.nic} combined 2; sleep 0.5")
+    xps = [int(env.guest.run(f"cat /sys/class/net/{env.nic}/queues/tx-{i}/xps_cpus").out
+               .replace(",", ""), 16) for i in range(2)]
+    assert sorted(xps) == [1, 2], f"XPS masks: {xps}"
+    lines = env.guest.run("grep -E 'input|output' /proc/interrupts").out.splitlines()
+    irqs = {line.split()[-1].split("-")[-1]: line.split(":")[0].strip() for line in lines}
+    where = {name: env.guest.run(f"cat /proc/irq/{irq}/smp_affinity_list").out.strip()
+             for name, irq in irqs.items()}
+    assert where["input.0"] == where["output.0"] != where["input.1"] == where["output.1"], \
+        f"{where}"
+
+
+@test(profiles=["modern-split", "mq", "legacy"], drivers=["vnet"], timeout=180)
+def cpu_hotplug(env):
+    "A CPU goes and comes back under TCP."
+    steps = ["echo 0 > /sys/devices/system/cpu/cpu1/online; sleep 0.3",
+             "echo 1 > /sys/devices/system/cpu/cpu1/online; sleep 0.3"]
+    if env.guest.run("test -e /sys/devices/system/cpu/cpu1/online", check=False).status:
+        env.skip("the CPU of this guest cannot be taken away")
+    try:
+        tcp_survives(env, steps * env.rounds(full=20, quick=3),
+                     env.rounds(full=256, quick=48) * MIB)
+    finally:
+        env.guest.run("echo 1 > /sys/devices/system/cpu/cpu1/online; true")
+
+
+# ---- many queues -------------------------------------------------------------
+
+
+@test(profiles=["queues-64"], drivers=["vnet"], timeout=240)
+def sixty_four(env):
+    "64 queue pairs: up, -L 1 and 64, traffic on many of them, down, unload."
+    ends = Ends(env)
+    ends.serve()
+    for pairs in (64, 1, 64):
+        env.guest.run(f"ethtool -L {env.nic} combined {pairs}", timeout=60)
+        ends.guest(f"put {env.host_ns.ip} {PORT} {2 * MIB} ; get {env.host_ns.ip} {PORT} {2 * MIB}")
+    change = Change(env)
+    job = ends.guest_sink(PORT + 30, 2)
+    senders = " & ".join(f"python3 {TOOLS}/flow.py send {env.ip} {PORT + 30} 50 100"
+                         for _ in range(16))
+    env.host_ns.run(senders + " & wait", timeout=60)
+    got = result(job)
+    assert got["datagrams"] > 400, f"{got}"
+    used = [name for name, n in change().items() if n and name.startswith("rx")
+            and name.endswith("_packets") and name[2:3].isdigit()]
+    assert len(used) >= 4, f"packets came in on {used}"
+    told = netdev(env)
+    assert len(told["queues"]) == 128, f"{len(told['queues'])} queues"
+    env.guest.run(f"ip link set {env.nic} down", timeout=60)
+    env.guest.run(f"ip link set {env.nic} up", timeout=60)
+    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.host_ns.ip}")
+    env.guest.rmmod("vnet")
+    env.guest.insmod("vnet")

@@ -10,7 +10,6 @@
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
-#include "vnet_ctrl.h"
 #include "vnet_ethtool.h"
 #include "vnet_policy.h"
 #include "vnet_size.h"
@@ -18,11 +17,6 @@
 
 /* Copying more than a frame of the usual MTU costs more than it saves. */
 #define VNET_COPYBREAK_MAX	1536
-
-/* Layout of the register dump; docs/control.rst explains it. */
-#define VNET_REGS_VERSION	1
-#define VNET_REGS_HEAD		40
-#define VNET_REGS_PAIR		16
 
 static struct vnet_policy *vnet_policy(struct net_device *dev)
 {
@@ -395,10 +389,6 @@ static int vnet_ethtool_get_rxfh(struct net_device *dev,
 static int vnet_rxfh_check(const struct ethtool_rxfh_param *rxfh,
 			   struct netlink_ext_ack *extack)
 {
-	if (rxfh->rss_context) {
-		NL_SET_ERR_MSG(extack, "this device has one RSS context");
-		return -EOPNOTSUPP;
-	}
 	if (rxfh->hfunc != ETH_RSS_HASH_NO_CHANGE &&
 	    rxfh->hfunc != ETH_RSS_HASH_TOP) {
 		NL_SET_ERR_MSG(extack, "the hash function is toeplitz");
@@ -447,6 +437,76 @@ static int vnet_ethtool_set_rxfh(struct net_device *dev,
 				   err);
 
 	return err;
+}
+
+/* RSS contexts beside the default one */
+
+static int vnet_ethtool_ctx_set(struct net_device *dev, bool add,
+				const struct ethtool_rxfh_param *rxfh,
+				struct netlink_ext_ack *extack)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	int err;
+
+	if (!vd->caps.rss_context) {
+		NL_SET_ERR_MSG(extack, "this device has one RSS context");
+		return -EOPNOTSUPP;
+	}
+	err = vnet_rxfh_check(rxfh, extack);
+	if (err)
+		return err;
+
+	err = vnet_rss_ctx_set(vd, rxfh->rss_context, add, rxfh);
+	if (err == -ERANGE)
+		NL_SET_ERR_MSG_FMT(extack, "the device has no RSS context %u",
+				   rxfh->rss_context);
+
+	return err;
+}
+
+static int vnet_ethtool_create_ctx(struct net_device *dev,
+				   struct ethtool_rxfh_context *ctx,
+				   const struct ethtool_rxfh_param *rxfh,
+				   struct netlink_ext_ack *extack)
+{
+	const struct vnet_rss_cfg *rss = vnet_policy(dev)->rss;
+	u32 *indir = ethtool_rxfh_context_indir(ctx);
+	u32 i;
+	int err;
+
+	err = vnet_ethtool_ctx_set(dev, true, rxfh, extack);
+	if (err)
+		return err;
+
+	/* What the user gives comes over these. */
+	ctx->hfunc = ETH_RSS_HASH_TOP;
+	memcpy(ethtool_rxfh_context_key(ctx), rss->key, rss->key_len);
+	for (i = 0; i < rss->table_len; i++)
+		indir[i] = rss->table[i];
+
+	return 0;
+}
+
+static int vnet_ethtool_modify_ctx(struct net_device *dev,
+				   struct ethtool_rxfh_context *ctx,
+				   const struct ethtool_rxfh_param *rxfh,
+				   struct netlink_ext_ack *extack)
+{
+	struct ethtool_rxfh_param all = *rxfh;
+
+	if (!all.indir)
+		all.indir = ethtool_rxfh_context_indir(ctx);
+	if (!all.key)
+		all.key = ethtool_rxfh_context_key(ctx);
+
+	return vnet_ethtool_ctx_set(dev, false, &all, extack);
+}
+
+static int vnet_ethtool_remove_ctx(struct net_device *dev,
+				   struct ethtool_rxfh_context *ctx, u32 id,
+				   struct netlink_ext_ack *extack)
+{
+	return vnet_rss_ctx_del(netdev_priv(dev), id);
 }
 
 static int vnet_ethtool_get_fields(struct net_device *dev,
@@ -586,72 +646,6 @@ static int vnet_ethtool_set_priv_flags(struct net_device *dev, u32 flags)
 	return vnet_rss_commit(vd, new);
 }
 
-/* Self-test */
-
-enum vnet_test {
-	VNET_TEST_RINGS,
-	VNET_TEST_CTRL,
-	VNET_TEST_IRQ,
-	VNET_TEST_NR,
-};
-
-static const char vnet_test_names[VNET_TEST_NR][ETH_GSTRING_LEN] = {
-	[VNET_TEST_RINGS]	= "Rings are sound",
-	[VNET_TEST_CTRL]	= "Control command",
-	[VNET_TEST_IRQ]		= "Control interrupt",
-};
-
-static int vnet_test_rings(struct vnet_dev *vd)
-{
-	u16 i;
-
-	if (!vd->live)
-		return -ENODEV;
-
-	for (i = 0; i < vd->cfg.pairs; i++)
-		if (virtqueue_is_broken(vd->rxqs[i].vq) ||
-		    virtqueue_is_broken(vd->txqs[i].vq))
-			return -EIO;
-
-	return 0;
-}
-
-/* A device without a command that changes nothing has nothing to fail. */
-static int vnet_test_ctrl(struct vnet_dev *vd)
-{
-	int err = vnet_filter_ping(vd, false);
-
-	return err == -EOPNOTSUPP ? 0 : err;
-}
-
-static int vnet_test_irq(struct vnet_dev *vd)
-{
-	struct vnet_ctrl_info before, after;
-	int err;
-
-	vnet_ctrl_get_info(vd, &before);
-	err = vnet_filter_ping(vd, true);
-	if (err)
-		return err == -EOPNOTSUPP ? 0 : err;
-	vnet_ctrl_get_info(vd, &after);
-
-	return after.irqs == before.irqs ? -ETIMEDOUT : 0;
-}
-
-static void vnet_ethtool_self_test(struct net_device *dev,
-				   struct ethtool_test *test, u64 *data)
-{
-	struct vnet_dev *vd = netdev_priv(dev);
-	unsigned int i;
-
-	data[VNET_TEST_RINGS] = -vnet_test_rings(vd);
-	data[VNET_TEST_CTRL] = -vnet_test_ctrl(vd);
-	data[VNET_TEST_IRQ] = -vnet_test_irq(vd);
-	for (i = 0; i < VNET_TEST_NR; i++)
-		if (data[i])
-			test->flags |= ETH_TEST_FL_FAILED;
-}
-
 /* String sets, counters */
 
 static int vnet_ethtool_get_sset_count(struct net_device *dev, int set)
@@ -675,7 +669,7 @@ static void vnet_ethtool_get_strings(struct net_device *dev, u32 set, u8 *data)
 		vnet_stats_strings(netdev_priv(dev), data);
 		break;
 	case ETH_SS_TEST:
-		memcpy(data, vnet_test_names, sizeof(vnet_test_names));
+		memcpy(data, vnet_diag_tests, sizeof(vnet_diag_tests));
 		break;
 	case ETH_SS_PRIV_FLAGS:
 		memcpy(data, vnet_priv_names, sizeof(vnet_priv_names));
@@ -687,90 +681,6 @@ static void vnet_ethtool_get_stats(struct net_device *dev,
 				   struct ethtool_stats *stats, u64 *data)
 {
 	vnet_stats_values(netdev_priv(dev), data);
-}
-
-/* Register dump: what there is instead of registers */
-
-static int vnet_ethtool_get_regs_len(struct net_device *dev)
-{
-	struct vnet_dev *vd = netdev_priv(dev);
-
-	return (VNET_REGS_HEAD + VNET_REGS_PAIR * vd->cfg.pairs) * sizeof(u32);
-}
-
-static void vnet_regs_head(struct vnet_dev *vd, u32 *regs)
-{
-	const struct vnet_policy *policy = vd->cfg.policy;
-	struct vnet_ctrl_info info;
-	unsigned int i;
-
-	vnet_ctrl_get_info(vd, &info);
-
-	regs[0] = lower_32_bits(vd->caps.features.w[0]);
-	regs[1] = upper_32_bits(vd->caps.features.w[0]);
-	regs[2] = lower_32_bits(vd->caps.features.w[1]);
-	regs[3] = upper_32_bits(vd->caps.features.w[1]);
-	regs[4] = vd->live | vd->running << 1 | vd->dead << 2 |
-		  netif_carrier_ok(vd->dev) << 3 |
-		  policy->filter.table_refused << 4 | info.up << 5;
-	regs[5] = vd->live ? vd->vdev->config->get_status(vd->vdev) : 0;
-	regs[6] = vd->cfg.pairs;
-	regs[7] = vd->caps.max_pairs;
-	regs[8] = vd->caps.hdr_len | vd->caps.rx_mode << 8;
-	regs[9] = vd->cfg.mtu;
-	regs[10] = policy->filter.modes;
-	regs[11] = lower_32_bits(policy->offloads);
-	regs[12] = upper_32_bits(policy->offloads);
-	regs[13] = policy->rss ? policy->rss->types : 0;
-	regs[14] = info.sent;
-	regs[15] = info.refused;
-	regs[16] = info.timeouts;
-	regs[17] = info.late;
-	regs[18] = info.in_flight;
-	regs[19] = info.irqs;
-	for (i = 0; i < VNET_RESET_NR; i++)
-		regs[20 + i] = vd->recovery.count[i];
-
-	BUILD_BUG_ON(20 + VNET_RESET_NR > VNET_REGS_HEAD);
-}
-
-static void vnet_regs_pair(struct vnet_dev *vd, u16 pair, u32 *regs)
-{
-	const struct vnet_rxq *rxq = &vd->rxqs[pair];
-	const struct vnet_txq *txq = &vd->txqs[pair];
-
-	regs[0] = rxq->up | rxq->starved << 1 | rxq->premapped << 2;
-	regs[1] = rxq->ring;
-	regs[2] = READ_ONCE(rxq->mem.slots.nr_free);
-	regs[3] = rxq->mem.layout.truesize;
-	regs[4] = rxq->mem.layout.buf_len;
-	regs[5] = rxq->mem.stride;
-	regs[6] = vnet_size_ewma_read(READ_ONCE(rxq->avg_len));
-	regs[8] = txq->up | netif_tx_queue_stopped(txq->nq) << 1;
-	regs[9] = txq->ring;
-	regs[10] = READ_ONCE(txq->mem.slots.nr_free);
-	if (!vd->live)
-		return;
-
-	regs[0] |= virtqueue_is_broken(rxq->vq) << 3;
-	regs[7] = rxq->vq->num_free;
-	regs[8] |= virtqueue_is_broken(txq->vq) << 3;
-	regs[11] = txq->vq->num_free;
-}
-
-static void vnet_ethtool_get_regs(struct net_device *dev,
-				  struct ethtool_regs *regs, void *data)
-{
-	struct vnet_dev *vd = netdev_priv(dev);
-	u32 *words = data;
-	u16 pair;
-
-	regs->version = VNET_REGS_VERSION;
-	memset(words, 0, regs->len);
-	vnet_regs_head(vd, words);
-	for (pair = 0; pair < vd->cfg.pairs; pair++)
-		vnet_regs_pair(vd, pair, words + VNET_REGS_HEAD +
-					 VNET_REGS_PAIR * pair);
 }
 
 /* Features */
@@ -804,6 +714,7 @@ int vnet_ndo_set_features(struct net_device *dev, netdev_features_t features)
 }
 
 static const struct ethtool_ops vnet_ethtool_ops = {
+	.rxfh_per_ctx_key	= 1,
 	.supported_coalesce_params = ETHTOOL_COALESCE_USECS |
 				     ETHTOOL_COALESCE_MAX_FRAMES |
 				     ETHTOOL_COALESCE_USE_ADAPTIVE,
@@ -813,8 +724,8 @@ static const struct ethtool_ops vnet_ethtool_ops = {
 				    vnet_ethtool_set_fields)
 	VNET_COMPAT_RX_RING_COUNT_OP(vnet_ethtool_get_ring_count)
 	.get_drvinfo		= vnet_ethtool_get_drvinfo,
-	.get_regs_len		= vnet_ethtool_get_regs_len,
-	.get_regs		= vnet_ethtool_get_regs,
+	.get_regs_len		= vnet_diag_get_regs_len,
+	.get_regs		= vnet_diag_get_regs,
 	.get_msglevel		= vnet_ethtool_get_msglevel,
 	.set_msglevel		= vnet_ethtool_set_msglevel,
 	.get_link		= ethtool_op_get_link,
@@ -822,7 +733,7 @@ static const struct ethtool_ops vnet_ethtool_ops = {
 	.set_coalesce		= vnet_ethtool_set_coalesce,
 	.get_ringparam		= vnet_ethtool_get_ring,
 	.set_ringparam		= vnet_ethtool_set_ring,
-	.self_test		= vnet_ethtool_self_test,
+	.self_test		= vnet_diag_self_test,
 	.get_strings		= vnet_ethtool_get_strings,
 	.get_ethtool_stats	= vnet_ethtool_get_stats,
 	.get_priv_flags		= vnet_ethtool_get_priv_flags,
@@ -834,6 +745,9 @@ static const struct ethtool_ops vnet_ethtool_ops = {
 	.get_rxfh_indir_size	= vnet_ethtool_get_table_size,
 	.get_rxfh		= vnet_ethtool_get_rxfh,
 	.set_rxfh		= vnet_ethtool_set_rxfh,
+	.create_rxfh_context	= vnet_ethtool_create_ctx,
+	.modify_rxfh_context	= vnet_ethtool_modify_ctx,
+	.remove_rxfh_context	= vnet_ethtool_remove_ctx,
 	.get_channels		= vnet_ethtool_get_channels,
 	.set_channels		= vnet_ethtool_set_channels,
 	.get_ts_info		= ethtool_op_get_ts_info,

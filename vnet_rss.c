@@ -159,20 +159,25 @@ static int vnet_rss_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
 	return err;
 }
 
+static void vnet_rss_to_wire(struct vnet_wire_rss *wire,
+			     const struct vnet_rss_cfg *rss, u16 pairs)
+{
+	wire->types = rss->types;
+	wire->table = rss->table;
+	wire->nr_table = rss->table_len;
+	wire->unclassified = rss->unclassified;
+	wire->max_tx_vq = pairs;
+	wire->key = rss->key;
+	wire->key_len = rss->key_len;
+}
+
 static int vnet_rss_tell(struct vnet_dev *vd, const struct vnet_rss_cfg *rss,
 			 u16 pairs)
 {
-	struct vnet_wire_rss wire = {
-		.types = rss->types,
-		.table = rss->table,
-		.nr_table = rss->table_len,
-		.unclassified = rss->unclassified,
-		.max_tx_vq = pairs,
-		.key = rss->key,
-		.key_len = rss->key_len,
-	};
+	struct vnet_wire_rss wire;
 	struct vnet_cmd *cmd;
 
+	vnet_rss_to_wire(&wire, rss, pairs);
 	cmd = vnet_cmd_alloc(vnet_wire_rss_size(wire.nr_table, wire.key_len),
 			     0);
 	if (!cmd)
@@ -225,6 +230,165 @@ static int vnet_rss_tell_steering(struct vnet_dev *vd,
 			      vnet_hash_tell(vd, rss);
 }
 
+/**
+ * vnet_rss_edit() - get a copy of the state in force, to be edited
+ * @vd: device
+ *
+ * Return: the copy, for vnet_rss_commit() or kfree(); NULL without memory.
+ */
+struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd)
+{
+	vnet_compat_assert_locked(vd->dev);
+
+	return kmemdup(vd->cfg.policy->rss, vnet_rss_size(vd), GFP_KERNEL);
+}
+
+/* RSS contexts beside the default one; the core keeps what they are */
+
+static int vnet_rss_ctx_max(struct vnet_dev *vd, u16 *max)
+{
+	struct vnet_cmd *cmd;
+	int err;
+
+	cmd = vnet_cmd_alloc(0, VNET_WIRE_RSS_CTX_CAP_REPLY);
+	if (!cmd)
+		return -ENOMEM;
+
+	err = vnet_wire_rss_ctx_cap(&cmd->w);
+	if (!err)
+		err = vnet_cvq_exec(vd, cmd);
+	if (!err)
+		err = vnet_wire_rss_ctx_cap_reply(cmd->reply, cmd->reply_len,
+						  max);
+	vnet_cmd_put(cmd);
+
+	return err;
+}
+
+static int vnet_rss_ctx_tell(struct vnet_dev *vd, u16 id, bool add,
+			     const struct vnet_rss_cfg *rss)
+{
+	struct vnet_wire_rss wire;
+	struct vnet_cmd *cmd;
+	int err;
+
+	vnet_rss_to_wire(&wire, rss, vd->cfg.pairs);
+	cmd = vnet_cmd_alloc(vnet_wire_rss_ctx_size(wire.nr_table,
+						    wire.key_len), 0);
+	if (!cmd)
+		return -ENOMEM;
+
+	err = add ? vnet_wire_rss_ctx_add(&cmd->w, id, &wire) :
+		    vnet_wire_rss_ctx_mod(&cmd->w, id, &wire);
+
+	return vnet_rss_exec(vd, cmd, err);
+}
+
+/* What a context has that its owner did not say, it has from the default. */
+static int vnet_rss_ctx_send(struct vnet_dev *vd, u16 id, bool add,
+			     const struct ethtool_rxfh_param *rxfh)
+{
+	struct vnet_rss_cfg *rss;
+	u32 i;
+	int err;
+
+	rss = vnet_rss_edit(vd);
+	if (!rss)
+		return -ENOMEM;
+
+	for (i = 0; rxfh->indir && i < rss->table_len; i++)
+		rss->table[i] = rxfh->indir[i];
+	if (rxfh->key)
+		memcpy(rss->key, rxfh->key, rss->key_len);
+	err = vnet_rss_ctx_tell(vd, id, add, rss);
+	kfree(rss);
+
+	return err;
+}
+
+/**
+ * vnet_rss_ctx_set() - create or change an RSS context
+ * @vd: device
+ * @id: number of the context
+ * @add: create it
+ * @rxfh: table and key, complete for a context that exists
+ *
+ * Return: 0; -ERANGE when the device has no context of that number; or what
+ * the device said.
+ */
+int vnet_rss_ctx_set(struct vnet_dev *vd, u32 id, bool add,
+		     const struct ethtool_rxfh_param *rxfh)
+{
+	u16 max = 0;
+	int err;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	if (!vd->caps.rss_context)
+		return -EOPNOTSUPP;
+	if (!vd->live)
+		return -ENODEV;
+
+	err = vnet_rss_ctx_max(vd, &max);
+	if (err)
+		return err;
+	if (!id || id > max)
+		return -ERANGE;
+
+	return vnet_rss_ctx_send(vd, id, add, rxfh);
+}
+
+/**
+ * vnet_rss_ctx_del() - remove an RSS context
+ * @vd: device
+ * @id: number of the context
+ *
+ * Return: 0, or what the device said; then the context stands.
+ */
+int vnet_rss_ctx_del(struct vnet_dev *vd, u32 id)
+{
+	struct vnet_cmd *cmd;
+
+	vnet_compat_assert_locked(vd->dev);
+
+	if (!vd->live)
+		return 0;
+
+	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
+	if (!cmd)
+		return -ENOMEM;
+
+	return vnet_rss_exec(vd, cmd, vnet_wire_rss_ctx_del(&cmd->w, id));
+}
+
+/* Tell all contexts again: after a reset, or because the hash types changed. */
+static int vnet_rss_ctx_replay(struct vnet_dev *vd, bool add)
+{
+	struct ethtool_rxfh_context *ctx;
+	unsigned long id;
+	int err;
+
+	if (!vd->caps.rss_context)
+		return 0;
+
+	xa_for_each(&vd->dev->ethtool->rss_ctx, id, ctx) {
+		struct ethtool_rxfh_param rxfh = {
+			.indir = ethtool_rxfh_context_indir(ctx),
+			.key = ethtool_rxfh_context_key(ctx),
+		};
+
+		err = vnet_rss_ctx_send(vd, id, add, &rxfh);
+		if (err && !vnet_cvq_refused(err))
+			return err;
+		if (err)
+			netdev_warn(vd->dev,
+				    "the device does not take RSS context %lu: error %d\n",
+				    id, err);
+	}
+
+	return 0;
+}
+
 /* Everything in @rss that differs from what is in force */
 static int vnet_rss_send(struct vnet_dev *vd, const struct vnet_rss_cfg *rss,
 			 u16 pairs)
@@ -250,29 +414,21 @@ static int vnet_rss_send(struct vnet_dev *vd, const struct vnet_rss_cfg *rss,
 	return err;
 }
 
-/**
- * vnet_rss_edit() - get a copy of the state in force, to be edited
- * @vd: device
- *
- * Return: the copy, for vnet_rss_commit() or kfree(); NULL without memory.
- */
-struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd)
-{
-	vnet_compat_assert_locked(vd->dev);
-
-	return kmemdup(vd->cfg.policy->rss, vnet_rss_size(vd), GFP_KERNEL);
-}
-
 static int vnet_rss_commit_pairs(struct vnet_dev *vd, struct vnet_rss_cfg *new,
 				 u16 pairs)
 {
+	struct vnet_rss_cfg *rss = vd->cfg.policy->rss;
+	bool types_differ = new->types != rss->types;
 	int err = 0;
 
 	if (vd->live)
 		err = vnet_rss_send(vd, new, pairs);
 	if (!err)
-		memcpy(vd->cfg.policy->rss, new, vnet_rss_size(vd));
+		memcpy(rss, new, vnet_rss_size(vd));
 	kfree(new);
+
+	if (!err && types_differ && vd->live)
+		err = vnet_rss_ctx_replay(vd, false);
 
 	return err;
 }
@@ -438,7 +594,7 @@ int vnet_rss_replay(struct vnet_dev *vd)
 	if (err && (!vnet_cvq_refused(err) || (vd->caps.rss && pairs > 1)))
 		return err;
 	if (vd->caps.rss)
-		return 0;
+		return vnet_rss_ctx_replay(vd, true);
 
 	/* A reset device uses one pair. */
 	return vd->caps.mq && pairs > 1 ? vnet_vq_pairs_tell(vd, pairs) : 0;

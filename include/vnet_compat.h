@@ -203,6 +203,35 @@ struct ethtool_rxfh_fields {
 	devlink_health_reporter_create(devlink, ops, 0, priv)
 #endif
 
+/* 6.14: the truesize of the frags is kept with them; before, all are alike */
+static inline void vnet_compat_xdp_frags_add(struct skb_shared_info *si,
+					     u32 size, u32 truesize)
+{
+	si->xdp_frags_size += size;
+#ifdef VNET_HAVE_XDP_FRAGS_TRUESIZE
+	si->xdp_frags_truesize += truesize;
+#endif
+}
+
+static inline void vnet_compat_xdp_frags_init(struct skb_shared_info *si)
+{
+	si->nr_frags = 0;
+	si->xdp_frags_size = 0;
+#ifdef VNET_HAVE_XDP_FRAGS_TRUESIZE
+	si->xdp_frags_truesize = 0;
+#endif
+}
+
+static inline u32 vnet_compat_xdp_frags_truesize(const struct xdp_buff *xdp,
+						 const struct skb_shared_info *si)
+{
+#ifdef VNET_HAVE_XDP_FRAGS_TRUESIZE
+	return si->xdp_frags_truesize;
+#else
+	return si->nr_frags * xdp->frame_sz;
+#endif
+}
+
 /* 6.18: the frags of an XDP buffer become those of its skb by flags */
 static inline void vnet_compat_xdp_frags_to_skb(struct sk_buff *skb,
 						u8 nr_frags, u32 size,

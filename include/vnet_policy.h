@@ -13,6 +13,7 @@
 #include <linux/netdevice.h>
 #include <linux/types.h>
 
+struct ethtool_rxfh_param;
 struct netlink_ext_ack;
 struct vnet_caps;
 struct vnet_cfg;
@@ -54,6 +55,9 @@ int vnet_rss_replay(struct vnet_dev *vd);
 int vnet_pairs_set(struct vnet_dev *vd, u16 pairs);
 struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd);
 int vnet_rss_commit(struct vnet_dev *vd, struct vnet_rss_cfg *new);
+int vnet_rss_ctx_set(struct vnet_dev *vd, u32 id, bool add,
+		     const struct ethtool_rxfh_param *rxfh);
+int vnet_rss_ctx_del(struct vnet_dev *vd, u32 id);
 bool vnet_rss_key_symmetric(const struct vnet_rss_cfg *rss);
 void vnet_rss_key_set_symmetric(struct vnet_rss_cfg *rss, bool on);
 int vnet_hash_report_set(struct vnet_dev *vd, bool on);

@@ -292,6 +292,31 @@ def adaptive(env):
         assert control["vq_coalesce"].get("0", [1, 3]) == [1, 3], control["vq_coalesce"]
 
 
+@test(**ONE, kernel_min=(6, 17))
+def contexts(env):
+    "RSS contexts are created, changed, told again after a reset, and removed."
+    features = EVERYTHING + ["RSS_CONTEXT"]
+    with Scripted(env, pairs=2, features=features) as nut:
+        assert "New RSS context is 1" in nut.out("ethtool -X NIC context new equal 1")
+        assert not any(nut.control()["rss_contexts"]["1"]["table"])
+        nut.run(f"ethtool -X NIC context 1 hkey {KEY}")
+        context = nut.control()["rss_contexts"]["1"]
+        assert context["key"] == KEY.replace(":", "") and not any(context["table"]), context
+        nut.run("ethtool -N NIC rx-flow-hash udp4 sd")
+        types = nut.control()["rss"]["hash_types"]
+        assert nut.control()["rss_contexts"]["1"]["hash_types"] == types
+        control, settings = nut.control(), nut.settings()
+        nut.reset()
+        nut.same(control, settings, "after a reset")
+        nut.device.fault(cmd="rss_ctx.add", action="refuse", count=1)
+        nut.refused("ethtool -X NIC context new equal 1")
+        nut.run("ethtool -X NIC context 1 delete")
+        assert not nut.control()["rss_contexts"]
+        for number in range(8):
+            nut.run(f"ethtool -X NIC context new equal {number % 2 + 1}")
+        nut.refused("ethtool -X NIC context new equal 1")
+
+
 @test(**ONE)
 def self_test(env):
     "ethtool -t passes, and says so when the control queue does not answer."
@@ -359,6 +384,7 @@ def user_table(env):
 def without_features(env):
     "Without the features, the settings are refused and the device is not asked."
     with Scripted(env, features=["default"]) as nut:
+        nut.refused("ethtool -X NIC context new")
         nut.refused("ethtool -C NIC rx-usecs 5", "NOTF_COAL")
         nut.refused("ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5")
         nut.refused("ethtool -X NIC equal 1")

@@ -102,9 +102,7 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		return;
 
 	si = xdp_get_shared_info_from_buff(xdp);
-	si->nr_frags = 0;
-	si->xdp_frags_size = 0;
-	si->xdp_frags_truesize = 0;
+	vnet_compat_xdp_frags_init(si);
 	for (i = 1; i < pkt->nr; i++) {
 		struct vnet_rx_buf *frag = pkt->bufs[i];
 
@@ -114,8 +112,7 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		skb_frag_fill_page_desc(&si->frags[si->nr_frags++], frag->page,
 					frag->offset + frag->headroom,
 					pkt->lens[i]);
-		si->xdp_frags_size += pkt->lens[i];
-		si->xdp_frags_truesize += frag->truesize;
+		vnet_compat_xdp_frags_add(si, pkt->lens[i], frag->truesize);
 		if (page_is_pfmemalloc(frag->page))
 			xdp_buff_set_frag_pfmemalloc(xdp);
 		frag->page = NULL;
@@ -150,7 +147,7 @@ static enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
 	if (xdp_buff_has_frags(xdp)) {
 		nr_frags = si->nr_frags;
 		size = si->xdp_frags_size;
-		truesize = si->xdp_frags_truesize;
+		truesize = vnet_compat_xdp_frags_truesize(xdp, si);
 	}
 
 	skb = napi_build_skb(xdp->data_hard_start, xdp->frame_sz);

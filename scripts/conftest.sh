@@ -119,6 +119,11 @@ probe XDP_FRAME_MEM_TYPE <<'END'
 	struct xdp_frame frame;
 	frame.mem_type = MEM_TYPE_PAGE_POOL;
 END
+# 6.14: the truesize of the frags of an XDP buffer is kept with them
+probe XDP_FRAGS_TRUESIZE <<'END'
+	struct skb_shared_info si;
+	si.xdp_frags_truesize = 0;
+END
 # 6.18: skb frags of an XDP buffer by flags
 probe XDP_SKB_FRAGS_INFO <<'END'
 	xdp_update_skb_frags_info(NULL, 0, 0, 0, xdp_buff_get_skb_flags(NULL));

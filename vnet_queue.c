@@ -23,10 +23,14 @@
 
 #define VNET_STATUS_GONE	0xff
 
-/* States of a call into the core: nothing asked, waited for, given up. */
+/*
+ * States of a call into the core: nothing asked, waited for, given up; and for
+ * the device: given up and over since, so the device is in reset.
+ */
 #define VNET_CALL_IDLE		0
 #define VNET_CALL_WAITED	1
 #define VNET_CALL_LATE		2
+#define VNET_CALL_ENDED		3
 
 /* The ring entries that @cfg asks for, within what the ring can have. */
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg)
@@ -247,8 +251,11 @@ static void vnet_core_call_work(struct work_struct *work)
 	else
 		call->err = virtqueue_reset(vq, reclaim, vnet_ring_recycled);
 
-	if (atomic_xchg(&call->state, VNET_CALL_IDLE) == VNET_CALL_LATE)
+	if (atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_IDLE) ==
+	    VNET_CALL_LATE) {
+		atomic_set(&call->state, vq ? VNET_CALL_IDLE : VNET_CALL_ENDED);
 		vnet_recovery_request(call->vd, VNET_RESET_LATE);
+	}
 	complete(&call->done);
 }
 
@@ -308,7 +315,7 @@ static int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
 int vnet_device_reset(struct vnet_dev *vd)
 {
 	struct vnet_core_call *ring = &vd->ring_call;
-	int err;
+	int err = 0;
 
 	if (vnet_device_gone(vd)) {
 		virtio_break_device(vd->vdev);
@@ -316,7 +323,9 @@ int vnet_device_reset(struct vnet_dev *vd)
 		return 0;
 	}
 
-	err = vnet_core_call(&vd->reset_call, NULL, 0);
+	if (atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED,
+			   VNET_CALL_IDLE) != VNET_CALL_ENDED)
+		err = vnet_core_call(&vd->reset_call, NULL, 0);
 	if (err || atomic_read(&ring->state) != VNET_CALL_LATE)
 		return err;
 

@@ -183,6 +183,7 @@ static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
 					vnet_rxq_ring(rxq, new), &mem[i].rx);
 		if (!err)
 			err = vnet_txmem_create(vnet_txq_ring(txq, new),
+						plan->caps.hdr_len,
 						&mem[i].tx);
 	}
 	if (err) {

@@ -180,7 +180,7 @@ static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 
 	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
 	txq->ring = vnet_txq_ring(txq, &vd->cfg);
-	err = vnet_txmem_create(txq->ring, &txq->mem);
+	err = vnet_txmem_create(txq->ring, vd->caps.hdr_len, &txq->mem);
 	if (err)
 		return err;
 

@@ -69,7 +69,8 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, struct vnet_rx_mem *mem,
 	if (!VNET_RX_PAGE_ORDER || mem->stride > 1)
 		return 0;
 
-	mem->pool0 = vnet_rxmem_pool(rxq, mem, 0, bytes);
+	/* Seldom used: it keeps no more pages than the least. */
+	mem->pool0 = vnet_rxmem_pool(rxq, mem, 0, 0);
 	return PTR_ERR_OR_ZERO(mem->pool0);
 }
 

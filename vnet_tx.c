@@ -27,18 +27,19 @@ void vnet_txq_irq(struct virtqueue *vq)
 /**
  * vnet_txmem_create() - allocate the memory of a transmit queue
  * @ring: entries that will be used
+ * @hdr_len: bytes of a virtio header
  * @mem: where to put it
  *
  * Context: process, may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vnet_txmem_create(u32 ring, struct vnet_tx_mem *mem)
+int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem)
 {
 	int err = -ENOMEM;
 
 	memset(mem, 0, sizeof(*mem));
 	mem->bufs = kvcalloc(ring, sizeof(*mem->bufs), GFP_KERNEL);
-	mem->hdrs = kcalloc(ring, sizeof(*mem->hdrs), GFP_KERNEL);
+	mem->hdrs = kcalloc(ring, hdr_len, GFP_KERNEL);
 	if (mem->bufs && mem->hdrs)
 		err = vnet_slots_create(&mem->slots, ring);
 	if (err)
@@ -54,6 +55,12 @@ void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 	kfree(mem->hdrs);
 	kvfree(mem->bufs);
 	memset(mem, 0, sizeof(*mem));
+}
+
+/* The header of a slot, for a packet that has no room for one */
+static struct vnet_hdr *vnet_tx_hdr(const struct vnet_txq *txq, u16 slot)
+{
+	return txq->mem.hdrs + slot * txq->hdr_ctx.hdr_len;
 }
 
 /* May the virtio header be written in front of the packet's data? */
@@ -116,7 +123,7 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	int err;
 
 	push = vnet_tx_can_push(txq, skb);
-	hdr = push ? (void *)(skb->data - hdr_len) : &txq->mem.hdrs[slot];
+	hdr = push ? (void *)(skb->data - hdr_len) : vnet_tx_hdr(txq, slot);
 	err = vnet_hdr_from_skb(hdr, skb, &txq->hdr_ctx);
 	if (unlikely(err))
 		return err;
@@ -387,7 +394,7 @@ static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
 
 	push = txq->push_hdr && frame->headroom >= hdr_len &&
 	       IS_ALIGNED((unsigned long)frame->data, __alignof__(*hdr));
-	hdr = push ? frame->data - hdr_len : (void *)&txq->mem.hdrs[slot];
+	hdr = push ? frame->data - hdr_len : (void *)vnet_tx_hdr(txq, slot);
 	vnet_hdr_zero(hdr, hdr_len);
 	if (likely(push && !xdp_frame_has_frags(frame))) {
 		sg_set_buf(&txq->sg1, hdr, hdr_len + frame->len);

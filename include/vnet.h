@@ -228,12 +228,13 @@ struct vnet_tx_buf {
  * struct vnet_tx_mem - memory of a transmit queue, replaced as a whole
  * @bufs: one slot per ring entry
  * @slots: free slots
- * @hdrs: one virtio header per slot, for packets without room of their own
+ * @hdrs: one virtio header per slot, as long as on the wire, for packets
+ *	without room of their own
  */
 struct vnet_tx_mem {
 	struct vnet_tx_buf *bufs;
 	struct vnet_slots slots;
-	struct vnet_hdr *hdrs;
+	void *hdrs;
 };
 
 /**
@@ -398,7 +399,7 @@ void vnet_rxq_irq(struct virtqueue *vq);
 int vnet_rxq_poll(struct napi_struct *napi, int budget);
 
 /* vnet_tx.c: transmit */
-int vnet_txmem_create(u32 ring, struct vnet_tx_mem *mem);
+int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem);
 void vnet_txmem_destroy(struct vnet_tx_mem *mem);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);

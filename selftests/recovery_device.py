@@ -196,6 +196,8 @@ def not_wanted(env):
     "With auto_recover off nothing is healed; the user recovers by hand."
     device = f"virtio/{env.virtio}"
     before = one_queue(env)
+    # Or byte queue limits stop the queue, and the stack's watchdog complains.
+    env.guest.run(f"echo 100000 > /sys/class/net/{env.nic}/queues/tx-0/byte_queue_limits/limit_min")
     devlink(env, f"set {device} reporter tx auto_recover false")
     mark = env.device.mark()
     env.device.fault(queue="tx0", action="hold")

@@ -19,6 +19,50 @@ from . import profiles as known
 
 TESTS = []
 
+# Shell code of the guest, mostly builtins: a process costs 50 ms under emulation.
+RESET = """
+cd {dir} || exit
+for d in virtio*; do [ -e $d ] && echo $d > unbind; done
+[ -e /run/netns/peer ] && ip netns delete peer
+for f in /sys/bus/virtio/devices/*/device; do
+    read -r id < $f
+    d=${{f%/device}}
+    [ $id = 0x0001 ] && {{ echo ${{d##*/}} > bind || exit; }}
+done
+"""
+FIND = """
+for f in /sys/bus/virtio/devices/*/device; do
+    read -r id < $f
+    [ $id = 0x0001 ] && {{ d=${{f%/device}}; echo ${{d##*/}}; break; }}
+done
+n=0
+for mac in {macs}; do
+    nic=-
+    for f in /sys/class/net/*/address; do
+        read -r have < $f
+        [ "$have" = $mac ] && {{ d=${{f%/address}}; nic=${{d##*/}}; }}
+    done
+    n=$((n + 1))
+    eval nic$n=$nic
+    echo $nic
+done
+"""
+UP = """
+ip {where} -batch - <<END || exit
+addr add {ip4}/24 dev {nic}
+addr add {ip6}/64 dev {nic} nodad
+link set {nic} up
+END
+"""
+CARRIER = """
+for i in $(seq 200); do
+    read -r up < /sys/class/net/$nic1/carrier && [ $up = 1 ] && exit 0
+    sleep 0.1
+done
+echo "$nic1 has no carrier" >&2
+exit 1
+"""
+
 
 class Skip(Exception):
     """The test cannot say anything here; the text says why."""
@@ -149,35 +193,47 @@ class Env:
 
     def find(self):
         """Learn the names of the interfaces."""
-        self.virtio = self.guest.virtio_nics()[0]
-        names = [self.guest.interface(mac) for mac in self.guest.macs]
-        if None in names:
-            raise AssertionError(f"{self.driver} made no interface for "
-                                 f"{self.guest.macs[names.index(None)]}")
-        self.nic = names[0]
-        return names
+        out = self.guest.run(FIND.format(macs=" ".join(self.guest.macs))).out.split()
+        self.learn(out)
+        return out[1:]
+
+    def learn(self, words):
+        """Take over what FIND printed: the bus name of the first NIC, then the interfaces."""
+        for name, mac in zip(words[1:], self.guest.macs):
+            if name == "-":
+                raise AssertionError(f"{self.driver} made no interface for {mac}")
+        self.virtio, self.nic = words[:2]
+        if len(words) > 2:
+            self.peer = Peer(self, words[2])
 
     def configure(self):
         """Addresses and link up; a second NIC goes to the name space 'peer'."""
-        names = self.find()
-        ns = self.host_ns
-        script = [self.up_script(self.nic, self.ip, self.ip6)]
-        if len(names) > 1:
-            self.peer = Peer(self, names[1])
-            script.append(f"ip netns add peer; ip link set {names[1]} netns peer; "
-                          "ip -n peer link set lo up")
-            script.append(self.up_script(names[1], ns.peer_ip, ns.peer_ip6, "-n peer"))
-        if not self.tap:
-            script.append("ip route add default via 10.0.2.2")
-        self.guest.run("; ".join(script))
-        self.wait_carrier()
+        self.prepare(reset=False, up=True)
 
-    def up_script(self, nic, ip4, ip6, where=""):
-        if not self.tap:
-            ip4, ip6 = "10.0.2.15", "fec0::15"
-        return (f"ip {where} addr add {ip4}/{self.host_ns.prefix} dev {nic}; "
-                f"ip {where} addr add {ip6}/{self.host_ns.prefix6} dev {nic} nodad; "
-                f"ip {where} link set {nic} up")
+    def reset(self, up=False):
+        """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
+        self.host_ns.stop_daemons()
+        for index in range(self.profile.nics):
+            self.guest.set_link(True, index)
+        self.prepare(reset=True, up=up)
+
+    def prepare(self, reset, up):
+        """Bring the interfaces into a known state by one script."""
+        ns = self.host_ns
+        script = [RESET.format(dir=self.drivers_dir())] if reset else []
+        script.append(FIND.format(macs=" ".join(self.guest.macs)))
+        if up:
+            ip4, ip6 = (self.ip, self.ip6) if self.tap else ("10.0.2.15", "fec0::15")
+            script.append(UP.format(nic="$nic1", where="", ip4=ip4, ip6=ip6))
+            if not self.tap:
+                script.append("ip route add default via 10.0.2.2")
+            if self.profile.nics > 1:
+                script.append("ip netns add peer; ip link set $nic2 netns peer; "
+                              "ip -n peer link set lo up")
+                script.append(UP.format(nic="$nic2", where="-n peer", ip4=ns.peer_ip,
+                                        ip6=ns.peer_ip6))
+            script.append(CARRIER)
+        self.learn(self.guest.run("\n".join(script), timeout=90).out.split())
 
     def carrier(self):
         return self.guest.run(f"cat /sys/class/net/{self.nic}/carrier").out.strip() == "1"
@@ -191,16 +247,3 @@ class Env:
         self.device.call("network", net=self.profile.device.get("net", "answer"))
         self.device.call("offer", features=self.profile.device["features"])
         self.device.call("violations", clear=True)
-
-    def reset(self):
-        """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
-        self.host_ns.stop_daemons()
-        if self.device:
-            self.restore_device()
-        for index in range(self.profile.nics):
-            self.guest.set_link(True, index)
-        loop = (f"cd {self.drivers_dir()} && for d in virtio*; do [ -e $d ] || continue; "
-                "echo $d > unbind; done; ip netns delete peer 2>/dev/null; "
-                "for d in $(cd /sys/bus/virtio/devices && grep -l 0x0001 */device); do "
-                f"echo ${{d%/*}} > {self.drivers_dir()}/bind || exit; done")
-        self.guest.run(loop, timeout=60)

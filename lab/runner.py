@@ -116,12 +116,12 @@ class Group:
     def call(self, test):
         try:
             if not self.fresh:
-                self.env.reset()
-            self.fresh = False
-            if test.up:
+                self.env.reset(test.up)
+            elif test.up:
                 self.env.configure()
             else:
                 self.env.find()
+            self.fresh = False
             test.func(self.env)
             return "ok", ""
         except api.Skip as skip:

@@ -299,7 +299,7 @@ static int vnet_cmd_result(struct vnet_cmd *cmd, bool strict)
  */
 int vnet_cvq_exec(struct vnet_dev *vd, struct vnet_cmd *cmd)
 {
-	struct vnet_ctrl *ctrl = vd->ctrl;
+	struct vnet_ctrl *ctrl = READ_ONCE(vd->ctrl);
 	bool broken;
 	int err;
 
@@ -363,7 +363,8 @@ int vnet_ctrl_create(struct vnet_dev *vd)
 	if (!vd->caps.ctrl_vq)
 		return 0;
 
-	ctrl = kzalloc_obj(*ctrl);
+	/* Freed after remove: a work of a policy room may look at it until then. */
+	ctrl = devm_kzalloc(&vd->vdev->dev, sizeof(*ctrl), GFP_KERNEL);
 	if (!ctrl)
 		return -ENOMEM;
 
@@ -375,19 +376,12 @@ int vnet_ctrl_create(struct vnet_dev *vd)
 }
 
 /**
- * vnet_ctrl_destroy() - free the transport at remove
+ * vnet_ctrl_destroy() - end the transport at remove
  * @vd: device; stopped, and its control virtqueue is deleted
  */
 void vnet_ctrl_destroy(struct vnet_dev *vd)
 {
-	struct vnet_ctrl *ctrl = vd->ctrl;
-
-	if (!ctrl)
-		return;
-
-	vd->ctrl = NULL;
-	mutex_destroy(&ctrl->lock);
-	kfree(ctrl);
+	WRITE_ONCE(vd->ctrl, NULL);
 }
 
 /**

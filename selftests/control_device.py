@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Control commands as the scripted device receives them, refuses them or never answers."""
 
+import json
 import re
+import struct
+from pathlib import Path
 
 from lab.api import test
 
@@ -290,6 +293,56 @@ def adaptive(env):
         assert nut.sent("coal.rx")["data"] == "0100000003000000"
         control = nut.control()
         assert control["vq_coalesce"].get("0", [1, 3]) == [1, 3], control["vq_coalesce"]
+
+
+def record(kind, vq, size, values=b""):
+    """One record of a reply to a question for counters."""
+    return (struct.pack("<BBHHH", kind, 0, vq, 0, size) + values).hex()
+
+
+@test(**ONE)
+def statistics(env):
+    "The device's counters are shown; replies that make no sense are refused and counted."
+    with Scripted(env, pairs=2, features=EVERYTHING + ["DEVICE_STATS"]) as nut:
+        nut.ping()
+        now = nut.counters()
+        assert now["rx0_hw_packets"] + now["rx1_hw_packets"] >= 3, now
+        assert now["tx0_hw_packets"] + now["tx1_hw_packets"] >= 3, now
+        assert now["cq_hw_command_num"] > 0 and now["hw_stats_errors"] == 0, now
+        nut.guest.put(Path(__file__).with_name("_qstats.py").read_bytes(), "/tmp/qstats.py")
+        device = json.loads(nut.out("python3 /tmp/qstats.py NIC"))["device"]
+        assert "rx-hw-drops" in device and "tx-hw-drop-errors" in device, device
+        big = struct.pack("<6Q", *[1 << 60] * 6)
+        for reply in ("", "00", record(0, 0, 0) * 20, record(0, 0, 7), record(0, 0, 0xffff),
+                      record(0, 0, 56), record(0, 0xffff, 56, big), record(99, 0, 56, big),
+                      record(16, 0, 56, big), record(0, 0, 55, big), "ff" * 300):
+            nut.device.fault(cmd="stats.get", action="answer", reply=reply)
+            shown = nut.counters()
+            assert list(shown) == list(now), f"reply {reply}: other counters than before"
+            assert all(value < 1 << 60 for value in shown.values()), f"reply {reply}: {shown}"
+            nut.out("python3 /tmp/qstats.py NIC")
+            nut.device.clear()
+        assert nut.counters()["hw_stats_errors"] > 0
+        nut.device.fault(cmd="stats.get", action="refuse")
+        errors = nut.counters()["hw_stats_errors"]
+        assert nut.counters()["hw_stats_errors"] > errors
+        nut.device.clear()
+        assert nut.counters()["rx0_hw_packets"] >= now["rx0_hw_packets"]
+        nut.ping()
+
+
+@test(**ONE)
+def statistics_unknown(env):
+    "A device that names counters nobody knows, or does not say, shows what is known."
+    with Scripted(env, pairs=2, features=EVERYTHING + ["DEVICE_STATS"]) as nut:
+        for fault in ({"action": "answer", "reply": "ff" * 8}, {"action": "answer", "reply": "ff"},
+                      {"action": "refuse"}):
+            nut.bench.renew()
+            nut.nic = nut.guest.interface(MAC)
+            nut.device.fault(cmd="stats.query", **fault)
+            assert "rx_packets" in nut.counters()
+            nut.device.clear()
+        nut.device.violations(clear=True)
 
 
 @test(**ONE, kernel_min=(6, 17))

@@ -355,7 +355,7 @@ static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
 {
 	int err;
 
-	vnet_rxbuf_purge(&vd->rxqs[i]);
+	vnet_rxq_purge(&vd->rxqs[i]);
 	err = vnet_ring_reset(vd, vd->rxqs[i].vq, 0);
 	if (!err && vd->rxqs[i].premapped)
 		err = vnet_compat_set_premapped(vd->rxqs[i].vq);
@@ -773,7 +773,7 @@ void vnet_device_quiesce(struct vnet_dev *vd)
 		vnet_txq_off(&vd->txqs[i]);
 		vnet_rxq_off(&vd->rxqs[i]);
 		if (vd->rxqs[i].mem.bufs)
-			vnet_rxbuf_purge(&vd->rxqs[i]);
+			vnet_rxq_purge(&vd->rxqs[i]);
 	}
 
 	vnet_device_stop(vd);
@@ -831,7 +831,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 		vnet_txq_off(txq);
 	} else {
 		vnet_rxq_off(rxq);
-		vnet_rxbuf_purge(rxq);
+		vnet_rxq_purge(rxq);
 	}
 	err = vnet_ring_reset(vd, vq, 0);
 	if (!err && !tx && rxq->premapped)

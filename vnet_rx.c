@@ -428,3 +428,25 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 
 	return vnet_rxq_finish(rxq, &ctx);
 }
+
+/**
+ * vnet_rxq_purge() - discard what arrived while nobody listened
+ * @rxq: receive queue
+ *
+ * Packets are counted, not buffers, so that nothing that the device delivered
+ * is missing from the counters.
+ *
+ * Context: process, NAPI off, instance lock held.
+ */
+void vnet_rxq_purge(struct vnet_rxq *rxq)
+{
+	struct vnet_rx_pkt pkt;
+	u32 n = 0;
+
+	while (vnet_rxq_next(rxq, &pkt) != VNET_RX_EMPTY) {
+		vnet_rxq_put_slots(rxq, &pkt);
+		n++;
+	}
+	if (n)
+		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_PURGED, n);
+}

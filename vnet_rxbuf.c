@@ -389,22 +389,3 @@ void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token)
 
 	vnet_slots_put(&rxq->mem.slots, buf->slot);
 }
-
-/**
- * vnet_rxbuf_purge() - discard what arrived while nobody listened
- * @rxq: receive queue
- *
- * Context: process, NAPI off, instance lock held.
- */
-void vnet_rxbuf_purge(struct vnet_rxq *rxq)
-{
-	struct vnet_rx_buf *buf;
-	unsigned int len, n = 0;
-
-	while ((buf = vnet_vq_get(rxq->vq, &len))) {
-		vnet_slots_put(&rxq->mem.slots, buf->slot);
-		n++;
-	}
-	if (n)
-		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_PURGED, n);
-}

@@ -391,12 +391,12 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);
 void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token);
-void vnet_rxbuf_purge(struct vnet_rxq *rxq);
 void vnet_rxbuf_starved(struct timer_list *timer);
 
 /* vnet_rx.c: receive */
 void vnet_rxq_irq(struct virtqueue *vq);
 int vnet_rxq_poll(struct napi_struct *napi, int budget);
+void vnet_rxq_purge(struct vnet_rxq *rxq);
 
 /* vnet_tx.c: transmit */
 int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem);

@@ -17,7 +17,7 @@ def netconsole(env):
     ends.serve()
     if env.guest.run("modprobe configfs; modprobe -n netconsole", check=False).status:
         env.skip("this kernel has no netconsole")
-    mac = env.host_ns.run(f"cat /sys/class/net/{env.host_ns.device}/address").out.strip()
+    mac = env.host_ns.run(f"ip -br link show dev {env.host_ns.device}").out.split()[2]
     env.host_ns.serve("socat -u UDP4-RECV:6666 OPEN:/tmp/netconsole.txt,creat,trunc", 6666, "udp")
     env.guest.run(f"modprobe netconsole netconsole=6665@{env.ip}/{env.nic},"
                   f"6666@{env.host_ns.ip}/{mac}")
@@ -152,7 +152,7 @@ def bursts(env):
     change = Change(env)
     if env.guest.run("modprobe pktgen", check=False).status:
         env.skip("this kernel has no pktgen")
-    mac = env.host_ns.run(f"cat /sys/class/net/{env.host_ns.device}/address").out.strip()
+    mac = env.host_ns.run(f"ip -br link show dev {env.host_ns.device}").out.split()[2]
     lines = (f"add_device {env.nic}@0", "count 4000", "burst 16", "pkt_size 60", "delay 0",
              f"dst {env.host_ns.ip}", f"dst_mac {mac}")
     script = f"echo '{lines[0]}' > /proc/net/pktgen/kpktgend_0; " + "; ".join(

@@ -6,32 +6,36 @@ import time
 from lab.api import test
 
 from ._data import PORT, TOOLS, Change, Ends, counters, netdev, result, rtnl
-from .device import packet
 
 MIB = 1 << 20
 OWN = "10.0.2.15"  # the guest, where there is no tap
 
 
-def tcp_survives(env, steps, amount):
+def tcp_survives(env, steps):
     """TCP in both directions while shell steps are run; the bytes must be right."""
     ends = Ends(env)
     ends.serve()
-    jobs = [ends.guest_start(f"{verb} {env.host_ns.ip} {PORT} {amount}")
-            for verb in ("put", "get")]
-    before, done = counters(env), 0
+    jobs = {verb: None for verb in ("put", "get")}
+
+    def busy():
+        for verb, job in jobs.items():
+            if job and job.poll():
+                assert not job.poll().status, str(job.poll())
+            if not job or job.poll():
+                jobs[verb] = ends.guest_start(f"{verb} {env.host_ns.ip} {PORT} {32 * MIB}")
+
+    before = counters(env)
     for step in steps:
+        busy()
         env.guest.run(step.format(nic=env.nic), timeout=60)
         now = counters(env)
         back = [n for n in before if n in now and now[n] < before[n]
                 and ("packets" in n or "bytes" in n)]
         assert not back, f"after '{step}' these have gone back: {back}"
-        before, done = now, done + 1
-        if all(job.poll() for job in jobs):
-            break
-    for job in jobs:
+        before = now
+    for job in jobs.values():
         ended = job.wait(120)
         assert not ended.status, str(ended)
-    assert done >= 3, f"the streams ended after {done} changes"
     env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.host_ns.ip}")
 
 
@@ -39,8 +43,7 @@ def tcp_survives(env, steps, amount):
 def channels_under_tcp(env):
     "ethtool -L up and down under TCP: the streams survive, no counter runs backwards."
     turns = env.rounds(full=10, quick=2)
-    tcp_survives(env, [f"ethtool -L {{nic}} combined {n}" for n in (1, 4, 2, 3) * turns],
-                 env.rounds(full=256, quick=48) * MIB)
+    tcp_survives(env, [f"ethtool -L {{nic}} combined {n}" for n in (1, 4, 2, 3) * turns])
 
 
 @test(profiles=["modern-split", "packed", "small", "big", "legacy", "no-indirect"],
@@ -49,8 +52,7 @@ def rings_under_tcp(env):
     "ethtool -G smaller and larger under TCP."
     turns = env.rounds(full=10, quick=1)
     tcp_survives(env, [f"ethtool -G {{nic}} rx {rx} tx {tx}" for rx, tx in
-                       ((128, 64), (64, 128), (256, 256), (128, 256), (64, 64), (256, 32)) * turns],
-                 env.rounds(full=256, quick=48) * MIB)
+                       ((128, 64), (64, 128), (256, 256), (128, 256), (64, 64), (256, 32)) * turns])
 
 
 @test(profiles=["modern-split", "packed", "legacy"], drivers=["vnet"], timeout=120)
@@ -135,8 +137,11 @@ def transmit_loss_is_counted(env):
     for step in CHANGES[:-1] * env.rounds(full=10, quick=1):
         env.guest.run(step.format(nic=env.nic), timeout=60)
     job.wait(90)
-    taken = steady(env, lambda: totals(env, "tx")) - taken
-    change = {n: v - before.get(n, 0) for n, v in counters(env).items()}
+    last = None
+    while last != steady(env, lambda: totals(env, "tx")):  # no packet between the two looks
+        last = totals(env, "tx")
+        change = {n: v - before.get(n, 0) for n, v in counters(env).items()}
+    taken = last - taken
     assert taken > 1000, f"the device took {taken} frames"
     assert change["tx_packets"] <= taken <= change["tx_packets"] + change["tx_purged"], \
         f"the device took {taken} frames, the driver says {change['tx_packets']} sent and " \
@@ -148,18 +153,23 @@ def transmit_loss_is_counted(env):
 
 def check_sums(env):
     """rtnl, ethtool -S and netlink agree, and so do the queues with their total."""
-    table, told = counters(env), netdev(env)
-    link = rtnl(env)
+    table, link, told = at_once(env)
     for way in ("rx", "tx"):
         for what in ("packets", "bytes"):
-            total = table[f"{way}_{what}"]
-            assert abs(link[way, what] - total) <= total // 50 + 100, \
-                f"{way} {what}: rtnl {link[way, what]}, ethtool {total}"
-            qstat = told["qstats"][f"{way}-{what}"]
-            assert abs(qstat - total) <= total // 50 + 100, f"{way} {what}: {qstat}, {total}"
+            values = (table[f"{way}_{what}"], link[way, what], told["qstats"][f"{way}-{what}"])
+            assert len(set(values)) == 1, f"{way} {what}: {values}"
             queues = sum(q["stats"][f"{way}-{what}"] for name, q in told["queues"].items()
                          if name.startswith(way))
-            assert queues <= qstat + 100, f"{way} {what}: queues {queues}, device {qstat}"
+            assert queues <= values[0], f"{way} {what}: queues {queues}, device {values[0]}"
+
+
+def at_once(env):
+    """ethtool -S, rtnl and netlink, between which no packet has passed."""
+    for _ in range(10):
+        first, link, told, last = counters(env), rtnl(env), netdev(env), counters(env)
+        if all(first[f"{way}_packets"] == last[f"{way}_packets"] for way in ("rx", "tx")):
+            return first, link, told
+    raise AssertionError("packets never cease to flow")
 
 
 @test(profiles=["scripted"], drivers=["vnet"])
@@ -171,8 +181,7 @@ def sums(env):
     env.device.call("stop", id=source)
     for pairs in (4, 1, 4):
         env.guest.run(f"ethtool -L {env.nic} combined {pairs}")
-        steady(env, lambda: counters(env)["rx_packets"])
-        table, link, told = counters(env), rtnl(env), netdev(env)
+        table, link, told = at_once(env)
         assert table["rx_packets"] > 400 and table["tx_packets"] >= 20, f"{table}"
         for way in ("rx", "tx"):
             for what in ("packets", "bytes"):
@@ -187,35 +196,35 @@ def sums(env):
                     assert sum(queues) == table[name], f"{name}: {queues}, {table[name]}"
 
 
-@test(profiles=["scripted"], drivers=["vnet"])
+@test(profiles=["scripted"], drivers=["vnet"], timeout=120)
 def nothing_stale(env):
     "Frames that nobody polled before down are not delivered after up; they are counted."
-    env.guest.run("ping -q -c 2 -i 0.1 -W 5 10.0.2.2")
-    datagrams = "awk '/^Udp:/ && $2 ~ /^[0-9]/ {print $2 + $3}' /proc/net/snmp"
-    for turn in range(3):
-        before, udp = counters(env), int(env.guest.run(datagrams).out)
-        rule = env.device.fault(queue="rx0", action="no-interrupt")
-        frame = udp_to(env, 9)
-        given = env.device.inject(frame, count=10, buffers=turn % 2 + 1)
-        env.guest.run(f"ip link set {env.nic} down")
+    taken = "awk '/^Udp:/ && $2 ~ /^[0-9]/ {print $2 + $3}' /proc/net/snmp"
+    env.device.call("option", set={"backlog": 0})  # the device keeps no frame for later
+    for size in (100, 3000):  # one buffer and two
+        before, given = counters(env), totals(env, "rx")
+        rule = env.device.fault(queue="rx*", action="no-interrupt")
+        source = env.device.call("source", count=100000, burst=2, interval=0.01, size=size,
+                                 to=OWN, lossy=True)["id"]
+        out = env.guest.run(f"{taken}; sleep 0.1; ip link set {env.nic} down; {taken}").out
+        env.device.call("stop", id=source)
+        given = totals(env, "rx") - given
         inflight = {q["role"]: q.get("inflight", 0) for q in env.device.state()["queues"]}
         assert not any(n for role, n in inflight.items() if role[:2] in ("rx", "tx")), \
             f"the device holds buffers of a stopped interface: {inflight}"
         env.device.clear(rule)
-        env.guest.run(f"ip link set {env.nic} up; sleep 0.3")
-        env.wait_carrier()
+        out += env.guest.run(f"ip link set {env.nic} up; sleep 0.5; {taken}").out
+        _, down, up = map(int, out.split())
+        assert up == down, f"{up - down} stale datagrams were delivered"
         after = counters(env)
-        got = int(env.guest.run(datagrams).out) - udp
+        got = after["rx_packets"] - before["rx_packets"]
         purged = after["rx_drop_purged"] - before["rx_drop_purged"]
-        assert got + purged == given, f"{given} given, {got} delivered, {purged} purged"
-        assert not got, f"{got} stale frames were delivered"
-    env.guest.run("ping -q -c 3 -i 0.05 -W 5 10.0.2.2")
-
-
-def udp_to(env, port, payload=b"x" * 100):
-    return packet.udp_frame(bytes.fromhex(env.mac.replace(":", "")),
-                            bytes.fromhex("525400766efe"), OWN, "10.0.2.2", port, 7,
-                            payload)
+        assert purged, "no frame waited when the interface went down: the test says nothing"
+        # the device may use a few buffers between the last look at a ring and its reset
+        assert given - 8 <= got + purged <= given + 8, \
+            f"frames of {size} bytes: {given} given, {got} delivered, {purged} purged"
+        env.guest.run("ping -q -c 3 -i 0.05 -W 5 10.0.2.2")
+    env.device.call("option", set={"backlog": 256})
 
 
 @test(profiles=["modern-split", "packed", "small", "big", "legacy"], drivers=["vnet"])
@@ -235,14 +244,16 @@ def memory_comes_back(env):
 
 @test(profiles=["modern-split", "mq"], drivers=["vnet"])
 def napi_and_queues(env):
-    "Netlink links every queue with a NAPI; they are the same after down and up."
+    "Netlink links every receive queue with its NAPI, after down and up too."
     for _ in range(2):
         told = netdev(env)
         count = min(env.profile.queues, 2)
         for way in ("rx", "tx"):
             names = [name for name in told["queues"] if name.startswith(way)]
             assert len(names) == count, f"{names}"
-            assert all(told["queues"][name]["napi"] in told["napis"] for name in names), f"{told}"
+        # the core gives no number to a NAPI that only transmits
+        assert all(str(told["queues"][f"rx{i}"]["napi"]) in told["napis"]
+                   for i in range(count)), f"{told}"
         env.guest.run(f"ip link set {env.nic} down; ip link set {env.nic} up")
 
 
@@ -271,8 +282,7 @@ def cpu_hotplug(env):
     if env.guest.run("test -e /sys/devices/system/cpu/cpu1/online", check=False).status:
         env.skip("the CPU of this guest cannot be taken away")
     try:
-        tcp_survives(env, steps * env.rounds(full=20, quick=3),
-                     env.rounds(full=256, quick=48) * MIB)
+        tcp_survives(env, steps * env.rounds(full=20, quick=3))
     finally:
         env.guest.run("echo 1 > /sys/devices/system/cpu/cpu1/online; true")
 

@@ -57,6 +57,7 @@ class Case:
     unit: str = "packet"
     target: float = 1.0		# vnet / virtio_net on the split ring; packed: 1.0
     rings: tuple = ("split", "packed")
+    repeats: int = 1		# times --repeat: streams depend on when their ACKs come
     quick: bool = True
     binds: bool = False
 
@@ -199,8 +200,10 @@ CASES = [
          receive(60, 1, 2000, "drop"), target=0.90),
     Case("xdptx-mrg", "XDP_TX 64 B, mergeable", "mrg", receive(60, BURST, 20000, "tx")),
     Case("xdptx-small", "XDP_TX 64 B, small", "small", receive(60, BURST, 20000, "tx")),
-    Case("tcp-rx", "TCP stream, receive", "tap", tcp(False), "kernel", "KiB", 0.88),
-    Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.98),
+    Case("tcp-rx", "TCP stream, receive", "tap", tcp(False), "kernel", "KiB", 0.88,
+         repeats=4),
+    Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.98,
+         repeats=4),
     Case("rx64-mq1", "receive 64 B, 1 queue of 64", "mq", receive(60, BURST, 20480), quick=False),
     Case("rx64-mq8", "receive 64 B, 8 queues of 64", "mq",
          receive(60, BURST, 20480, queues=8), quick=False),

@@ -91,13 +91,14 @@ def run_case(guest, case, options, kernel_symbols):
     """The pairs of a case: A B A B."""
     runs = [[] for _ in options.drivers]
     windows = [None for _ in options.drivers]
-    for repeat in range(options.repeat):
+    repeats = options.repeat * case.repeats
+    for repeat in range(repeats):
         for i, driver in enumerate(options.drivers):
             started = time.monotonic()
             figures, window = measure(guest, case, driver, 1.0, kernel_symbols)
             runs[i].append(figures)
             windows[i] = window
-            say(f"bench: {guest.ring:6} {case.name:13} {repeat + 1}/{options.repeat} {driver:10} "
+            say(f"bench: {guest.ring:6} {case.name:13} {repeat + 1}/{repeats} {driver:10} "
                 f"{figures[case.figure]:9.1f} {case.figure} per {case.unit} "
                 f"({time.monotonic() - started:.1f} s)")
     return runs, windows

@@ -5,9 +5,9 @@ import re
 import statistics
 import subprocess
 
-from .counts import DP, bucket_of
+from .counts import DP, EVENTS, bucket_of
 
-SHOWN = (*DP, "other", "dp", "kernel", "notifications", "interrupts", "polls", "KiB",
+SHOWN = (*DP, "other", "dp", "kernel", *EVENTS, "KiB",
          "units")
 
 
@@ -22,10 +22,11 @@ def best(case_figure, runs):
 
 
 def spread(case_figure, runs):
-    """The A/A spread: how far repeats of one driver lie apart, relative."""
-    values = [run[case_figure] for run in runs]
-    middle = statistics.median(values)
-    return (max(values) - min(values)) / middle if len(values) > 1 and middle else None
+    """The null experiment: every other run of a driver against the rest of them."""
+    if len(runs) < 2:
+        return None
+    one, two = (best(case_figure, half)[case_figure] for half in (runs[::2], runs[1::2]))
+    return abs(one / two - 1) if two else None
 
 
 def rates(runs):
@@ -109,15 +110,14 @@ def good(data):
 
 def bucket_rows(data, ring):
     """Two rows per test: where the instructions are, and the events."""
-    events = ("notifications", "interrupts", "polls")
-    yield ["test", "driver", *DP, "dp", "other", "kernel", *events]
+    yield ["test", "driver", *DP, "dp", "other", "kernel", *EVENTS]
     for entry in good(data):
         if entry["ring"] != ring or "dp" not in entry["figures"][0]:
             continue
         for driver, of in zip(entry["drivers"], entry["figures"]):
             yield [entry["case"], driver, *(f"{of[key]:.1f}" for key in DP), f"{of['dp']:.1f}",
                    f"{of['other']:.1f}", f"{of['kernel']:.1f}",
-                   *(f"{of[key]:.4f}" for key in events)]
+                   *(f"{of[key]:.4f}" for key in EVENTS)]
 
 
 def rate_rows(data):
@@ -174,8 +174,11 @@ def print_symbols(case, drivers, windows, runs, limit):
             row.append(f"{values[1] - values[0]:+.1f}")
         lines.append(row)
 
-    for bucket in (*DP, "other", "dp", "kernel", "notifications", "interrupts", "polls"):
+    for bucket in (*DP, "other", "dp", "kernel"):
         line(bucket, "", [of[-1][bucket] for of in runs])
+    for event in EVENTS:
+        lines.append([event, "", *(f"{of[-1][event]:.4f}" for of in runs),
+                      *([""] if len(drivers) == 2 else [])])
     for bucket, name, values in symbol_rows(drivers, windows, units, limit):
         line(bucket, name, values)
     print(f"\n{case.name}: {case.title}, instructions per {case.unit}")

@@ -651,9 +651,12 @@ int vnet_filter_replay(struct vnet_dev *vd)
 	if (err)
 		return err;
 
+	/* At probe there are no lists yet: ndo_open brings them. */
 	filter->known = 0;
-	err = vnet_filter_replayed(vd, "the receive mode",
-				   vnet_rx_mode_apply(vd, &dev->uc, &dev->mc));
+	if (dev->reg_state == NETREG_REGISTERED)
+		err = vnet_filter_replayed(vd, "the receive mode",
+					   vnet_rx_mode_apply(vd, &dev->uc,
+							      &dev->mc));
 	if (err)
 		return err;
 

@@ -4,6 +4,7 @@
  *
  * Module, driver and net device operations, probe and remove, link state.
  */
+#include <linux/bpf.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/module.h>
@@ -94,64 +95,6 @@ static int vnet_virtio_validate(struct virtio_device *vdev)
 	vnet_compat_features_set(vdev, 1, f.w[1]);
 
 	return 0;
-}
-
-/* Read what the device says about the link now; everything else is a snapshot. */
-static u16 vnet_link_status(struct vnet_dev *vd)
-{
-	u16 status;
-
-	if (!vd->caps.status)
-		return VNET_STATUS_LINK_UP;
-
-	virtio_cread(vd->vdev, struct virtio_net_config, status, &status);
-
-	return status;
-}
-
-static void vnet_link_speed(struct vnet_dev *vd)
-{
-	u32 speed;
-	u8 duplex;
-
-	if (!vd->caps.speed_duplex)
-		return;
-
-	virtio_cread_le(vd->vdev, struct virtio_net_config, speed, &speed);
-	virtio_cread_le(vd->vdev, struct virtio_net_config, duplex, &duplex);
-	if (speed <= VNET_SPEED_MAX)
-		vd->speed = speed;
-	if (duplex <= DUPLEX_FULL)
-		vd->duplex = duplex;
-}
-
-/**
- * vnet_link_update() - follow the link state of the device
- * @vd: device, live
- *
- * The carrier is on while the interface runs and the device has its link up.
- *
- * Context: process, sleeps; instance lock held.
- */
-void vnet_link_update(struct vnet_dev *vd)
-{
-	u16 status;
-
-	vnet_compat_assert_locked(vd->dev);
-	if (!vd->live || vd->dead)
-		return;
-
-	status = vnet_link_status(vd);
-	if (vd->caps.announce && (status & VNET_STATUS_ANNOUNCE))
-		vnet_filter_announce(vd);
-
-	vnet_link_speed(vd);
-	if (!vd->running || !(status & VNET_STATUS_LINK_UP)) {
-		netif_carrier_off(vd->dev);
-	} else if (!netif_carrier_ok(vd->dev)) {
-		vnet_watch_link_up(vd);
-		netif_carrier_on(vd->dev);
-	}
 }
 
 static void vnet_config_work(struct work_struct *work)
@@ -258,17 +201,45 @@ static int vnet_ndo_phys_port_name(struct net_device *dev, char *buf,
 	return snprintf(buf, len, "sby") >= len ? -EOPNOTSUPP : 0;
 }
 
+/* Attach, exchange or detach a program. */
+static int vnet_xdp_setup(struct vnet_dev *vd, struct bpf_prog *prog,
+			  struct netlink_ext_ack *extack)
+{
+	struct bpf_prog *old = vd->cfg.xdp;
+	struct vnet_cfg new = vd->cfg;
+	int err;
+
+	new.xdp = prog;
+	err = vnet_cfg_apply(vd, &new, extack);
+	if (err)
+		return err;
+
+	if (old) {
+		synchronize_net();
+		bpf_prog_put(old);
+	}
+
+	return 0;
+}
+
+static int vnet_ndo_bpf(struct net_device *dev, struct netdev_bpf *bpf)
+{
+	switch (bpf->command) {
+	case XDP_SETUP_PROG:
+		return vnet_xdp_setup(netdev_priv(dev), bpf->prog, bpf->extack);
+	default:
+		return -EINVAL;
+	}
+}
+
 static const struct net_device_ops vnet_netdev_ops = {
 	.ndo_open		= vnet_ndo_open,
 	.ndo_stop		= vnet_ndo_stop,
 	.ndo_start_xmit		= vnet_ndo_xmit,
 	.ndo_validate_addr	= eth_validate_addr,
 	.ndo_set_mac_address	= vnet_ndo_set_mac,
-#ifdef VNET_HAVE_RX_MODE_ASYNC
-	.ndo_set_rx_mode_async	= vnet_ndo_set_rx_mode_async,
-#else
-	.ndo_set_rx_mode	= vnet_ndo_set_rx_mode,
-#endif
+	VNET_COMPAT_RX_MODE_OPS(vnet_ndo_set_rx_mode_async,
+				vnet_ndo_set_rx_mode),
 	.ndo_get_stats64	= vnet_stats_get64,
 	.ndo_vlan_rx_add_vid	= vnet_ndo_vlan_add,
 	.ndo_vlan_rx_kill_vid	= vnet_ndo_vlan_kill,
@@ -382,6 +353,8 @@ static int vnet_device_start(struct vnet_dev *vd)
 {
 	int err;
 
+	/* A driver before us may have left them off. */
+	virtio_config_driver_enable(vd->vdev);
 	virtio_device_ready(vd->vdev);
 	vd->live = true;
 	vnet_ctrl_start(vd);
@@ -523,10 +496,7 @@ static struct virtio_driver vnet_driver = {
 	.probe				= vnet_virtio_probe,
 	.remove				= vnet_virtio_remove,
 	.config_changed			= vnet_virtio_config_changed,
-#ifdef VNET_HAVE_VIRTIO_RESET_OPS
-	.reset_prepare			= vnet_virtio_freeze,
-	.reset_done			= vnet_virtio_restore,
-#endif
+	VNET_COMPAT_RESET_OPS(vnet_virtio_freeze, vnet_virtio_restore)
 #ifdef CONFIG_PM_SLEEP
 	.freeze				= vnet_virtio_freeze,
 	.restore			= vnet_virtio_restore,

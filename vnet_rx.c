@@ -12,7 +12,6 @@
 #include "vnet_vq.h"
 #include "vnet_xdp.h"
 
-
 /* Interrupt of a receive queue: @vq has used buffers. */
 void vnet_rxq_irq(struct virtqueue *vq)
 {

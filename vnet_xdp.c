@@ -381,37 +381,6 @@ int vnet_xdp_check(const struct vnet_dev *vd, const struct vnet_cfg *cfg,
 	return -EOPNOTSUPP;
 }
 
-static int vnet_xdp_setup(struct vnet_dev *vd, struct bpf_prog *prog,
-			  struct netlink_ext_ack *extack)
-{
-	struct bpf_prog *old = vd->cfg.xdp;
-	struct vnet_cfg new = vd->cfg;
-	int err;
-
-	new.xdp = prog;
-	err = vnet_cfg_apply(vd, &new, extack);
-	if (err)
-		return err;
-
-	if (old) {
-		synchronize_net();
-		bpf_prog_put(old);
-	}
-
-	return 0;
-}
-
-/* Attach or detach a program; instance lock held. Returns 0 or -errno. */
-int vnet_ndo_bpf(struct net_device *dev, struct netdev_bpf *bpf)
-{
-	switch (bpf->command) {
-	case XDP_SETUP_PROG:
-		return vnet_xdp_setup(netdev_priv(dev), bpf->prog, bpf->extack);
-	default:
-		return -EINVAL;
-	}
-}
-
 /* Tell the stack what this driver can do with XDP; before registration. */
 void vnet_xdp_init(struct net_device *dev)
 {

@@ -438,7 +438,7 @@ void vnet_hotplug_exit(void);
 int vnet_hotplug_add(struct vnet_dev *vd);
 void vnet_hotplug_del(struct vnet_dev *vd);
 
-/* vnet_main.c */
+/* vnet_link.c */
 void vnet_link_update(struct vnet_dev *vd);
 
 #endif /* VNET_H */

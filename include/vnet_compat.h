@@ -146,8 +146,13 @@ static inline void vnet_compat_assert_locked(struct net_device *dev)
 
 /* 6.14: NAPI settings that outlive the NAPI */
 #ifndef VNET_HAVE_NAPI_CONFIG
-#define netif_napi_add_config(dev, napi, poll, index) \
-	netif_napi_add(dev, napi, poll)
+static inline void
+netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
+		      int (*poll)(struct napi_struct *napi, int budget),
+		      int index)
+{
+	netif_napi_add(dev, napi, poll);
+}
 #endif
 
 /* 6.13: net_dim() takes its sample by pointer */
@@ -246,5 +251,20 @@ static inline void vnet_compat_xdp_frags_to_skb(struct sk_buff *skb,
 				   xdp_buff_is_frag_pfmemalloc(xdp));
 #endif
 }
+
+/* 7.2: the receive mode is set from process context */
+#ifdef VNET_HAVE_RX_MODE_ASYNC
+#define VNET_COMPAT_RX_MODE_OPS(async, atomic)	.ndo_set_rx_mode_async = (async)
+#else
+#define VNET_COMPAT_RX_MODE_OPS(async, atomic)	.ndo_set_rx_mode = (atomic)
+#endif
+
+/* 7.0: drivers are told of a reset by the transport (PCI FLR) */
+#ifdef VNET_HAVE_VIRTIO_RESET_OPS
+#define VNET_COMPAT_RESET_OPS(prepare, done) \
+	.reset_prepare = (prepare), .reset_done = (done),
+#else
+#define VNET_COMPAT_RESET_OPS(prepare, done)
+#endif
 
 #endif /* VNET_COMPAT_H */

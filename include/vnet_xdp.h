@@ -12,7 +12,6 @@ void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx);
 int vnet_xdp_check(const struct vnet_dev *vd, const struct vnet_cfg *cfg,
 		   const struct vnet_rx_layout *layout,
 		   struct netlink_ext_ack *extack);
-int vnet_ndo_bpf(struct net_device *dev, struct netdev_bpf *bpf);
 int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
 		      u32 flags);
 void vnet_xdp_init(struct net_device *dev);

@@ -337,6 +337,8 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->vdev = vdev;
 	vd->caps = caps;
 	vd->offered = caps.features;
+	/* Recovery has to wait until probe is done with the device. */
+	vd->frozen = true;
 	vd->devcfg = dc;
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;
@@ -441,6 +443,7 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 		goto err_hotplug;
 
 	queue_work(system_long_wq, &vd->spread_work);
+	vnet_recovery_thaw(vd);
 
 	return 0;
 

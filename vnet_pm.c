@@ -30,9 +30,9 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 	netif_tx_disable(vd->dev);
 	vnet_device_quiesce(vd);
 	if (vnet_device_stuck(vd)) {
-		vd->frozen = false;
 		netif_device_attach(vd->dev);
 		vnet_recovery_request(vd, VNET_RESET_RESTART);
+		vnet_recovery_thaw(vd);
 		err = -ETIMEDOUT;
 	}
 	vnet_compat_unlock(vd->dev);
@@ -56,7 +56,6 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 	int err;
 
 	vnet_compat_lock(vd->dev);
-	vd->frozen = false;
 	err = vnet_device_reset(vd);
 	if (!err)
 		err = vnet_device_resume(vd);
@@ -65,6 +64,7 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 		netif_carrier_off(vd->dev);
 		vnet_recovery_request(vd, VNET_RESET_RESTART);
 	}
+	vnet_recovery_thaw(vd);
 	vnet_compat_unlock(vd->dev);
 
 	return err;

@@ -95,6 +95,20 @@ void vnet_recovery_request_vq(struct vnet_dev *vd,
 }
 
 /**
+ * vnet_recovery_thaw() - the device may be touched (again)
+ * @vd: device, frozen since its allocation or by vnet_virtio_freeze()
+ *
+ * What was asked for in the meantime is done now.
+ *
+ * Context: process; instance lock held, or at the end of probe.
+ */
+void vnet_recovery_thaw(struct vnet_dev *vd)
+{
+	vd->frozen = false;
+	vnet_recovery_queue(vd, 0);
+}
+
+/**
  * vnet_recovery_create() - set up self-healing
  * @vd: device, caps resolved
  *

@@ -331,7 +331,8 @@ struct vnet_core_call {
  * @live: the device is past DRIVER_OK and its virtqueues exist
  * @running: the net device is up
  * @dead: given up: carrier off, no virtqueues unless a reset hangs
- * @frozen: suspended, or in a function level reset: not to be touched
+ * @frozen: in probe, suspended, or in a function level reset: recovery has to
+ *	wait
  * @removing: remove has begun, nothing may be scheduled any more
  * @speed: link speed in Mbit/s or SPEED_UNKNOWN
  * @duplex: DUPLEX_* value

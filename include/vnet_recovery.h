@@ -165,6 +165,7 @@ void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
 int vnet_recovery_create(struct vnet_dev *vd);
+void vnet_recovery_thaw(struct vnet_dev *vd);
 void vnet_recovery_stop(struct vnet_dev *vd);
 void vnet_recovery_destroy(struct vnet_dev *vd);
 bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal);

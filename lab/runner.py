@@ -176,6 +176,26 @@ def matches(name, pattern):
                               for word in pattern.split())
 
 
+# What 'make check' leaves to 'make check-full', to end within the time of a
+# commit: these files run on every profile and kernel, the others on the newest
+# kernel and the first profile that they name, or not at all.
+EVERYWHERE = ("traffic", "features", "link", "life")
+LONG = ("control_device", "recovery_*")
+
+
+def in_time(test, kernel, profile, chosen, options):
+    """Does this run belong to a run of this length?"""
+    if options.full or options.test or options.profiles or options.kernels:
+        return True
+    module = test.name.partition(".")[0]
+    if module in EVERYWHERE:
+        return True
+    if any(fnmatch.fnmatch(module, name) for name in LONG):
+        return False
+    newest = max(chosen, key=lambda k: k.version)
+    return kernel is newest and profile.name == test.profiles[0]
+
+
 def unfit(test, kernel, profile, options):
     """Why a test does not run here, or None."""
     if kernel.version < profile.kernel_min:
@@ -200,7 +220,8 @@ def plan(tests, chosen, options, tally_skip):
                 continue
             fit = []
             for test in tests:
-                if profile.name not in test.profiles:
+                if profile.name not in test.profiles or \
+                        not in_time(test, kernel, profile, chosen, options):
                     continue
                 why = unfit(test, kernel, profile, options)
                 if why:

@@ -876,8 +876,10 @@ int main(int argc, char **argv)
 	setvbuf(stdin, NULL, _IONBF, 0);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	prctl(PR_SET_TIMERSLACK, 1);
-	for (unsigned int i = 0; i < MAX_QUEUES; i++)
-		queues[i].call = queues[i].kick = -1;
+	for (unsigned int i = 0; i < MAX_QUEUES; i++) {
+		queues[i].call = -1;
+		queues[i].kick = -1;
+	}
 	vu_fd = wait_for_qemu(argv[1]);
 
 	for (;;) {

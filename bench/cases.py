@@ -38,7 +38,7 @@ class Sample:
     path: object = None		# the plugin's file
     seconds: float = 0.0
     bytes: int = 0
-    seen: dict = field(default_factory=dict)	# events that the window must show
+    seen: dict = field(default_factory=dict)  # events that the window must show
     value: float = None		# a case without a window
 
 
@@ -156,7 +156,7 @@ def tcp(send, mib=64):
 def available(guest):
     """MemAvailable in KiB, after the kernel has come to rest."""
     guest.ask("write /proc/sys/vm/drop_caches 3")
-    guest.ask("write /proc/sys/vm/compact_memory 1")	# returns per-CPU pages
+    guest.ask("write /proc/sys/vm/compact_memory 1")  # returns per-CPU pages
     guest.ask("sleep 1200")		# the counters are folded once a second
     for line in guest.ask("cat /proc/meminfo").splitlines():
         if line.startswith("MemAvailable:"):

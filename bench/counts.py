@@ -79,7 +79,7 @@ class Window:
     """What the guest executed in one window."""
 
     def __init__(self, path, symbols):
-        self.by_symbol = Counter()	# (name, module) -> instructions
+        self.by_symbol = Counter()  # (name, module) -> instructions
         self.calls = Counter()		# name -> entries
         self.by_offset = {}		# (name, module) -> {offset: executions}
         self.kernel = 0

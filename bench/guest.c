@@ -322,7 +322,7 @@ static int xdp_load(int verdict)
 		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = verdict },
 		{ .code = BPF_JMP | BPF_EXIT },
 	};
-	static char license[] = "GPL";
+	static const char license[] = "GPL";
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_XDP,
 		.insn_cnt = ARRAY_SIZE(insns),

@@ -6,7 +6,6 @@ nothing else runs in it, and no other virtio device is there.
 """
 
 import lzma
-import os
 import re
 import selectors
 import socket
@@ -95,7 +94,7 @@ class Backend:
     def __init__(self, program, path):
         self.process = subprocess.Popen([program, path], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True, bufsize=1)
-        self.process.stdout.readline()	# it listens
+        self.process.stdout.readline()  # it listens
 
     def ask(self, line, expect):
         self.process.stdin.write(line + "\n")
@@ -149,7 +148,7 @@ class TcpPeer:
                     size -= len(data)
             conn.settimeout(5)
             try:
-                conn.recv(1)	# until the guest has closed
+                conn.recv(1)  # until the guest has closed
             except OSError:
                 pass
 
@@ -170,7 +169,7 @@ class Nic:
         self.pairs = pairs
         self.mac = f"52:54:00:00:00:{slot:02x}"
         self.backend = None
-        self.virtio = None	# "virtioN"
+        self.virtio = None  # "virtioN"
 
     def start(self, work):
         """Make what QEMU connects to."""
@@ -227,7 +226,7 @@ class Guest:
         self.windows.mkdir(exist_ok=True)
         self.nr_windows = 0
         self.log = work / f"console-{ring}.log"
-        self.kernel = kernel	# lab.kernels.Kernel
+        self.kernel = kernel  # lab.kernels.Kernel
         self.vnet = vnet
         self.modules = {}
         self.process = None

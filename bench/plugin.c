@@ -226,6 +226,14 @@ static void check_magic(struct qemu_plugin_insn *insn)
 						       CB_NO_REGS, NULL);
 }
 
+/* Add @nr to the counter of the block each time that it runs. */
+static void count_block(struct qemu_plugin_tb *tb, qemu_plugin_u64 entry,
+			size_t nr)
+{
+	qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb, INLINE_ADD_U64,
+							  entry, nr);
+}
+
 static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 {
 	size_t nr = qemu_plugin_tb_n_insns(tb);
@@ -240,8 +248,7 @@ static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 	if (!is_kernel(addr)) {
 		for (size_t i = 0; i < nr; i++)
 			check_magic(qemu_plugin_tb_get_insn(tb, i));
-		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb,
-			INLINE_ADD_U64, entry, nr);
+		count_block(tb, entry, nr);
 		return;
 	}
 
@@ -250,8 +257,7 @@ static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 
 	entry.offset = block_slot(addr, sizes, nr) * sizeof(uint64_t);
 	if (entry.offset)
-		qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(tb,
-			INLINE_ADD_U64, entry, 1);
+		count_block(tb, entry, 1);
 }
 
 PLUGIN_EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,

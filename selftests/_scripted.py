@@ -145,7 +145,8 @@ class Scripted:
 
     def settings(self):
         """What the user's tools read back, for a comparison."""
-        words = ("ethtool -k NIC | sed 's/ .requested.*//'", "ethtool -l NIC", "ethtool -g NIC", "ethtool -c NIC",
+        words = ("ethtool -k NIC | sed 's/ .requested.*//'", "ethtool -l NIC",
+                 "ethtool -g NIC", "ethtool -c NIC",
                  "ethtool -x NIC", "ethtool --show-priv-flags NIC", "ethtool NIC",
                  "ethtool --get-tunable NIC rx-copybreak", "bridge fdb show dev NIC",
                  "ethtool -n NIC rx-flow-hash udp4", "ethtool -n NIC rx-flow-hash tcp6",
@@ -195,5 +196,6 @@ class Scripted:
         self.device.needs_reset()
         self.device.wait(lambda: [e for e in self.device.log("status", mark)
                                   if e["value"] & 4], 20, "DRIVER_OK after a reset")
-        self.guest.run(f"until [ $(cat /sys/class/net/{self.nic}/carrier) = 1 ]; do sleep 0.1; done",
+        carrier = f"/sys/class/net/{self.nic}/carrier"
+        self.guest.run(f"until [ $(cat {carrier}) = 1 ]; do sleep 0.1; done",
                        timeout=20)

@@ -24,7 +24,8 @@ def netconsole(env):
     try:
         jobs = [ends.guest_start(f"{verb} {env.host_ns.ip} {PORT} {24 * MIB}")
                 for verb in ("put", "get")]
-        env.guest.run("for i in $(seq 200); do echo \"<1>vnet line $i of a text\" > /dev/kmsg; done")
+        env.guest.run("for i in $(seq 200); do "
+                      "echo \"<1>vnet line $i of a text\" > /dev/kmsg; done")
         for job in jobs:
             done = job.wait(90)
             assert not done.status, str(done)

@@ -19,11 +19,13 @@ from lab.api import test
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 COUNTER = itertools.count(1)
-PROGRAMS = ("/usr/bin/busybox", "/usr/sbin/ip", "/usr/sbin/ethtool", "/usr/sbin/tc", "/usr/sbin/bridge")
+PROGRAMS = ("/usr/bin/busybox", "/usr/sbin/ip", "/usr/sbin/ethtool", "/usr/sbin/tc",
+            "/usr/sbin/bridge")
 INIT = """#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/bin
 /bin/busybox --install -s /bin
-mount -t proc proc /proc; mount -t sysfs sysfs /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
+mount -t proc proc /proc; mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 exec > /dev/ttyS0 2>&1
 dmesg -n 8
 for m in %(modules)s; do insmod /modules/$m || echo "RESULT cannot load $m"; done
@@ -40,24 +42,31 @@ ethtool -K $nic tx off gro off rx-gro-hw off >/dev/null 2>&1
 bridge fdb add 52:54:00:11:22:33 dev $nic self
 tc qdisc add dev $nic root pfifo limit 77
 settings() {
-	ip -d link show $nic; ip addr show dev $nic | sed 's/valid_lft.*//'
-	for o in k l g c x; do ethtool -$o $nic; done
-	bridge fdb show dev $nic; tc qdisc show dev $nic; cat /sys/class/net/$nic/ifindex
+    ip -d link show $nic; ip addr show dev $nic | sed 's/valid_lft.*//'
+    for o in k l g c x; do ethtool -$o $nic; done
+    bridge fdb show dev $nic; tc qdisc show dev $nic; cat /sys/class/net/$nic/ifindex
 }
-flows() { for i in 1 2 3 4 5 6 7 8 9 10; do ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return; done; return 1; }
+flows() {
+    for i in 1 2 3 4 5 6 7 8 9 10; do
+        ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return
+    done
+    return 1
+}
 flows || echo "RESULT no packet before"
 sleep 1
 settings > /tmp/before
 packets=$(cat /sys/class/net/$nic/statistics/rx_packets)
 i=0
 while [ $i -lt %(rounds)s ]; do
-	i=$((i + 1))
-	%(suspend)s || echo "RESULT suspend failed"
-	flows || echo "RESULT no packet after round $i"
-	settings > /tmp/after
-	cmp -s /tmp/before /tmp/after || { echo "RESULT other settings"; diff /tmp/before /tmp/after; break; }
+    i=$((i + 1))
+    %(suspend)s || echo "RESULT suspend failed"
+    flows || echo "RESULT no packet after round $i"
+    settings > /tmp/after
+    cmp -s /tmp/before /tmp/after || {
+        echo "RESULT other settings"; diff /tmp/before /tmp/after; break; }
 done
-[ $(cat /sys/class/net/$nic/statistics/rx_packets) -gt $packets ] || echo "RESULT counters began anew"
+[ $(cat /sys/class/net/$nic/statistics/rx_packets) -gt $packets ] ||
+    echo "RESULT counters began anew"
 rmmod %(driver)s || echo "RESULT cannot unload"
 echo "RESULT end"
 poweroff -f
@@ -88,7 +97,8 @@ def initramfs(directory, module, driver, suspend, rounds):
                                        "suspend": SUSPENDS[suspend], "driver": driver})
     (root / "init").chmod(0o755)
     archive = Path(directory) / "initramfs"
-    subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, cwd=root, check=True)
+    subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, cwd=root,
+                   check=True)
     return archive
 
 

@@ -52,6 +52,7 @@ echo "in-tree: vnet is in $target"
 
 add_line "$ksrc/drivers/net/Kconfig" 'source "drivers/net/vnet/Kconfig"' \
 	'^source "drivers/net/vmxnet3/Kconfig"'
+# shellcheck disable=SC2016	# the text of a Makefile
 add_line "$ksrc/drivers/net/Makefile" "obj-\$(CONFIG_VNET) += vnet/" '^obj-\$(CONFIG_VXLAN)'
 
 cd "$ksrc" || exit 2

@@ -8,7 +8,6 @@ was answered: the guest's CPU stands still until then.
 
 import struct
 
-from . import wire
 
 CONFIG_SIZE = 4096
 BAR0_SIZE, BAR1_SIZE = 0x10000, 0x10000

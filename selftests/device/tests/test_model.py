@@ -220,8 +220,7 @@ class Receive(unittest.TestCase):
         posted = self.nic.post(count=4)
         lengths = self.nic.model.deliver(
             self.rx, bytes(60), {"num_buffers": 9},
-            {"buffers": 3, "used_len": [None, 1 << 20], "ids": [None, None,
-                                                                 99]})
+            {"buffers": 3, "used_len": [None, 1 << 20], "ids": [None, None, 99]})
         self.assertEqual(lengths, [32, 1 << 20, 20])
         used = self.nic.queues["rx0"].used()
         self.assertEqual(used[2][0], 99)

@@ -40,7 +40,6 @@
 /* IPv6 header and the largest payload (VIRTIO 1.4, 5.1.6.3) */
 #define VNET_SIZE_GSO		(40 + 65535)
 
-#define VNET_SIZE_MTU_MIN	68
 #define VNET_SIZE_MTU_MAX	65535
 
 /* Average packet length a buffer is cut for, weight of a new one 1/64 */

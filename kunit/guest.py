@@ -63,11 +63,12 @@ def run(kernel, module):
     """Load the module in a guest; return (KTAP lines, splats)."""
     say(f"kunit: booting {kernel.release}")
     log_dir = CACHE / "logs" / f"kunit-{kernel.release}"
+    shutil.rmtree(log_dir, ignore_errors=True)
     with SlowGuest(kernel, "user", log_dir, smp=1) as guest:
-        guest.put(module, "/tmp/vnet_kunit.ko")
-        guest.run("insmod /tmp/vnet_kunit.ko", timeout=RUN_SECONDS)
-        log = guest.run("dmesg -t", timeout=60).out.splitlines()
-        guest.rmmod("vnet_kunit")
+        shutil.copy(module, guest.root / "lab")
+        guest.run("insmod /lab/vnet_kunit.ko", timeout=RUN_SECONDS)
+        log = guest.run("dmesg -t", timeout=BOOT_SECONDS).out.splitlines()
+        guest.run("rmmod vnet_kunit", timeout=BOOT_SECONDS)
         splats = guest.splats()
     start = next((i for i, line in enumerate(log) if line.startswith("KTAP version")), len(log))
     return log[start:], splats
@@ -88,21 +89,27 @@ def count(lines):
     return len(cases) - failed - skipped, failed + missing, skipped
 
 
+def test(kernel):
+    """Build, run and report; True when all is well."""
+    started = time.monotonic()
+    try:
+        lines, splats = run(kernel, build(kernel))
+    except (CommandFailed, GuestDied) as error:
+        print(f"vnet: {error}", file=sys.stderr, flush=True)
+        return False
+    print("\n".join(lines), flush=True)
+    passed, failed, skipped = count(lines)
+    if splats:
+        say(f"kunit: the kernel complained: {splats[0].strip()}")
+    say(f"kunit: {kernel.release}: {passed} passed, {failed} failed, {skipped} skipped "
+        f"({time.monotonic() - started:.0f} s)")
+    return not failed and not splats
+
+
 def main(names):
     chosen = kernels.select(names) if names else kernels.of_suites()
-    status = 0
-    for kernel in chosen:
-        started = time.monotonic()
-        lines, splats = run(kernel, build(kernel))
-        print("\n".join(lines), flush=True)
-        passed, failed, skipped = count(lines)
-        if splats:
-            say(f"kunit: the kernel complained: {splats[0].strip()}")
-        if failed or splats:
-            status = 1
-        say(f"kunit: {kernel.release}: {passed} passed, {failed} failed, {skipped} skipped "
-            f"({time.monotonic() - started:.0f} s)")
-    return status
+    good = [test(kernel) for kernel in chosen]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":
@@ -110,6 +117,3 @@ if __name__ == "__main__":
         sys.exit(main(sys.argv[1:]))
     except SetupError as error:
         die(error)
-    except (CommandFailed, GuestDied) as error:
-        print(f"vnet: {error}", file=sys.stderr, flush=True)
-        sys.exit(1)

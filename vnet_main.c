@@ -70,6 +70,9 @@ static void vnet_devcfg_read(struct virtio_device *vdev,
 		virtio_cread_le(vdev, struct virtio_net_config,
 				rss_max_indirection_table_length,
 				&dc->rss_max_indir_len);
+	if (vnet_features_has(f, VNET_F_HASH_TUNNEL))
+		dc->supported_tunnel_types =
+			virtio_cread32(vdev, sizeof(struct virtio_net_config));
 }
 
 static int vnet_virtio_validate(struct virtio_device *vdev)

@@ -419,6 +419,10 @@ static int vnet_queues_restart(struct vnet_dev *vd)
 		if (!vd->rxqs[i].mem.bufs || vd->rxqs[i].up)
 			continue;
 		vnet_pair_fit(vd, i);
+		/* A virtqueue that was reset has forgotten its coalescing. */
+		err = vnet_coalesce_queue_replay(vd, i);
+		if (err)
+			return err;
 		vnet_rxq_on(&vd->rxqs[i]);
 		vnet_txq_on(&vd->txqs[i]);
 	}

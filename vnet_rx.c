@@ -7,6 +7,7 @@
 #include <net/page_pool/helpers.h>
 
 #include "vnet.h"
+#include "vnet_dim.h"
 #include "vnet_policy.h"
 #include "vnet_trace.h"
 #include "vnet_vq.h"
@@ -374,8 +375,10 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 	if (rxq->mem.slots.nr_free >= rxq->refill_at || rxq->starved)
 		vnet_rxbuf_refill(rxq, GFP_ATOMIC);
 
-	if (ctx->pkts)
+	if (ctx->pkts) {
 		vnet_rx_fold(rxq, ctx);
+		vnet_coalesce_rx_sample(rxq);
+	}
 	if (unlikely(virtqueue_is_broken(rxq->vq)))
 		vnet_recovery_request_vq(rxq->vd, VNET_RESET_BROKEN_RING,
 					 vnet_vq_rx_index(rxq->index));

@@ -9,6 +9,7 @@
 #include <linux/etherdevice.h>
 
 #include "vnet.h"
+#include "vnet_dim.h"
 #include "vnet_policy.h"
 #include "vnet_vq.h"
 
@@ -335,6 +336,7 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 	u64_stats_add(&s->v[VNET_TXS_BYTES], done.skb_bytes + done.frame_bytes);
 	u64_stats_update_end(&s->syncp);
 
+	vnet_coalesce_tx_sample(txq);
 	netdev_tx_completed_queue(txq->nq, done.skbs, done.skb_bytes);
 	if (unlikely(netif_tx_queue_stopped(txq->nq)) && txq->up &&
 	    vnet_txq_has_room(txq)) {

@@ -112,8 +112,8 @@ static enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
  * Context: NAPI of @rxq.
  * Return: %VNET_RX_OK, %VNET_RX_EMPTY, or the fault to account.
  */
-static enum vnet_rx_fault vnet_rxq_next(struct vnet_rxq *rxq,
-					struct vnet_rx_pkt *pkt)
+static __always_inline enum vnet_rx_fault
+vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	enum vnet_rx_fault fault, rest;

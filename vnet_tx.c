@@ -124,7 +124,8 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	int err;
 
 	push = vnet_tx_can_push(txq, skb);
-	hdr = push ? (void *)(skb->data - hdr_len) : vnet_tx_hdr(txq, slot);
+	hdr = likely(push) ? (void *)(skb->data - hdr_len) :
+			     vnet_tx_hdr(txq, slot);
 	err = vnet_hdr_from_skb(hdr, skb, &txq->hdr_ctx);
 	if (unlikely(err))
 		return err;

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The one list of what a device must be told: vnet_cfg_replay().
+ */
+#include "vnet.h"
+#include "vnet_policy.h"
+
+/**
+ * vnet_cfg_replay() - tell the device everything that the user asked for
+ * @vd: device past DRIVER_OK
+ *
+ * Used by probe, resume and every reset; there is no second list of commands.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, or the first error that leaves the device unusable.
+ */
+int vnet_cfg_replay(struct vnet_dev *vd)
+{
+	int err;
+
+	err = vnet_rss_replay(vd);
+	if (err)
+		return err;
+
+	/* What a device uses after a reset is everything negotiated. */
+	vd->cfg.policy->offloads = vd->caps.guest_offloads;
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
+	if (err)
+		return err;
+
+	err = vnet_filter_replay(vd);
+	if (err)
+		return err;
+
+	return vnet_coalesce_replay(vd);
+}

@@ -655,13 +655,73 @@ static inline bool vnet_hdr_set_inner(struct sk_buff *skb, u8 type,
 	return true;
 }
 
+/*
+ * Where the network header of a tunnelled packet is, when only its transport
+ * header is known: the fixed IP header in front of it, if it says so itself.
+ * The bytes up to @th are linear. Return: its offset, or 0.
+ */
+static inline u32 vnet_hdr_find_inner(const struct sk_buff *skb,
+				      const struct vnet_hdr_gso *gso, u32 th)
+{
+	const struct ipv6hdr *ip6h;
+	const struct iphdr *iph;
+
+	if (th >= sizeof(*iph) && !(gso->skb_type & SKB_GSO_TCPV6)) {
+		iph = (const struct iphdr *)(skb->data + th - sizeof(*iph));
+		if (iph->version == 4 && iph->ihl == sizeof(*iph) / 4 &&
+		    iph->protocol == gso->ip_proto &&
+		    ntohs(iph->tot_len) == skb->len - th + sizeof(*iph))
+			return th - sizeof(*iph);
+	}
+	if (th >= sizeof(*ip6h) && !(gso->skb_type & SKB_GSO_TCPV4)) {
+		ip6h = (const struct ipv6hdr *)(skb->data + th - sizeof(*ip6h));
+		if (ip6h->version == 6 && ip6h->nexthdr == gso->ip_proto &&
+		    ntohs(ip6h->payload_len) == skb->len - th)
+			return th - sizeof(*ip6h);
+	}
+
+	return 0;
+}
+
+/* Whether the headers of a tunnel have room between these offsets. */
+static inline bool vnet_hdr_tunnel_fits(u32 outer_l3, u32 outer_th,
+					u32 inner_l3, u32 inner_nh,
+					u32 inner_th)
+{
+	return outer_th >= ETH_HLEN + outer_l3 &&
+	       inner_nh >= outer_th + sizeof(struct udphdr) &&
+	       inner_th >= inner_nh + inner_l3;
+}
+
+/*
+ * Offsets that cannot be right. QEMU without vhost claims the tunnel but does
+ * not write the end of the header, so that old bytes of the buffer are there
+ * and every segmented packet would be lost. Find the headers in the packet.
+ */
+static inline bool vnet_hdr_find_tunnel(struct sk_buff *skb, u8 type,
+					u32 inner_th, u32 *outer_th,
+					u32 *inner_nh)
+{
+	const struct vnet_hdr_gso outer = vnet_hdr_gso_lookup(VNET_HDR_GSO_UDP);
+	const struct vnet_hdr_gso inner = vnet_hdr_gso_lookup(type);
+	int th;
+
+	if (!pskb_may_pull(skb, inner_th))
+		return false;
+	*inner_nh = vnet_hdr_find_inner(skb, &inner, inner_th);
+	th = *inner_nh ? vnet_hdr_find_th(skb, &outer) : -EINVAL;
+	*outer_th = max(th, 0);
+
+	return th > 0;
+}
+
 static inline enum vnet_rx_fault
 vnet_hdr_get_tunnel(struct sk_buff *skb, const struct vnet_hdr *hdr,
 		    const struct vnet_hdr_rx *rxc)
 {
 	u8 type = hdr->gso_type & ~VNET_HDR_GSO_TUNNEL;
 	u8 outer = hdr->gso_type & VNET_HDR_GSO_TUNNEL;
-	u32 outer_l3, outer_th, inner_nh, inner_th;
+	u32 outer_l3, outer_th, inner_l3, inner_nh, inner_th;
 	enum vnet_rx_fault fault;
 
 	if (!rxc->tunnel || outer == VNET_HDR_GSO_TUNNEL)
@@ -681,9 +741,12 @@ vnet_hdr_get_tunnel(struct sk_buff *skb, const struct vnet_hdr *hdr,
 	outer_th = le16_to_cpu(hdr->outer_th);
 	inner_nh = le16_to_cpu(hdr->inner_nh);
 	inner_th = vnet_hdr_get16(rxc->le, hdr->csum_start);
-	if (outer_th < ETH_HLEN + outer_l3 ||
-	    inner_nh < outer_th + sizeof(struct udphdr) ||
-	    inner_th < inner_nh + vnet_hdr_gso_lookup(type).nh_len)
+	inner_l3 = vnet_hdr_gso_lookup(type).nh_len;
+	if (!vnet_hdr_tunnel_fits(outer_l3, outer_th, inner_l3, inner_nh,
+				  inner_th) &&
+	    (!vnet_hdr_find_tunnel(skb, type, inner_th, &outer_th, &inner_nh) ||
+	     !vnet_hdr_tunnel_fits(outer_l3, outer_th, inner_l3, inner_nh,
+				   inner_th)))
 		return VNET_RX_BAD_TUNNEL;
 
 	fault = vnet_hdr_get_gso(skb, hdr, rxc, type);

@@ -548,7 +548,50 @@ static void hdr_rx_tunnel_flags(struct kunit *test)
 			rx(test, &p, &hdr, &rxc_all, NULL));
 }
 
-/* The offsets one step before the place where each of them is possible */
+static void hdr_rx_tunnel_expect(struct kunit *test, const struct vnet_pkt *p,
+				 const struct vnet_hdr *hdr)
+{
+	struct sk_buff *skb;
+
+	KUNIT_ASSERT_EQ(test, VNET_RX_OK, rx(test, p, hdr, &rxc_all, &skb));
+	KUNIT_EXPECT_EQ(test, skb_transport_offset(skb), p->outer_th);
+	KUNIT_EXPECT_EQ(test, skb_inner_network_offset(skb), p->nh);
+	KUNIT_EXPECT_EQ(test, skb_inner_transport_offset(skb), p->th);
+	kfree_skb(skb);
+}
+
+/*
+ * The offsets one step before the place where each of them is possible, and
+ * the ones of a device that does not write them: found in the packet.
+ */
+static void hdr_rx_tunnel_found(struct kunit *test)
+{
+	struct vnet_hdr good, hdr;
+	struct vnet_pkt p;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(tunnel_pkts); i++) {
+		p = tunnel_pkts[i];
+		vnet_pkt_lay_out(&p);
+		good = vnet_pkt_hdr(&p);
+
+		hdr = good;
+		hdr.outer_th = cpu_to_le16(ETH_HLEN + 19);
+		hdr_rx_tunnel_expect(test, &p, &hdr);
+		hdr = good;
+		hdr.inner_nh = cpu_to_le16(p.outer_th + 7);
+		hdr_rx_tunnel_expect(test, &p, &hdr);
+		hdr = good;
+		hdr.outer_th = 0;
+		hdr.inner_nh = 0;
+		hdr_rx_tunnel_expect(test, &p, &hdr);
+		hdr.outer_th = cpu_to_le16(0xfff0);
+		hdr.inner_nh = cpu_to_le16(0xfff8);
+		hdr_rx_tunnel_expect(test, &p, &hdr);
+	}
+}
+
+/* No offset of the device is possible, and the packet has no such headers. */
 static void hdr_rx_tunnel_order(struct kunit *test)
 {
 	struct vnet_pkt p = tunnel_pkts[0];
@@ -558,29 +601,28 @@ static void hdr_rx_tunnel_order(struct kunit *test)
 	good = vnet_pkt_hdr(&p);
 
 	hdr = good;
-	hdr.outer_th = cpu_to_le16(ETH_HLEN + 19);
-	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
-			rx(test, &p, &hdr, &rxc_all, NULL));
-	hdr = good;
 	hdr.gso_type = VNET_HDR_GSO_TCPV4 | VNET_HDR_GSO_TUNNEL_V6;
-	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
-			rx(test, &p, &hdr, &rxc_all, NULL));
-	hdr = good;
-	hdr.inner_nh = cpu_to_le16(p.outer_th + 7);
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
 	hdr = good;
 	hdr.csum_start = vnet_hdr_put16(true, p.nh + 19);
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
-	hdr = good;
-	hdr.outer_th = cpu_to_le16(0xfff0);
-	hdr.inner_nh = cpu_to_le16(0xfff8);
+	hdr.csum_start = vnet_hdr_put16(true, 0);
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+	hdr.csum_start = vnet_hdr_put16(true, 0xfffe);
+	hdr.inner_nh = 0;
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
 	hdr = good;
 	hdr.csum_start = vnet_hdr_put16(true, 0xffff);
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_CSUM,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+	hdr = good;
+	hdr.inner_nh = 0;
+	hdr.gso_type = VNET_HDR_GSO_TCPV6 | VNET_HDR_GSO_TUNNEL_V4;
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
 
 	/* the inner header is no IP header, or of the other version */
@@ -593,6 +635,14 @@ static void hdr_rx_tunnel_order(struct kunit *test)
 	vnet_pkt_lay_out(&p);
 	hdr = vnet_pkt_hdr(&p);
 	hdr.csum_start = vnet_hdr_put16(true, p.nh + 39);
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+
+	/* the outer header is not UDP */
+	p = (struct vnet_pkt){ .payload = 3000 };
+	vnet_pkt_lay_out(&p);
+	hdr = vnet_pkt_hdr(&p);
+	hdr.gso_type |= VNET_HDR_GSO_TUNNEL_V4;
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
 }
@@ -679,6 +729,7 @@ static struct kunit_case hdr_rx_cases[] = {
 	KUNIT_CASE(hdr_rx_rsc),
 	KUNIT_CASE(hdr_rx_tunnel),
 	KUNIT_CASE(hdr_rx_tunnel_flags),
+	KUNIT_CASE(hdr_rx_tunnel_found),
 	KUNIT_CASE(hdr_rx_tunnel_order),
 	KUNIT_CASE(hdr_hash),
 	KUNIT_CASE(hdr_fault_names),

@@ -18,20 +18,6 @@
 #define VNET_DRAIN_TRIES	20
 #define VNET_DRAIN_USECS	1000
 
-/* How long the device may take to reset itself or a virtqueue. */
-#define VNET_CORE_TIMEOUT	(2 * HZ)
-
-#define VNET_STATUS_GONE	0xff
-
-/*
- * States of a call into the core: nothing asked, waited for, given up; and for
- * the device: given up and over since, so the device is in reset.
- */
-#define VNET_CALL_IDLE		0
-#define VNET_CALL_WAITED	1
-#define VNET_CALL_LATE		2
-#define VNET_CALL_ENDED		3
-
 /* The ring entries that @cfg asks for, within what the ring can have. */
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg)
 {
@@ -220,119 +206,6 @@ static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
 		local_bh_enable();
 		usleep_range(VNET_DRAIN_USECS, 2 * VNET_DRAIN_USECS);
 	}
-}
-
-/*
- * A virtqueue comes out of a reset that was given up: the device was reset in
- * the meantime. The core leaves one alone that it does not believe in reset.
- */
-static void vnet_ring_recycled(struct virtqueue *vq)
-{
-	struct vnet_dev *vd = vq->vdev->priv;
-
-	if (atomic_read(&vd->ring_call.state) == VNET_CALL_LATE)
-		vq->reset = false;
-}
-
-/* Work: the part of the reset that the device may keep us in. */
-static void vnet_core_call_work(struct work_struct *work)
-{
-	struct vnet_core_call *call = container_of(work, struct vnet_core_call,
-						   work);
-	struct virtqueue *vq = call->vq;
-	void (*reclaim)(struct virtqueue *vq, void *token);
-
-	reclaim = vq && vq->index & 1 ? vnet_txq_reclaim : vnet_rxbuf_reclaim;
-	if (!vq)
-		virtio_reset_device(call->vd->vdev);
-	else if (call->num)
-		call->err = virtqueue_resize(vq, call->num, reclaim,
-					     vnet_ring_recycled);
-	else
-		call->err = virtqueue_reset(vq, reclaim, vnet_ring_recycled);
-
-	if (atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_IDLE) ==
-	    VNET_CALL_LATE) {
-		atomic_set(&call->state, vq ? VNET_CALL_IDLE : VNET_CALL_ENDED);
-		vnet_recovery_request(call->vd, VNET_RESET_LATE);
-	}
-	complete(&call->done);
-}
-
-/* Reset the device (@vq NULL) or a virtqueue, which gets @num entries if not 0. */
-static int vnet_core_call(struct vnet_core_call *call, struct virtqueue *vq,
-			  u32 num)
-{
-	if (atomic_read(&call->state) == VNET_CALL_LATE)
-		return -ETIMEDOUT;
-
-	flush_work(&call->work);
-	call->vq = vq;
-	call->num = num;
-	call->err = 0;
-	reinit_completion(&call->done);
-	atomic_set(&call->state, VNET_CALL_WAITED);
-	queue_work(system_long_wq, &call->work);
-	if (!wait_for_completion_timeout(&call->done, VNET_CORE_TIMEOUT) &&
-	    atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_LATE) ==
-	    VNET_CALL_WAITED)
-		return -ETIMEDOUT;
-
-	return call->err;
-}
-
-static void vnet_core_call_init(struct vnet_dev *vd,
-				struct vnet_core_call *call)
-{
-	INIT_WORK(&call->work, vnet_core_call_work);
-	init_completion(&call->done);
-	call->vd = vd;
-}
-
-/* A device that was pulled out reads all ones, and would do so for ever. */
-static bool vnet_device_gone(struct vnet_dev *vd)
-{
-	return vd->vdev->config->get_status(vd->vdev) == VNET_STATUS_GONE;
-}
-
-static int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
-{
-	if (vnet_device_gone(vd))
-		return -ENODEV;
-
-	return vnet_core_call(&vd->ring_call, vq, num);
-}
-
-/**
- * vnet_device_reset() - reset the device, within a bounded time
- * @vd: device
- *
- * A reset of the device releases one who waits for the reset of a virtqueue.
- *
- * Context: process, sleeps; instance lock held, or the net device unregistered.
- * Return: 0, also for a device that is gone; -ETIMEDOUT.
- */
-int vnet_device_reset(struct vnet_dev *vd)
-{
-	struct vnet_core_call *ring = &vd->ring_call;
-	int err = 0;
-
-	if (vnet_device_gone(vd)) {
-		virtio_break_device(vd->vdev);
-		virtio_synchronize_cbs(vd->vdev);
-		return 0;
-	}
-
-	if (atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED,
-			   VNET_CALL_IDLE) != VNET_CALL_ENDED)
-		err = vnet_core_call(&vd->reset_call, NULL, 0);
-	if (err || atomic_read(&ring->state) != VNET_CALL_LATE)
-		return err;
-
-	if (!wait_for_completion_timeout(&ring->done, VNET_CORE_TIMEOUT))
-		return -ETIMEDOUT;
-
-	return vnet_core_call(&vd->reset_call, NULL, 0);
 }
 
 /* Not live, but a reset that hangs has kept the virtqueues and their memory. */
@@ -618,8 +491,7 @@ int vnet_queues_create(struct vnet_dev *vd)
 
 	for (i = 0; i < vd->caps.max_pairs; i++)
 		vnet_queue_init(vd, i);
-	vnet_core_call_init(vd, &vd->reset_call);
-	vnet_core_call_init(vd, &vd->ring_call);
+	vnet_reset_init(vd);
 
 	return 0;
 }

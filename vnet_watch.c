@@ -28,8 +28,6 @@
 #define VNET_LOST_TWO		12
 #define VNET_LOST_MANY		48
 
-#define VNET_STATUS_GONE	0xff
-
 /* NAPI was to run a look ago and has still not done it: the guest is to blame. */
 static void vnet_look_starved(struct vnet_dev *vd, struct vnet_watch *w,
 			      const char *what, u16 index)
@@ -195,7 +193,7 @@ static bool vnet_look_status(struct vnet_dev *vd)
 {
 	u8 status = vd->vdev->config->get_status(vd->vdev);
 
-	if (status == VNET_STATUS_GONE)
+	if (vnet_status_gone(status))
 		vnet_recovery_request(vd, VNET_RESET_GONE);
 	else if (status & VIRTIO_CONFIG_S_NEEDS_RESET)
 		vnet_recovery_request(vd, VNET_RESET_NEEDS_RESET);

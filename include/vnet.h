@@ -296,7 +296,7 @@ static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
  * struct vnet_core_call - a call into the virtio core that may never return
  * @work: does it
  * @done: completed when it has returned
- * @state: one of VNET_CALL_* of vnet_queue.c
+ * @state: one of VNET_CALL_* of vnet_reset.c
  * @vd: device
  * @vq: virtqueue to reset, or NULL to reset the device
  * @num: new size of the virtqueue, or 0
@@ -428,9 +428,20 @@ void vnet_rxq_setup(struct vnet_rxq *rxq);
 int vnet_device_resume(struct vnet_dev *vd);
 void vnet_device_quiesce(struct vnet_dev *vd);
 void vnet_device_release(struct vnet_dev *vd);
-int vnet_device_reset(struct vnet_dev *vd);
 bool vnet_device_stuck(const struct vnet_dev *vd);
 int vnet_vq_restart(struct vnet_dev *vd, u16 index);
+
+/* vnet_reset.c: resets of the device and of a virtqueue */
+void vnet_reset_init(struct vnet_dev *vd);
+int vnet_device_reset(struct vnet_dev *vd);
+int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num);
+bool vnet_device_gone(struct vnet_dev *vd);
+
+/* The status of a device that was pulled out */
+static inline bool vnet_status_gone(u8 status)
+{
+	return status == 0xff;
+}
 
 /* vnet_affinity.c: which CPU serves which queue */
 void vnet_queues_spread(struct vnet_dev *vd);

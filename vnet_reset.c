@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Resets of the device and of a virtqueue. The virtio core waits for the end
+ * of both without bound, so each is done in a work that is waited for with one.
+ */
+#include <linux/virtio_config.h>
+
+#include "vnet.h"
+#include "vnet_recovery.h"
+
+/* How long the device may take to reset itself or a virtqueue. */
+#define VNET_CORE_TIMEOUT	(2 * HZ)
+
+/*
+ * States of a call into the core: nothing asked, waited for, given up; and for
+ * the device: given up and over since, so the device is in reset.
+ */
+#define VNET_CALL_IDLE		0
+#define VNET_CALL_WAITED	1
+#define VNET_CALL_LATE		2
+#define VNET_CALL_ENDED		3
+
+/*
+ * A virtqueue comes out of a reset that was given up: the device was reset in
+ * the meantime. The core leaves one alone that it does not believe in reset.
+ */
+static void vnet_ring_recycled(struct virtqueue *vq)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+
+	if (atomic_read(&vd->ring_call.state) == VNET_CALL_LATE)
+		vq->reset = false;
+}
+
+/* Work: the part of the reset that the device may keep us in. */
+static void vnet_core_call_work(struct work_struct *work)
+{
+	struct vnet_core_call *call = container_of(work, struct vnet_core_call,
+						   work);
+	struct virtqueue *vq = call->vq;
+	void (*reclaim)(struct virtqueue *vq, void *token);
+
+	reclaim = vq && vq->index & 1 ? vnet_txq_reclaim : vnet_rxbuf_reclaim;
+	if (!vq)
+		virtio_reset_device(call->vd->vdev);
+	else if (call->num)
+		call->err = virtqueue_resize(vq, call->num, reclaim,
+					     vnet_ring_recycled);
+	else
+		call->err = virtqueue_reset(vq, reclaim, vnet_ring_recycled);
+
+	if (atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_IDLE) ==
+	    VNET_CALL_LATE) {
+		atomic_set(&call->state, vq ? VNET_CALL_IDLE : VNET_CALL_ENDED);
+		vnet_recovery_request(call->vd, VNET_RESET_LATE);
+	}
+	complete(&call->done);
+}
+
+/* Reset the device (@vq NULL) or a virtqueue, which gets @num entries if not 0. */
+static int vnet_core_call(struct vnet_core_call *call, struct virtqueue *vq,
+			  u32 num)
+{
+	if (atomic_read(&call->state) == VNET_CALL_LATE)
+		return -ETIMEDOUT;
+
+	flush_work(&call->work);
+	call->vq = vq;
+	call->num = num;
+	call->err = 0;
+	reinit_completion(&call->done);
+	atomic_set(&call->state, VNET_CALL_WAITED);
+	queue_work(system_long_wq, &call->work);
+	if (!wait_for_completion_timeout(&call->done, VNET_CORE_TIMEOUT) &&
+	    atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_LATE) ==
+	    VNET_CALL_WAITED)
+		return -ETIMEDOUT;
+
+	return call->err;
+}
+
+static void vnet_core_call_init(struct vnet_dev *vd,
+				struct vnet_core_call *call)
+{
+	INIT_WORK(&call->work, vnet_core_call_work);
+	init_completion(&call->done);
+	call->vd = vd;
+}
+
+/**
+ * vnet_reset_init() - get ready to reset
+ * @vd: device
+ *
+ * Context: process, at probe.
+ */
+void vnet_reset_init(struct vnet_dev *vd)
+{
+	vnet_core_call_init(vd, &vd->reset_call);
+	vnet_core_call_init(vd, &vd->ring_call);
+}
+
+/**
+ * vnet_device_gone() - whether the device was pulled out
+ * @vd: device
+ *
+ * A device that was pulled out reads all ones, and would do so for ever.
+ *
+ * Context: any that may access the device's registers.
+ * Return: true if it is gone.
+ */
+bool vnet_device_gone(struct vnet_dev *vd)
+{
+	return vnet_status_gone(vd->vdev->config->get_status(vd->vdev));
+}
+
+/**
+ * vnet_ring_reset() - reset a virtqueue, within a bounded time
+ * @vd: device with RING_RESET
+ * @vq: virtqueue that nobody uses meanwhile; its buffers go back to their queue
+ * @num: entries that it is to have from then on, 0 for as many as it has
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, -ENODEV for a device that is gone, -ETIMEDOUT, or the core's errno.
+ */
+int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
+{
+	if (vnet_device_gone(vd))
+		return -ENODEV;
+
+	return vnet_core_call(&vd->ring_call, vq, num);
+}
+
+/**
+ * vnet_device_reset() - reset the device, within a bounded time
+ * @vd: device
+ *
+ * A reset of the device releases one who waits for the reset of a virtqueue.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, also for a device that is gone; -ETIMEDOUT.
+ */
+int vnet_device_reset(struct vnet_dev *vd)
+{
+	struct vnet_core_call *ring = &vd->ring_call;
+	int err = 0;
+
+	if (vnet_device_gone(vd)) {
+		virtio_break_device(vd->vdev);
+		virtio_synchronize_cbs(vd->vdev);
+		return 0;
+	}
+
+	if (atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED,
+			   VNET_CALL_IDLE) != VNET_CALL_ENDED)
+		err = vnet_core_call(&vd->reset_call, NULL, 0);
+	if (err || atomic_read(&ring->state) != VNET_CALL_LATE)
+		return err;
+
+	if (!wait_for_completion_timeout(&ring->done, VNET_CORE_TIMEOUT))
+		return -ETIMEDOUT;
+
+	return vnet_core_call(&vd->reset_call, NULL, 0);
+}

@@ -115,8 +115,18 @@ static const struct vnet_feature vnet_feature_table[] = {
 /*
  * What the driver accepts when it is offered. Not accepted: HOST_UFO, which
  * the stack has no use for, and OUT_NET_HEADER, which serves IPsec alone.
+ *
+ * A legacy device is offered the first part of this, a modern one all but the
+ * two bits at the start, an older kernel not what it has no room for.
  */
-const unsigned int vnet_caps_bits[] = {
+#define VNET_CAPS_NR_LEGACY_ONLY	2
+#define VNET_CAPS_NR_LEGACY		23
+#define VNET_CAPS_NR_HIGH		5
+
+static const unsigned int vnet_caps_bits[] = {
+	VNET_F_GSO,
+	VNET_F_ANY_LAYOUT,
+	/* both */
 	VNET_F_CSUM,
 	VNET_F_GUEST_CSUM,
 	VNET_F_CTRL_GUEST_OFFLOADS,
@@ -138,6 +148,7 @@ const unsigned int vnet_caps_bits[] = {
 	VNET_F_GUEST_ANNOUNCE,
 	VNET_F_MQ,
 	VNET_F_CTRL_MAC_ADDR,
+	/* modern */
 	VNET_F_DEVICE_STATS,
 	VNET_F_HASH_TUNNEL,
 	VNET_F_VQ_NOTF_COAL,
@@ -151,7 +162,7 @@ const unsigned int vnet_caps_bits[] = {
 	VNET_F_RSC_EXT,
 	VNET_F_STANDBY,
 	VNET_F_SPEED_DUPLEX,
-	/* last: the bits that an older kernel has no room for */
+	/* above bit 63 */
 	VNET_F_RSS_CONTEXT,
 	VNET_F_GUEST_UDP_TUNNEL_GSO,
 	VNET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
@@ -159,39 +170,94 @@ const unsigned int vnet_caps_bits[] = {
 	VNET_F_HOST_UDP_TUNNEL_GSO_CSUM,
 };
 
-#define VNET_CAPS_NR_HIGH_BITS	5
+/**
+ * vnet_caps_table() - the bits to ask for
+ * @legacy: for a device from before VIRTIO 1.0, which has 32 bits
+ * @nr: set to their number
+ *
+ * Return: the bits.
+ */
+const unsigned int *vnet_caps_table(bool legacy, unsigned int *nr)
+{
+	if (legacy) {
+		*nr = VNET_CAPS_NR_LEGACY;
+		return vnet_caps_bits;
+	}
 
-const unsigned int vnet_caps_nr_bits = ARRAY_SIZE(vnet_caps_bits) -
-	(VNET_COMPAT_FEATURE_BITS > 64 ? 0 : VNET_CAPS_NR_HIGH_BITS);
+	*nr = ARRAY_SIZE(vnet_caps_bits) - VNET_CAPS_NR_LEGACY_ONLY;
+	if (VNET_COMPAT_FEATURE_BITS <= 64)
+		*nr -= VNET_CAPS_NR_HIGH;
 
-/* The same for a legacy device, which has 32 bits. */
-const unsigned int vnet_caps_legacy_bits[] = {
-	VNET_F_CSUM,
-	VNET_F_GUEST_CSUM,
-	VNET_F_CTRL_GUEST_OFFLOADS,
-	VNET_F_MTU,
-	VNET_F_MAC,
-	VNET_F_GSO,
-	VNET_F_GUEST_TSO4,
-	VNET_F_GUEST_TSO6,
-	VNET_F_GUEST_ECN,
-	VNET_F_GUEST_UFO,
-	VNET_F_HOST_TSO4,
-	VNET_F_HOST_TSO6,
-	VNET_F_HOST_ECN,
-	VNET_F_MRG_RXBUF,
-	VNET_F_STATUS,
-	VNET_F_CTRL_VQ,
-	VNET_F_CTRL_RX,
-	VNET_F_CTRL_VLAN,
-	VNET_F_CTRL_RX_EXTRA,
-	VNET_F_GUEST_ANNOUNCE,
-	VNET_F_MQ,
-	VNET_F_CTRL_MAC_ADDR,
-	VNET_F_ANY_LAYOUT,
-};
+	return vnet_caps_bits + VNET_CAPS_NR_LEGACY_ONLY;
+}
 
-const unsigned int vnet_caps_nr_legacy_bits = ARRAY_SIZE(vnet_caps_legacy_bits);
+/* Without these nothing of the device would be understood, or protected. */
+static bool vnet_caps_must_keep(unsigned int bit)
+{
+	return bit == VNET_F_VERSION_1 || bit == VNET_F_ACCESS_PLATFORM ||
+	       bit == VNET_F_ORDER_PLATFORM;
+}
+
+/* Is the string @s, from @len bytes of it, the same as @name? */
+static bool vnet_caps_is(const char *s, size_t len, const char *name)
+{
+	return name && strlen(name) == len && !memcmp(s, name, len);
+}
+
+/* One item of the list, FEATURE or DEVICE/FEATURE; is there such a feature? */
+static bool vnet_caps_deny_item(struct vnet_features *f, const char *item,
+				size_t len, const char * const names[2])
+{
+	const struct vnet_feature *row;
+	size_t at = len;
+	bool ours;
+
+	while (at && item[at - 1] != '/')
+		at--;
+	ours = !at || vnet_caps_is(item, at - 1, names[0]) ||
+	       vnet_caps_is(item, at - 1, names[1]);
+
+	for (row = vnet_feature_table;
+	     row < vnet_feature_table + ARRAY_SIZE(vnet_feature_table); row++) {
+		if (!vnet_caps_is(item + at, len - at, row->name))
+			continue;
+		if (vnet_caps_must_keep(row->bit))
+			return false;
+		if (ours)
+			vnet_features_clear(f, row->bit);
+		return true;
+	}
+
+	return false;
+}
+
+/**
+ * vnet_caps_deny() - clear feature bits that the user does not want
+ * @f: offered bits
+ * @list: FEATURE or DEVICE/FEATURE, separated by commas or lines; or NULL
+ * @names: what the device may be called: itself and its parent, or NULL
+ *
+ * Return: number of items that name no feature, or one that has to stay.
+ */
+unsigned int vnet_caps_deny(struct vnet_features *f, const char *list,
+			    const char * const names[2])
+{
+	unsigned int bad = 0;
+	size_t len;
+
+	while (list && *list) {
+		for (len = 0; list[len] && list[len] != ',' &&
+		     list[len] != '\n'; len++)
+			;
+		if (len && !vnet_caps_deny_item(f, list, len, names))
+			bad++;
+		list += len;
+		if (*list)
+			list++;
+	}
+
+	return bad;
+}
 
 /* Whether the configuration space says something that @bit can live with. */
 static bool vnet_caps_value_ok(unsigned int bit, const struct vnet_devcfg *dc)

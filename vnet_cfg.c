@@ -322,6 +322,25 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	return 0;
 }
 
+/**
+ * vnet_cfg_pairs_work() - have the net device follow vd->cfg.pairs
+ * @work: pairs_work of a device
+ *
+ * For a change that came from the device, where rtnl was not to be had.
+ */
+void vnet_cfg_pairs_work(struct work_struct *work)
+{
+	struct vnet_dev *vd = container_of(work, struct vnet_dev, pairs_work);
+	u16 pairs;
+
+	vnet_compat_lock_rtnl(vd->dev);
+	pairs = vd->cfg.pairs;
+	if (!vd->removing && vd->dev->real_num_tx_queues != pairs &&
+	    !netif_set_real_num_queues(vd->dev, pairs, pairs) && vd->live)
+		vnet_queues_spread(vd);
+	vnet_compat_unlock_rtnl(vd->dev);
+}
+
 static bool vnet_cfg_mem_differs(const struct vnet_cfg *a,
 				 const struct vnet_cfg *b)
 {

@@ -26,6 +26,24 @@ static bool vnet_coal_equal(const struct vnet_coal *a,
 	return a->packets == b->packets && a->usecs == b->usecs;
 }
 
+/* As good as no coalescing, which is what a reset device has */
+static bool vnet_coal_idle(const struct vnet_coal *coal)
+{
+	return coal->packets <= 1 && !coal->usecs;
+}
+
+static struct vnet_wire_coal vnet_coal_to_wire(const struct vnet_coal *coal)
+{
+	struct vnet_wire_coal wire = {};
+
+	if (!vnet_coal_idle(coal)) {
+		wire.max_packets = coal->packets;
+		wire.max_usecs = coal->usecs;
+	}
+
+	return wire;
+}
+
 /* Commands */
 
 static int vnet_coal_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
@@ -40,10 +58,7 @@ static int vnet_coal_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
 static int vnet_coal_tell_vq(struct vnet_dev *vd, u16 vq,
 			     const struct vnet_coal *coal)
 {
-	struct vnet_wire_coal wire = {
-		.max_packets = coal->packets,
-		.max_usecs = coal->usecs,
-	};
+	struct vnet_wire_coal wire = vnet_coal_to_wire(coal);
 	struct vnet_cmd *cmd;
 
 	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
@@ -58,10 +73,7 @@ static int vnet_coal_tell_vq(struct vnet_dev *vd, u16 vq,
 static int vnet_coal_tell(struct vnet_dev *vd, bool tx,
 			  const struct vnet_coal *coal)
 {
-	struct vnet_wire_coal wire = {
-		.max_packets = coal->packets,
-		.max_usecs = coal->usecs,
-	};
+	struct vnet_wire_coal wire = vnet_coal_to_wire(coal);
 	struct vnet_cmd *cmd;
 	int err = 0;
 	u16 pair;
@@ -121,24 +133,53 @@ static void vnet_coal_init_queue(struct vnet_dev *vd,
 
 /* Setting */
 
+/**
+ * vnet_coalesce_tx_orphan() - are packets orphaned when they are sent
+ * @vd: device
+ * @pair: queue pair
+ *
+ * Return: true when tx-frames is 0, for the queue or for all.
+ */
+bool vnet_coalesce_tx_orphan(struct vnet_dev *vd, u16 pair)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+
+	if (!cfg->txqs)
+		return !cfg->global.tx.packets;
+
+	return !cfg->txqs[pair].coal.packets && !cfg->txqs[pair].adaptive;
+}
+
+static void vnet_coal_apply_orphan(struct vnet_dev *vd)
+{
+	u16 pair;
+
+	for (pair = 0; pair < vd->caps.max_pairs; pair++)
+		vnet_txq_set_orphan(&vd->txqs[pair],
+				    vnet_coalesce_tx_orphan(vd, pair));
+}
+
 /* Tell a virtqueue that was reset what it has of its own. */
 static int vnet_coal_replay_vq(struct vnet_dev *vd, u16 vq)
 {
+	const struct vnet_coal_global *global = &vd->cfg.policy->coal.global;
 	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
-	bool told = vd->caps.notf_coal && !cq->own && !cq->adaptive;
+	struct vnet_coal has = {};
 	int err;
 
-	/* Zero is what a reset device has. */
-	if (told || (!cq->coal.packets && !cq->coal.usecs))
+	if (vd->caps.notf_coal)
+		has = vq & 1 ? global->tx : global->rx;
+	if (vnet_coal_equal(&cq->coal, &has) ||
+	    (vnet_coal_idle(&cq->coal) && vnet_coal_idle(&has)))
 		return 0;
 
 	err = vnet_coal_tell_vq(vd, vq, &cq->coal);
 	if (!vnet_cvq_refused(err))
 		return err;
 
-	netdev_warn(vd->dev,
-		    "the device does not take the coalescing of virtqueue %u: error %d\n",
-		    vq, err);
+	vnet_warn(vd, drv,
+		  "the device does not take the coalescing of virtqueue %u: error %d\n",
+		  vq, err);
 
 	return 0;
 }
@@ -193,6 +234,8 @@ static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
 
 	if (!vd->live || adaptive || !vnet_coal_changes(vd, tx, new))
 		return 0;
+	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal)
+		return 0;
 
 	return vnet_coal_tell(vd, tx, tx ? &new->tx : &new->rx);
 }
@@ -236,6 +279,7 @@ int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new)
 			vnet_coal_publish(vd, true, &new->tx,
 					  new->tx_adaptive);
 		cfg->global = *new;
+		vnet_coal_apply_orphan(vd);
 	} else if (vnet_cvq_refused(err)) {
 		vnet_coal_restore_dir(vd, false);
 		vnet_coal_restore_dir(vd, true);
@@ -272,6 +316,7 @@ int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
 		if (!adaptive)
 			cq->coal = *coal;
 		WRITE_ONCE(cq->adaptive, adaptive);
+		vnet_coal_apply_orphan(vd);
 	}
 	mutex_unlock(&vd->cfg.policy->coal.lock);
 
@@ -317,6 +362,7 @@ int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
 			    struct vnet_coal *coal, bool *adaptive)
 {
 	struct vnet_coal_queue *cq = vnet_coal_queue(vd, vq);
+	struct vnet_coal has;
 	int err = 0;
 
 	vnet_compat_assert_locked(vd->dev);
@@ -326,8 +372,12 @@ int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
 	*adaptive = cq->adaptive;
 	mutex_unlock(&vd->cfg.policy->coal.lock);
 
-	if (vd->live && vq / 2 < vd->cfg.pairs)
-		err = vnet_coal_ask(vd, vq, coal);
+	if (vd->live && vq / 2 < vd->cfg.pairs) {
+		err = vnet_coal_ask(vd, vq, &has);
+		/* The device does not know what zero packets stand for. */
+		if (!err && !(vnet_coal_idle(&has) && vnet_coal_idle(coal)))
+			*coal = has;
+	}
 
 	return vnet_cvq_refused(err) ? 0 : err;
 }
@@ -376,15 +426,15 @@ static int vnet_coal_replay_dir(struct vnet_dev *vd, bool tx,
 {
 	int err;
 
-	if (!vd->caps.notf_coal || (!coal->packets && !coal->usecs))
+	if (!vd->caps.notf_coal || vnet_coal_idle(coal))
 		return 0;
 
 	err = vnet_coal_tell(vd, tx, coal);
 	if (!vnet_cvq_refused(err))
 		return err;
 
-	netdev_warn(vd->dev, "the device does not take %s coalescing: error %d\n",
-		    tx ? "tx" : "rx", err);
+	vnet_warn(vd, drv, "the device does not take %s coalescing: error %d\n",
+		  tx ? "tx" : "rx", err);
 
 	return 0;
 }
@@ -435,6 +485,7 @@ static int vnet_coal_create_queues(struct vnet_dev *vd)
 	for (pair = 0; pair < nr; pair++) {
 		vnet_coal_init_queue(vd, &cfg->rxqs[pair], 2 * pair);
 		vnet_coal_init_queue(vd, &cfg->txqs[pair], 2 * pair + 1);
+		cfg->txqs[pair].coal.packets = 1;
 	}
 
 	return 0;
@@ -451,6 +502,9 @@ int vnet_coalesce_create(struct vnet_dev *vd)
 	int err;
 
 	mutex_init(&vd->cfg.policy->coal.lock);
+	vd->cfg.policy->coal.global.tx.packets = 1;
+	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal)
+		vd->cfg.policy->coal.global.rx.packets = 1;
 	if (!vd->caps.vq_notf_coal)
 		return 0;
 

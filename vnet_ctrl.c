@@ -21,6 +21,7 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_vq.h"
 
 /* Where the payload starts in the buffer that the device reads. */
 #define VNET_CMD_PAYLOAD	8
@@ -207,8 +208,10 @@ static int vnet_ctrl_submit(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
 	vnet_ctrl_count(&ctrl->info.in_flight, 1);
 	vnet_ctrl_count(&ctrl->info.sent, 1);
 
-	/* The device may have seen the command even if this fails. */
-	return virtqueue_kick(ctrl->vq) ? 0 : -ENODEV;
+	/* The device may have seen the command even if this breaks the ring. */
+	vnet_vq_kick(ctrl->vq);
+
+	return virtqueue_is_broken(ctrl->vq) ? -ENODEV : 0;
 }
 
 /* Look at the ring for a moment without sleeping. */

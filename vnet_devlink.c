@@ -7,11 +7,11 @@
  * Lock order: devlink instance, then (rtnl, then) netdev instance.
  */
 #include <linux/netdevice.h>
-#include <linux/virtio_ring.h>
 #include <net/devlink.h>
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_policy.h"
 #include "vnet_vq.h"
 
 /* The devlink instance has no operations but its health. */
@@ -63,7 +63,7 @@ static void vnet_health_put_ring(struct vnet_dev *vd,
 				 struct devlink_fmsg *fmsg,
 				 struct virtqueue *vq)
 {
-	const struct vring *ring;
+	struct vnet_vq_indices idx;
 
 	if (!vq)
 		return;
@@ -75,19 +75,11 @@ static void vnet_health_put_ring(struct vnet_dev *vd,
 	if (vd->caps.packed)
 		return;
 
-	ring = virtqueue_get_vring(vq);
-	devlink_fmsg_u32_pair_put(fmsg, "avail_idx",
-				  virtio16_to_cpu(vd->vdev,
-						  READ_ONCE(ring->avail->idx)));
-	devlink_fmsg_u32_pair_put(fmsg, "used_idx",
-				  virtio16_to_cpu(vd->vdev,
-						  READ_ONCE(ring->used->idx)));
-	devlink_fmsg_u32_pair_put(fmsg, "used_event",
-				  virtio16_to_cpu(vd->vdev,
-						  READ_ONCE(vring_used_event(ring))));
-	devlink_fmsg_u32_pair_put(fmsg, "avail_event",
-				  virtio16_to_cpu(vd->vdev,
-						  *(__virtio16 *)&ring->used->ring[ring->num]));
+	vnet_vq_read_indices(vq, &idx);
+	devlink_fmsg_u32_pair_put(fmsg, "avail_idx", idx.avail);
+	devlink_fmsg_u32_pair_put(fmsg, "used_idx", idx.used);
+	devlink_fmsg_u32_pair_put(fmsg, "used_event", idx.used_event);
+	devlink_fmsg_u32_pair_put(fmsg, "avail_event", idx.avail_event);
 }
 
 static void vnet_health_put_watch(struct vnet_dev *vd,
@@ -314,6 +306,20 @@ vnet_health_ops[VNET_REPORTER_NR] = {
 	},
 };
 
+/* Which NETIF_MSG_* the messages of a reporter are */
+static const u32 vnet_health_msg[VNET_REPORTER_NR] = {
+	[VNET_REPORTER_TX]	= NETIF_MSG_TX_ERR,
+	[VNET_REPORTER_RX]	= NETIF_MSG_RX_ERR,
+	[VNET_REPORTER_CTRL]	= NETIF_MSG_HW,
+	[VNET_REPORTER_DEVICE]	= NETIF_MSG_HW,
+};
+
+static bool vnet_health_loud(struct vnet_dev *vd, const struct vnet_heal *heal)
+{
+	return (READ_ONCE(vd->cfg.policy->msg_enable) &
+		vnet_health_msg[heal->reporter]) && net_ratelimit();
+}
+
 /*
  * Report one event, which heals it unless the user has said no. A reporter
  * that is in trouble already is not asked again by devlink: a device that does
@@ -324,7 +330,7 @@ static void vnet_health_report(struct vnet_dev *vd, struct vnet_heal *heal)
 	struct devlink_health_reporter *reporter;
 	int err;
 
-	if (net_ratelimit())
+	if (vnet_health_loud(vd, heal))
 		netdev_warn(vd->dev, "%s\n", heal->text);
 
 	reporter = vd->recovery.reporters[heal->reporter];
@@ -342,7 +348,7 @@ static void vnet_health_report(struct vnet_dev *vd, struct vnet_heal *heal)
 	}
 	if (!heal->tried) {
 		vnet_recovery_refused(vd, heal);
-		if (net_ratelimit())
+		if (vnet_health_loud(vd, heal))
 			netdev_warn(vd->dev, "not done: auto_recover is off, see 'devlink health'\n");
 	}
 }

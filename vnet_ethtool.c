@@ -97,6 +97,11 @@ static int vnet_ethtool_set_channels(struct net_device *dev,
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
+	int err;
+
+	err = vnet_dev_usable(vd, NULL);
+	if (err)
+		return err;
 
 	new.pairs = ch->combined_count;
 
@@ -130,7 +135,11 @@ static int vnet_ethtool_set_ring(struct net_device *dev,
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
+	int err;
 
+	err = vnet_dev_usable(vd, extack);
+	if (err)
+		return err;
 	if (!vd->live) {
 		NL_SET_ERR_MSG(extack, "the device is being reset, try again");
 		return -EAGAIN;
@@ -176,9 +185,13 @@ static int vnet_ethtool_set_tunable(struct net_device *dev,
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
+	int err;
 
 	if (tuna->id != ETHTOOL_RX_COPYBREAK)
 		return -EOPNOTSUPP;
+	err = vnet_dev_usable(vd, NULL);
+	if (err)
+		return err;
 
 	new.rx_copybreak = *(const u32 *)data;
 	if (new.rx_copybreak > VNET_COPYBREAK_MAX)
@@ -223,6 +236,14 @@ static int vnet_coal_check(const struct vnet_caps *caps,
 			   const struct vnet_coal_global *new,
 			   struct netlink_ext_ack *extack)
 {
+	if (!caps->notf_coal && !caps->vq_notf_coal &&
+	    (new->tx.packets > 1 || new->tx.usecs ||
+	     vnet_coal_differs(&old->rx, &new->rx))) {
+		NL_SET_ERR_MSG(extack,
+			       "the device does not coalesce notifications (no VIRTIO_NET_F_NOTF_COAL), tx-frames can be 0 or 1");
+		return -EOPNOTSUPP;
+	}
+
 	if (!caps->vq_notf_coal && (new->rx_adaptive || new->tx_adaptive)) {
 		NL_SET_ERR_MSG(extack,
 			       "adaptive coalescing needs a device with VIRTIO_NET_F_VQ_NOTF_COAL");
@@ -244,15 +265,7 @@ static int vnet_ethtool_get_coalesce(struct net_device *dev,
 				     struct kernel_ethtool_coalesce *kec,
 				     struct netlink_ext_ack *extack)
 {
-	struct vnet_dev *vd = netdev_priv(dev);
-
 	vnet_coal_to_ethtool(ec, &vnet_policy(dev)->coal.global);
-
-	/* A device that cannot wait notifies after each packet. */
-	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal) {
-		ec->rx_max_coalesced_frames = 1;
-		ec->tx_max_coalesced_frames = 1;
-	}
 
 	return 0;
 }
@@ -266,11 +279,9 @@ static int vnet_ethtool_set_coalesce(struct net_device *dev,
 	struct vnet_coal_global new;
 	int err;
 
-	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal) {
-		NL_SET_ERR_MSG(extack,
-			       "the device does not coalesce notifications (no VIRTIO_NET_F_NOTF_COAL)");
-		return -EOPNOTSUPP;
-	}
+	err = vnet_dev_usable(vd, extack);
+	if (err)
+		return err;
 
 	vnet_coal_from_ethtool(&new, ec);
 	err = vnet_coal_check(&vd->caps, &vnet_policy(dev)->coal.global, &new,
@@ -324,7 +335,8 @@ static int vnet_ethtool_set_queue_coalesce(struct net_device *dev, u32 queue,
 	u16 txq = vnet_vq_tx_index(queue);
 	int err;
 
-	err = vnet_coal_read_queue(vd, queue, &old);
+	err = vnet_dev_usable(vd, NULL) ? :
+	      vnet_coal_read_queue(vd, queue, &old);
 	if (err)
 		return err;
 
@@ -416,7 +428,11 @@ static int vnet_ethtool_set_rxfh(struct net_device *dev,
 		NL_SET_ERR_MSG(extack, "the device does not hash");
 		return -EOPNOTSUPP;
 	}
-	err = vnet_rxfh_check(rxfh, extack);
+	if (rxfh->indir && !vd->caps.rss) {
+		NL_SET_ERR_MSG(extack, "the device does not steer by hash");
+		return -EOPNOTSUPP;
+	}
+	err = vnet_dev_usable(vd, extack) ? : vnet_rxfh_check(rxfh, extack);
 	if (err)
 		return err;
 
@@ -452,7 +468,7 @@ static int vnet_ethtool_ctx_set(struct net_device *dev, bool add,
 		NL_SET_ERR_MSG(extack, "this device has one RSS context");
 		return -EOPNOTSUPP;
 	}
-	err = vnet_rxfh_check(rxfh, extack);
+	err = vnet_dev_usable(vd, extack) ? : vnet_rxfh_check(rxfh, extack);
 	if (err)
 		return err;
 
@@ -532,6 +548,9 @@ static int vnet_ethtool_set_fields(struct net_device *dev,
 		NL_SET_ERR_MSG(extack, "the device does not hash");
 		return -EOPNOTSUPP;
 	}
+	err = vnet_dev_usable(vd, extack);
+	if (err)
+		return err;
 
 	new = vnet_rss_edit(vd);
 	if (!new)
@@ -560,7 +579,10 @@ static u32 vnet_ethtool_get_ring_count(struct net_device *dev)
 	return vd->cfg.pairs;
 }
 
-/* Number of rings; on older kernels the hash fields come this way, too. */
+/*
+ * Number of rings; on older kernels the hash fields come this way, too. There
+ * are no rules: the core asks for them before it removes an RSS context.
+ */
 static int vnet_ethtool_get_rxnfc(struct net_device *dev,
 				  struct ethtool_rxnfc *info, u32 *rules)
 {
@@ -575,6 +597,11 @@ static int vnet_ethtool_get_rxnfc(struct net_device *dev,
 		err = vnet_ethtool_get_fields(dev, &fields);
 		info->data = fields.data;
 		return err;
+	case ETHTOOL_GRXCLSRLCNT:
+	case ETHTOOL_GRXCLSRLALL:
+		info->rule_cnt = 0;
+		info->data = 0;
+		return 0;
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -625,9 +652,13 @@ static int vnet_ethtool_set_priv_flags(struct net_device *dev, u32 flags)
 	u32 changed = flags ^ vnet_ethtool_get_priv_flags(dev);
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_rss_cfg *new;
+	int err;
 
 	if (!changed)
 		return 0;
+	err = vnet_dev_usable(vd, NULL);
+	if (err)
+		return err;
 	if (!vnet_policy(dev)->rss)
 		return -EOPNOTSUPP;
 	if ((changed & BIT(VNET_PRIV_INNER)) && !vd->caps.hash_tunnel)
@@ -697,6 +728,10 @@ int vnet_ndo_set_features(struct net_device *dev, netdev_features_t features)
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
 	int err;
+
+	err = vnet_dev_usable(vd, NULL);
+	if (err)
+		return err;
 
 	new.rx_csum = features & NETIF_F_RXCSUM;
 	new.rx_gso = features & NETIF_F_GRO_HW;

@@ -20,6 +20,11 @@
 #define VNET_ANNOUNCES		3
 #define VNET_ANNOUNCE_MS	250
 
+/* What is logged unless the user says otherwise: all that there is */
+#define VNET_MSG_DEFAULT	(NETIF_MSG_DRV | NETIF_MSG_TIMER | \
+				 NETIF_MSG_RX_ERR | NETIF_MSG_TX_ERR | \
+				 NETIF_MSG_HW)
+
 /* Encode nothing more and send: for commands of a fixed size */
 static int vnet_filter_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
 {
@@ -39,8 +44,8 @@ static int vnet_filter_replayed(struct vnet_dev *vd, const char *what, int err)
 	if (!vnet_cvq_refused(err) && err != -EOPNOTSUPP)
 		return err;
 
-	netdev_warn(vd->dev, "the device does not take %s: error %d\n", what,
-		    err);
+	vnet_warn(vd, drv, "the device does not take %s: error %d\n", what,
+		  err);
 
 	return 0;
 }
@@ -338,8 +343,9 @@ int vnet_ndo_set_rx_mode_async(struct net_device *dev,
 
 	err = vnet_rx_mode_apply(vd, uc, mc);
 	if (err && net_ratelimit())
-		netdev_warn(dev, "the device does not take the receive mode: error %d\n",
-			    err);
+		vnet_warn(vd, drv,
+			  "the device does not take the receive mode: error %d\n",
+			  err);
 
 	/* A device in trouble is being reset, and is told then. */
 	return vnet_cvq_refused(err) || err == -ENOMEM ? err : 0;
@@ -388,7 +394,9 @@ int vnet_ndo_set_mac(struct net_device *dev, void *addr)
 	if (vd->caps.standby)
 		return -EOPNOTSUPP;
 
-	err = eth_prepare_mac_addr_change(dev, addr);
+	err = vnet_dev_usable(vd, NULL);
+	if (!err)
+		err = eth_prepare_mac_addr_change(dev, addr);
 	if (err)
 		return err;
 
@@ -448,8 +456,8 @@ int vnet_ndo_vlan_add(struct net_device *dev, __be16 proto, u16 vid)
 	set_bit(vid, filter->vlans);
 	err = vnet_vlan_tell(vd, vid, true);
 
-	/* No running device: a replay will tell it. */
-	if (err == -ENODEV)
+	/* A device that is being reset is told by the replay. */
+	if (err == -ENODEV && !READ_ONCE(vd->dead))
 		return 0;
 	if (err)
 		clear_bit(vid, filter->vlans);
@@ -707,6 +715,7 @@ int vnet_policy_create(struct vnet_dev *vd)
 		return -ENOMEM;
 
 	vd->cfg.policy->offloads = vd->caps.guest_offloads;
+	vd->cfg.policy->msg_enable = VNET_MSG_DEFAULT;
 	vnet_filter_init(vd);
 
 	err = vnet_rss_create(vd);

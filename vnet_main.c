@@ -17,6 +17,7 @@
 #include "vnet_ctrl.h"
 #include "vnet_ethtool.h"
 #include "vnet_policy.h"
+#include "vnet_standby.h"
 #include "vnet_xdp.h"
 
 #define CREATE_TRACE_POINTS
@@ -24,6 +25,11 @@
 
 /* How long the stack waits for a stopped queue before it asks for a reset. */
 #define VNET_WATCHDOG_TIMEO	(5 * HZ)
+
+static char *deny;
+module_param(deny, charp, 0644);
+MODULE_PARM_DESC(deny,
+		 "features not to use: FEATURE or DEVICE/FEATURE, separated by commas");
 
 static void vnet_features_get(const struct virtio_device *vdev,
 			      struct vnet_features *f)
@@ -75,6 +81,28 @@ static void vnet_devcfg_read(struct virtio_device *vdev,
 			virtio_cread32(vdev, sizeof(struct virtio_net_config));
 }
 
+/* Do without what the user does not want, of this device or of all. */
+static void vnet_features_deny(struct virtio_device *vdev,
+			       struct vnet_features *f)
+{
+	const char *names[2] = { dev_name(&vdev->dev),
+				 dev_name(vdev->dev.parent) };
+	struct vnet_features offered = *f;
+	unsigned int bit;
+
+	kernel_param_lock(THIS_MODULE);
+	if (vnet_caps_deny(f, deny, names))
+		dev_warn(&vdev->dev, "deny=%s: not all of this can be denied\n",
+			 deny);
+	kernel_param_unlock(THIS_MODULE);
+
+	for (bit = 0; bit < VNET_FEATURE_BITS; bit++)
+		if (vnet_features_has(&offered, bit) &&
+		    !vnet_features_has(f, bit))
+			dev_info(&vdev->dev, "feature %s (%u) is denied, not used\n",
+				 vnet_caps_name(bit), bit);
+}
+
 static int vnet_virtio_validate(struct virtio_device *vdev)
 {
 	struct vnet_features f, cleared;
@@ -87,6 +115,7 @@ static int vnet_virtio_validate(struct virtio_device *vdev)
 	}
 
 	vnet_features_get(vdev, &f);
+	vnet_features_deny(vdev, &f);
 	vnet_devcfg_read(vdev, &f, &dc);
 	vnet_caps_check(&f, &dc, &cleared);
 	for (bit = 0; bit < VNET_FEATURE_BITS; bit++)
@@ -169,6 +198,10 @@ static int vnet_ndo_change_mtu(struct net_device *dev, int mtu)
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_cfg new = vd->cfg;
 	int err;
+
+	err = vnet_dev_usable(vd, NULL);
+	if (err)
+		return err;
 
 	new.mtu = mtu;
 	err = vnet_cfg_apply(vd, &new, NULL);
@@ -346,6 +379,7 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;
 	INIT_WORK(&vd->config_work, vnet_config_work);
+	INIT_WORK(&vd->pairs_work, vnet_cfg_pairs_work);
 	INIT_DELAYED_WORK(&vd->recovery.work, vnet_health_work);
 	INIT_DELAYED_WORK(&vd->recovery.look, vnet_watch_work);
 	vdev->priv = vd;
@@ -395,6 +429,7 @@ static void vnet_netdev_unregister(struct vnet_dev *vd)
 
 	unregister_netdev(vd->dev);
 	cancel_work_sync(&vd->config_work);
+	cancel_work_sync(&vd->pairs_work);
 	vnet_recovery_stop(vd);
 }
 
@@ -433,9 +468,13 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_device;
 
-	err = vnet_netdev_register(vd);
+	err = vnet_standby_create(vd);
 	if (err)
 		goto err_device;
+
+	err = vnet_netdev_register(vd);
+	if (err)
+		goto err_standby;
 
 	err = vnet_hotplug_add(vd);
 	if (err)
@@ -454,6 +493,8 @@ err_hotplug:
 	vnet_hotplug_del(vd);
 err_netdev:
 	vnet_netdev_unregister(vd);
+err_standby:
+	vnet_standby_destroy(vd);
 err_device:
 	WRITE_ONCE(vd->removing, true);
 	vnet_recovery_stop(vd);
@@ -479,6 +520,7 @@ static void vnet_virtio_remove(struct virtio_device *vdev)
 	WRITE_ONCE(vd->removing, true);
 	vnet_hotplug_del(vd);
 	vnet_netdev_unregister(vd);
+	vnet_standby_destroy(vd);
 	vnet_device_quiesce(vd);
 	vnet_device_release(vd);
 	vnet_queues_destroy(vd);
@@ -496,8 +538,6 @@ static const struct virtio_device_id vnet_id_table[] = {
 static struct virtio_driver vnet_driver = {
 	.driver.name			= KBUILD_MODNAME,
 	.id_table			= vnet_id_table,
-	.feature_table			= vnet_caps_bits,
-	.feature_table_legacy		= vnet_caps_legacy_bits,
 	.validate			= vnet_virtio_validate,
 	.probe				= vnet_virtio_probe,
 	.remove				= vnet_virtio_remove,
@@ -517,8 +557,10 @@ static int __init vnet_init(void)
 	if (err)
 		return err;
 
-	vnet_driver.feature_table_size = vnet_caps_nr_bits;
-	vnet_driver.feature_table_size_legacy = vnet_caps_nr_legacy_bits;
+	vnet_driver.feature_table =
+		vnet_caps_table(false, &vnet_driver.feature_table_size);
+	vnet_driver.feature_table_legacy =
+		vnet_caps_table(true, &vnet_driver.feature_table_size_legacy);
 	err = register_virtio_driver(&vnet_driver);
 	if (err)
 		vnet_hotplug_exit();

@@ -55,6 +55,7 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
+	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
 	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
 	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
 }
@@ -398,10 +399,23 @@ int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to)
 	return 0;
 }
 
-/* Start the queue pairs that the configuration asks for; see above. */
+/*
+ * Start the queue pairs that the configuration asks for; see above. Going down
+ * has reset their virtqueues, which forgot their coalescing then.
+ */
 int vnet_queues_up(struct vnet_dev *vd)
 {
-	return vnet_pairs_up(vd, 0, vd->cfg.pairs);
+	int err;
+	u16 i;
+
+	err = vnet_pairs_up(vd, 0, vd->cfg.pairs);
+	for (i = 0; !err && i < vd->cfg.pairs; i++) {
+		err = vnet_coalesce_queue_replay(vd, i);
+		if (err)
+			vnet_pairs_down(vd, 0, vd->cfg.pairs);
+	}
+
+	return err;
 }
 
 /* Stop all queue pairs; see vnet_pairs_down(). */
@@ -715,8 +729,12 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	if (err)
 		return err;
 
-	/* What broke it is gone with the reset. */
+	/* What broke it is gone with the reset, and so is its coalescing. */
 	__virtqueue_unbreak(vq);
+	err = vnet_coalesce_queue_replay(vd, index / 2);
+	if (err)
+		return err;
+
 	if (tx) {
 		vnet_txq_on(txq);
 		netif_tx_wake_queue(txq->nq);
@@ -789,6 +807,9 @@ int vnet_device_resume(struct vnet_dev *vd)
 	if (err)
 		goto err_quiesce;
 
+	/* Pairs that the device has refused */
+	for (i = vd->cfg.pairs; i < vd->caps.max_pairs; i++)
+		vnet_pair_free(vd, i);
 	vnet_queues_spread(vd);
 	err = vnet_queues_restart(vd);
 	if (err)

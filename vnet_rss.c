@@ -381,9 +381,9 @@ static int vnet_rss_ctx_replay(struct vnet_dev *vd, bool add)
 		if (err && !vnet_cvq_refused(err))
 			return err;
 		if (err)
-			netdev_warn(vd->dev,
-				    "the device does not take RSS context %lu: error %d\n",
-				    id, err);
+			vnet_warn(vd, drv,
+				  "the device does not take RSS context %lu: error %d\n",
+				  id, err);
 	}
 
 	return 0;
@@ -558,10 +558,27 @@ int vnet_pairs_set(struct vnet_dev *vd, u16 pairs)
 }
 
 /**
+ * vnet_rss_one_pair() - the device uses one queue pair: there is nothing to spread
+ * @vd: device
+ *
+ * A table of the user's is gone with the queues that it named.
+ */
+void vnet_rss_one_pair(struct vnet_dev *vd)
+{
+	struct vnet_rss_cfg *rss = vd->cfg.policy->rss;
+
+	if (!rss)
+		return;
+
+	memset(rss->table, 0, rss->table_len * sizeof(rss->table[0]));
+	rss->unclassified = 0;
+}
+
+/**
  * vnet_rss_replay() - tell a reset device all of this again
  * @vd: device, live
  *
- * Return: 0; -EIO when the device refuses what its queues depend on, or
+ * Return: 0; -EIO when the device refuses to use several queue pairs, or
  * -ETIMEDOUT and the like when it is in trouble.
  */
 int vnet_rss_replay(struct vnet_dev *vd)
@@ -586,9 +603,9 @@ int vnet_rss_replay(struct vnet_dev *vd)
 		err = vnet_hash_tell(vd, rss);
 	}
 	if (err)
-		netdev_warn(vd->dev,
-			    "the device does not take the hash configuration: error %d\n",
-			    err);
+		vnet_warn(vd, drv,
+			  "the device does not take the hash configuration: error %d\n",
+			  err);
 
 	/* It can be done without, but for steering to several queues. */
 	if (err && (!vnet_cvq_refused(err) || (vd->caps.rss && pairs > 1)))

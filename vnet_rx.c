@@ -286,6 +286,29 @@ static struct sk_buff *vnet_rx_build(struct vnet_rxq *rxq,
 	return skb;
 }
 
+/* What a merged packet was on the wire: each segment had its headers. */
+static void vnet_rx_count_gso(struct vnet_rx_ctx *ctx,
+			      const struct sk_buff *skb)
+{
+	const struct skb_shared_info *si = skb_shinfo(skb);
+	u32 segs = si->gso_segs, head;
+
+	head = skb->ip_summed == CHECKSUM_PARTIAL ?
+	       skb_checksum_start_offset(skb) : skb_transport_offset(skb);
+	if (si->gso_type & SKB_GSO_UDP_L4)
+		head += sizeof(struct udphdr);
+	else if (!(si->gso_type & SKB_GSO_UDP))
+		head += __tcp_hdrlen((struct tcphdr *)(skb->data + head));
+	if (!segs)
+		segs = DIV_ROUND_UP(max(skb->len, head + 1) - head,
+				    si->gso_size);
+
+	ctx->hot[VNET_RXS_GRO_PACKETS]++;
+	ctx->hot[VNET_RXS_GRO_BYTES] += skb->len;
+	ctx->hot[VNET_RXS_GRO_WIRE_PACKETS] += segs;
+	ctx->hot[VNET_RXS_GRO_WIRE_BYTES] += skb->len + (segs - 1) * head;
+}
+
 static void vnet_rx_count(struct vnet_rx_ctx *ctx, const struct sk_buff *skb)
 {
 	ctx->hot[VNET_RXS_PACKETS]++;
@@ -295,14 +318,8 @@ static void vnet_rx_count(struct vnet_rx_ctx *ctx, const struct sk_buff *skb)
 	else if (skb->ip_summed == CHECKSUM_UNNECESSARY)
 		ctx->hot[VNET_RXS_CSUM_UNNECESSARY]++;
 
-	if (skb_is_gso(skb)) {
-		u32 segs = skb_shinfo(skb)->gso_segs;
-
-		ctx->hot[VNET_RXS_GRO_PACKETS]++;
-		ctx->hot[VNET_RXS_GRO_BYTES] += skb->len;
-		ctx->hot[VNET_RXS_GRO_WIRE_PACKETS] += segs ? :
-			DIV_ROUND_UP(skb->len, skb_shinfo(skb)->gso_size);
-	}
+	if (skb_is_gso(skb))
+		vnet_rx_count_gso(ctx, skb);
 }
 
 /* Say what the header says about @skb and hand it to the stack. */

@@ -47,6 +47,7 @@ static const struct vnet_stat_row vnet_rx_rows[] = {
 	{ "gro_packets",	VNET_RXS_GRO_PACKETS },
 	{ "gro_bytes",		VNET_RXS_GRO_BYTES },
 	{ "gro_wire_packets",	VNET_RXS_GRO_WIRE_PACKETS },
+	{ "gro_wire_bytes",	VNET_RXS_GRO_WIRE_BYTES },
 	{ "large",		VNET_RXS_LARGE },
 	{ "alloc_fail",		VNET_RXS_ALLOC_FAIL },
 	{ "starved",		VNET_RXS_STARVED },
@@ -120,6 +121,7 @@ static const struct vnet_qstat_row vnet_rx_qstats[] = {
 	{ VNET_QRX(hw_gro_packets),	VNET_RXS_GRO_PACKETS },
 	{ VNET_QRX(hw_gro_bytes),	VNET_RXS_GRO_BYTES },
 	{ VNET_QRX(hw_gro_wire_packets), VNET_RXS_GRO_WIRE_PACKETS },
+	{ VNET_QRX(hw_gro_wire_bytes),	VNET_RXS_GRO_WIRE_BYTES },
 };
 
 static const struct vnet_qstat_row vnet_tx_qstats[] = {
@@ -446,8 +448,12 @@ static int vnet_hw_query(struct vnet_dev *vd, struct vnet_hw_stats *hw,
 		next = min(first + VNET_HW_CHUNK, end);
 		err = vnet_hw_query_chunk(vd, hw, first, next);
 	}
-	if (err)
+	if (err) {
+		/* Half of an answer is no answer. */
 		vd->cfg.policy->stats_errors++;
+		kvfree(hw->v);
+		hw->v = NULL;
+	}
 
 	return err;
 }

@@ -220,51 +220,10 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 }
 
 /**
- * vnet_ndo_xmit() - transmit a packet
- * @skb: packet; consumed unless %NETDEV_TX_BUSY is returned
- * @dev: net device
- *
- * Context: xmit lock of the packet's queue, softirqs off.
- * Return: %NETDEV_TX_OK, or %NETDEV_TX_BUSY when the ring was full although the
- * queue was not stopped.
- */
-netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
-{
-	struct vnet_dev *vd = netdev_priv(dev);
-	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
-	bool more = netdev_xmit_more();
-	struct vnet_tx_buf *buf;
-	int err = -ENOSPC;
-	u16 slot;
-
-	skb_tx_timestamp(skb);
-	if (likely(txq->mem.slots.nr_free)) {
-		slot = vnet_slots_take(&txq->mem.slots);
-		err = vnet_tx_send_skb(txq, skb, slot);
-		if (unlikely(err))
-			vnet_slots_put(&txq->mem.slots, slot);
-	}
-	if (unlikely(err))
-		return vnet_tx_refuse(txq, skb, err);
-
-	buf = &txq->mem.bufs[slot];
-	buf->skb = skb;
-	buf->bytes = skb->len;
-	buf->type = VNET_TX_SKB;
-	vnet_tx_count(txq, skb);
-
-	vnet_txq_stop_if_full(txq);
-	if (__netdev_tx_sent_queue(txq->nq, skb->len, more))
-		vnet_txq_kick(txq);
-
-	return NETDEV_TX_OK;
-}
-
-/**
  * struct vnet_tx_done - what one completion run has finished
  * @skbs: packets of the stack, for byte queue limits
  * @skb_bytes: their bytes
- * @frames: frames of XDP
+ * @frames: all others: frames of XDP, orphans
  * @frame_bytes: their bytes
  * @budget: NAPI budget, 0 outside of NAPI
  * @rxq: receive queue whose NAPI this is: frames that its program sent back
@@ -289,6 +248,11 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 	case VNET_TX_SKB:
 		done->skbs++;
 		done->skb_bytes += buf->bytes;
+		napi_consume_skb(buf->skb, done->budget);
+		break;
+	case VNET_TX_ORPHAN:
+		done->frames++;
+		done->frame_bytes += buf->bytes;
 		napi_consume_skb(buf->skb, done->budget);
 		break;
 	case VNET_TX_XDP_TX:
@@ -346,6 +310,112 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 	}
 }
 
+/*
+ * tx-frames 0: nobody will be told when @skb is completed, so nobody may wait
+ * for it; what earlier packets held is freed now.
+ */
+static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
+{
+	vnet_txq_reap(txq, 0, NULL);
+	if (skb_orphan_frags(skb, GFP_ATOMIC))
+		return -ENOMEM;
+
+	skb_orphan(skb);
+	nf_reset_ct(skb);
+
+	return 0;
+}
+
+/* Account for a packet; is the doorbell to be rung? */
+static bool vnet_tx_account(struct vnet_txq *txq, u32 len, bool more)
+{
+	if (unlikely(txq->orphan))
+		return !more || netif_xmit_stopped(txq->nq);
+
+	return __netdev_tx_sent_queue(txq->nq, len, more);
+}
+
+/**
+ * vnet_ndo_xmit() - transmit a packet
+ * @skb: packet; consumed unless %NETDEV_TX_BUSY is returned
+ * @dev: net device
+ *
+ * Context: xmit lock of the packet's queue, softirqs off.
+ * Return: %NETDEV_TX_OK, or %NETDEV_TX_BUSY when the ring was full although the
+ * queue was not stopped.
+ */
+netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
+	bool more = netdev_xmit_more();
+	struct vnet_tx_buf *buf;
+	int err = -ENOSPC;
+	u16 slot;
+
+	skb_tx_timestamp(skb);
+	if (unlikely(txq->orphan && vnet_tx_orphan(txq, skb)))
+		return vnet_tx_refuse(txq, skb, -ENOMEM);
+
+	if (likely(txq->mem.slots.nr_free)) {
+		slot = vnet_slots_take(&txq->mem.slots);
+		err = vnet_tx_send_skb(txq, skb, slot);
+		if (unlikely(err))
+			vnet_slots_put(&txq->mem.slots, slot);
+	}
+	if (unlikely(err))
+		return vnet_tx_refuse(txq, skb, err);
+
+	buf = &txq->mem.bufs[slot];
+	buf->skb = skb;
+	buf->bytes = skb->len;
+	buf->type = txq->orphan ? VNET_TX_ORPHAN : VNET_TX_SKB;
+	vnet_tx_count(txq, skb);
+
+	vnet_txq_stop_if_full(txq);
+	if (vnet_tx_account(txq, skb->len, more))
+		vnet_txq_kick(txq);
+
+	return NETDEV_TX_OK;
+}
+
+/* Ask for the next completion; an orphaning queue waits only when it is stopped. */
+static bool vnet_txq_arm(struct vnet_txq *txq)
+{
+	if (unlikely(txq->orphan && !netif_xmit_stopped(txq->nq)))
+		return false;
+
+	return vnet_vq_arm_delayed(txq->vq);
+}
+
+/**
+ * vnet_txq_set_orphan() - have packets completed by the next packet, or by NAPI
+ * @txq: transmit queue
+ * @on: by the next packet (tx-frames 0)
+ *
+ * Packets in flight are completed the way they were sent.
+ *
+ * Context: process; instance lock held.
+ */
+void vnet_txq_set_orphan(struct vnet_txq *txq, bool on)
+{
+	if (txq->orphan == on)
+		return;
+
+	__netif_tx_lock_bh(txq->nq);
+	txq->orphan = on;
+	if (txq->up)
+		vnet_vq_disarm(txq->vq);
+	__netif_tx_unlock_bh(txq->nq);
+
+	/* The poll asks for notifications again, if it wants them. */
+	if (!txq->polled)
+		return;
+	local_bh_disable();
+	napi_schedule(&txq->napi);
+	local_bh_enable();
+}
+
 /**
  * vnet_txq_poll() - complete transmitted packets
  * @napi: NAPI of the transmit queue
@@ -369,7 +439,7 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
 	vnet_txq_reap(txq, budget, NULL);
-	pending = vnet_vq_arm_delayed(txq->vq);
+	pending = vnet_txq_arm(txq);
 	if (unlikely(pending))
 		vnet_vq_disarm(txq->vq);
 	__netif_tx_unlock(txq->nq);
@@ -486,7 +556,7 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
 	struct vnet_tx_buf *buf = token;
 
-	if (buf->type == VNET_TX_SKB)
+	if (buf->type == VNET_TX_SKB || buf->type == VNET_TX_ORPHAN)
 		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
 	else
 		xdp_return_frame(buf->xdpf);

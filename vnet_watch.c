@@ -37,8 +37,8 @@ static void vnet_look_starved(struct vnet_dev *vd, struct vnet_watch *w,
 
 	vd->recovery.count[VNET_RESET_CPU_STARVED]++;
 	if (net_ratelimit())
-		netdev_warn(vd->dev, "%s queue %u: NAPI is scheduled but gets no CPU; the device is not to blame\n",
-			    what, index);
+		vnet_warn(vd, timer, "%s queue %u: NAPI is scheduled but gets no CPU; the device is not to blame\n",
+			  what, index);
 }
 
 /* There was progress: the ladder starts anew. */
@@ -56,6 +56,14 @@ static void vnet_look_tx_stalled(struct vnet_dev *vd, struct vnet_txq *txq,
 				 struct vnet_watch *w, bool used)
 {
 	u16 vq = vnet_vq_tx_index(txq->index);
+
+	/* Nobody has sent since, and the device was told not to interrupt. */
+	if (used && txq->orphan) {
+		local_bh_disable();
+		napi_schedule(&txq->napi);
+		local_bh_enable();
+		return;
+	}
 
 	if (used && test_bit(NAPI_STATE_SCHED, &txq->napi.state)) {
 		vnet_look_starved(vd, w, "tx", txq->index);

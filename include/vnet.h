@@ -38,6 +38,7 @@
 /* Descriptors that are always left to the stack, so XDP cannot starve it. */
 #define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
 
+struct failover;
 struct vnet_dev;
 struct vnet_ctrl;
 
@@ -198,19 +199,22 @@ struct vnet_rxq {
  * enum vnet_tx_type - what a transmit slot holds
  * @VNET_TX_FREE: nothing
  * @VNET_TX_SKB: a packet of the stack
+ * @VNET_TX_ORPHAN: a packet that its socket and byte queue limits have
+ *	forgotten, see struct vnet_txq
  * @VNET_TX_XDP: a frame redirected to this device
  * @VNET_TX_XDP_TX: a frame sent back by the program of the queue's twin
  */
 enum vnet_tx_type {
 	VNET_TX_FREE,
 	VNET_TX_SKB,
+	VNET_TX_ORPHAN,
 	VNET_TX_XDP,
 	VNET_TX_XDP_TX,
 };
 
 /**
  * struct vnet_tx_buf - one transmit slot
- * @skb: owned packet, for %VNET_TX_SKB
+ * @skb: owned packet, for %VNET_TX_SKB and %VNET_TX_ORPHAN
  * @xdpf: owned frame, for the others
  * @bytes: length of the packet, virtio header excluded
  * @type: enum vnet_tx_type
@@ -245,6 +249,9 @@ struct vnet_tx_mem {
  * @hdr_ctx: how to write virtio headers
  * @index: queue pair number
  * @push_hdr: the header may share a descriptor with the packet
+ * @orphan: tx-frames 0: packets are orphaned when they are sent and taken back
+ *	by the next one; the device interrupts only for a queue that is stopped.
+ *	Written under the xmit lock
  * @max_sg: most descriptors that one packet may take
  * @stop_at: free ring entries below which the stack is stopped
  * @ring: entries of the ring that are used
@@ -266,6 +273,7 @@ struct vnet_txq {
 	struct vnet_hdr_tx hdr_ctx;
 	u16 index;
 	bool push_hdr;
+	bool orphan;
 	u16 max_sg;
 	u32 stop_at;
 	u32 ring;
@@ -328,6 +336,7 @@ struct vnet_core_call {
  * @dma_dev: device that maps buffers, NULL when bus addresses are physical
  * @cvq: control virtqueue or NULL
  * @ctrl: control queue transport, NULL without a control queue
+ * @failover: master of a standby device, or NULL
  * @live: the device is past DRIVER_OK and its virtqueues exist
  * @running: the net device is up
  * @dead: given up: carrier off, no virtqueues unless a reset hangs
@@ -337,6 +346,7 @@ struct vnet_core_call {
  * @speed: link speed in Mbit/s or SPEED_UNKNOWN
  * @duplex: DUPLEX_* value
  * @config_work: reacts to configuration change interrupts
+ * @pairs_work: the device has changed the number of queue pairs
  * @recovery: self-healing
  * @reset_call: reset of the device
  * @ring_call: reset of a virtqueue
@@ -359,6 +369,7 @@ struct vnet_dev {
 	struct device *dma_dev;
 	struct virtqueue *cvq;
 	struct vnet_ctrl *ctrl;
+	struct failover *failover;
 	bool live;
 	bool running;
 	bool dead;
@@ -367,6 +378,7 @@ struct vnet_dev {
 	u32 speed;
 	u8 duplex;
 	struct work_struct config_work;
+	struct work_struct pairs_work;
 	struct vnet_recovery recovery;
 	struct vnet_core_call reset_call;
 	struct vnet_core_call ring_call;
@@ -374,6 +386,26 @@ struct vnet_dev {
 	struct hlist_node hp_online;
 	struct hlist_node hp_dead;
 };
+
+/* Messages that the user can choose from: ethtool -s msglvl */
+#define vnet_warn(vd, type, fmt, ...) \
+	netif_warn((vd)->cfg.policy, type, (vd)->dev, fmt, ##__VA_ARGS__)
+
+/*
+ * A device that was given up takes no settings: nobody could say whether they
+ * will ever be in force.
+ */
+static inline int vnet_dev_usable(const struct vnet_dev *vd,
+				  struct netlink_ext_ack *extack)
+{
+	if (!vd->dead)
+		return 0;
+
+	NL_SET_ERR_MSG(extack,
+		       "the device was given up, see 'devlink health'");
+
+	return -ENODEV;
+}
 
 /* Where the device wrote piece @i of a packet; past the virtio header. */
 static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
@@ -404,6 +436,7 @@ int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem);
 void vnet_txmem_destroy(struct vnet_tx_mem *mem);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
+void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 			 u32 nr, struct vnet_rxq *rxq);

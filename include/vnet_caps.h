@@ -301,11 +301,9 @@ struct vnet_netdev_features {
 	netdev_features_t enc;
 };
 
-extern const unsigned int vnet_caps_bits[];
-extern const unsigned int vnet_caps_nr_bits;
-extern const unsigned int vnet_caps_legacy_bits[];
-extern const unsigned int vnet_caps_nr_legacy_bits;
-
+const unsigned int *vnet_caps_table(bool legacy, unsigned int *nr);
+unsigned int vnet_caps_deny(struct vnet_features *f, const char *list,
+			    const char * const names[2]);
 void vnet_caps_check(struct vnet_features *f, const struct vnet_devcfg *dc,
 		     struct vnet_features *cleared);
 void vnet_caps_resolve(struct vnet_caps *caps, const struct vnet_features *f,

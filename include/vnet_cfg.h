@@ -75,7 +75,8 @@ struct vnet_rss_cfg {
 
 /**
  * struct vnet_coal - when the device notifies; zero of either: at once
- * @packets: after so many packets
+ * @packets: after so many packets; zero of a transmit queue means that packets
+ *	are orphaned, see struct vnet_txq
  * @usecs: or so many microseconds after the first of them
  */
 struct vnet_coal {
@@ -197,5 +198,6 @@ void vnet_cfg_init(struct vnet_dev *vd);
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack);
 int vnet_cfg_replay(struct vnet_dev *vd);
+void vnet_cfg_pairs_work(struct work_struct *work);
 
 #endif /* VNET_CFG_H */

@@ -99,6 +99,19 @@ static inline void vnet_compat_lock(struct net_device *dev)
 	netdev_lock(dev);
 }
 
+/* With rtnl, for what changes the net device itself */
+static inline void vnet_compat_lock_rtnl(struct net_device *dev)
+{
+	rtnl_lock();
+	netdev_lock(dev);
+}
+
+static inline void vnet_compat_unlock_rtnl(struct net_device *dev)
+{
+	netdev_unlock(dev);
+	rtnl_unlock();
+}
+
 static inline bool vnet_compat_trylock(struct net_device *dev)
 {
 	return netdev_trylock(dev);
@@ -121,6 +134,16 @@ static inline void vnet_compat_want_lock(struct net_device *dev)
 static inline void vnet_compat_lock(struct net_device *dev)
 {
 	rtnl_lock();
+}
+
+static inline void vnet_compat_lock_rtnl(struct net_device *dev)
+{
+	rtnl_lock();
+}
+
+static inline void vnet_compat_unlock_rtnl(struct net_device *dev)
+{
+	rtnl_unlock();
 }
 
 static inline bool vnet_compat_trylock(struct net_device *dev)

@@ -52,6 +52,7 @@ int vnet_rss_create(struct vnet_dev *vd);
 void vnet_rss_destroy(struct vnet_dev *vd);
 
 int vnet_rss_replay(struct vnet_dev *vd);
+void vnet_rss_one_pair(struct vnet_dev *vd);
 int vnet_pairs_set(struct vnet_dev *vd, u16 pairs);
 struct vnet_rss_cfg *vnet_rss_edit(struct vnet_dev *vd);
 int vnet_rss_commit(struct vnet_dev *vd, struct vnet_rss_cfg *new);
@@ -70,6 +71,7 @@ int vnet_coalesce_create(struct vnet_dev *vd);
 void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);
 int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair);
+bool vnet_coalesce_tx_orphan(struct vnet_dev *vd, u16 pair);
 int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new);
 int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
 			    const struct vnet_coal *coal, bool adaptive);

@@ -284,12 +284,15 @@ static inline unsigned int vnet_size_rx_ring_min(const struct vnet_rx_layout *l,
  * vnet_size_tx_ring_min() - least ring that can send any packet
  * @indirect: a packet takes one entry
  *
+ * The queue is stopped when half of a small ring is in use, so there must be
+ * a half.
+ *
  * Return: entries of the ring.
  */
 static inline unsigned int vnet_size_tx_ring_min(bool indirect)
 {
 	/* The virtio header, the linear part and the fragments */
-	return indirect ? 1 : MAX_SKB_FRAGS + 2;
+	return indirect ? 2 : MAX_SKB_FRAGS + 2;
 }
 
 /* The moving average @avg, scaled, after a packet of @len bytes */

@@ -24,6 +24,7 @@ struct vnet_dev;
  * @VNET_RXS_GRO_PACKETS: packets that the device delivered merged
  * @VNET_RXS_GRO_BYTES: their bytes
  * @VNET_RXS_GRO_WIRE_PACKETS: segments that they were on the wire
+ * @VNET_RXS_GRO_WIRE_BYTES: bytes of those segments, headers repeated
  * @VNET_RXS_XDP_PACKETS: packets that an XDP program has seen
  * @VNET_RXS_XDP_DROPS: packets that it dropped or aborted
  * @VNET_RXS_NR_HOT: entries before this one are counted on the stack of the
@@ -46,6 +47,7 @@ enum vnet_rx_stat {
 	VNET_RXS_GRO_PACKETS,
 	VNET_RXS_GRO_BYTES,
 	VNET_RXS_GRO_WIRE_PACKETS,
+	VNET_RXS_GRO_WIRE_BYTES,
 	VNET_RXS_XDP_PACKETS,
 	VNET_RXS_XDP_DROPS,
 	VNET_RXS_NR_HOT,

@@ -10,6 +10,7 @@
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 
 #include "vnet_compat.h"
 
@@ -86,16 +87,16 @@ static inline void *vnet_vq_get(struct virtqueue *vq, unsigned int *len)
 	return virtqueue_get_buf(vq, len);
 }
 
-/* The kick site. Returns true when the device was really notified. */
-static inline bool vnet_vq_kick(struct virtqueue *vq)
-{
-	return virtqueue_kick_prepare(vq) && virtqueue_notify(vq);
-}
-
 /* Notify the device whatever it asked for: what it asked for may be stale. */
 static inline bool vnet_vq_notify(struct virtqueue *vq)
 {
 	return virtqueue_notify(vq);
+}
+
+/* The kick site. Returns true when the device was really notified. */
+static inline bool vnet_vq_kick(struct virtqueue *vq)
+{
+	return virtqueue_kick_prepare(vq) && vnet_vq_notify(vq);
 }
 
 /*
@@ -126,6 +127,34 @@ static inline bool vnet_vq_arm(struct virtqueue *vq)
 static inline bool vnet_vq_arm_delayed(struct virtqueue *vq)
 {
 	return unlikely(!virtqueue_enable_cb_delayed(vq));
+}
+
+/**
+ * struct vnet_vq_indices - what the two sides of a split ring say
+ * @avail: next entry that the driver offers
+ * @used: next entry that the device gives back
+ * @used_event: after which entry the driver wants an interrupt
+ * @avail_event: after which entry the device wants a notification
+ */
+struct vnet_vq_indices {
+	u16 avail;
+	u16 used;
+	u16 used_event;
+	u16 avail_event;
+};
+
+/* Read the index words of a split ring, for a dump: they may be changing. */
+static inline void vnet_vq_read_indices(struct virtqueue *vq,
+					struct vnet_vq_indices *idx)
+{
+	const struct vring *ring = virtqueue_get_vring(vq);
+	const __virtio16 *event = (__virtio16 *)&ring->used->ring[ring->num];
+
+	idx->avail = virtio16_to_cpu(vq->vdev, READ_ONCE(ring->avail->idx));
+	idx->used = virtio16_to_cpu(vq->vdev, READ_ONCE(ring->used->idx));
+	idx->used_event = virtio16_to_cpu(vq->vdev,
+					  READ_ONCE(vring_used_event(ring)));
+	idx->avail_event = virtio16_to_cpu(vq->vdev, READ_ONCE(*event));
 }
 
 #endif /* VNET_VQ_H */

@@ -148,25 +148,27 @@ static void caps_names(struct kunit *test)
 static void caps_lists(struct kunit *test)
 {
 	struct vnet_features f = {};
-	unsigned int i;
+	const unsigned int *bits;
+	unsigned int i, nr;
 
-	for (i = 0; i < vnet_caps_nr_bits; i++) {
-		KUNIT_EXPECT_TRUE(test, known(vnet_caps_bits[i]));
-		KUNIT_EXPECT_FALSE(test, vnet_features_has(&f,
-							   vnet_caps_bits[i]));
-		KUNIT_EXPECT_LT(test, vnet_caps_bits[i],
-				VNET_COMPAT_FEATURE_BITS);
-		vnet_features_set(&f, vnet_caps_bits[i]);
+	bits = vnet_caps_table(false, &nr);
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_TRUE(test, known(bits[i]));
+		KUNIT_EXPECT_FALSE(test, vnet_features_has(&f, bits[i]));
+		KUNIT_EXPECT_LT(test, bits[i], VNET_COMPAT_FEATURE_BITS);
+		vnet_features_set(&f, bits[i]);
 	}
 	KUNIT_EXPECT_TRUE(test, vnet_features_has(&f, VNET_F_SPEED_DUPLEX));
 	KUNIT_EXPECT_EQ(test, VNET_COMPAT_FEATURE_BITS > 64,
 			vnet_features_has(&f, VNET_F_RSS_CONTEXT));
 	KUNIT_EXPECT_EQ(test, VNET_COMPAT_FEATURE_BITS > 64,
 			vnet_features_has(&f, VNET_F_HOST_UDP_TUNNEL_GSO_CSUM));
+	KUNIT_EXPECT_FALSE(test, vnet_features_has(&f, VNET_F_GSO));
 
-	for (i = 0; i < vnet_caps_nr_legacy_bits; i++) {
-		KUNIT_EXPECT_TRUE(test, known(vnet_caps_legacy_bits[i]));
-		KUNIT_EXPECT_LT(test, vnet_caps_legacy_bits[i], 32);
+	bits = vnet_caps_table(true, &nr);
+	for (i = 0; i < nr; i++) {
+		KUNIT_EXPECT_TRUE(test, known(bits[i]));
+		KUNIT_EXPECT_LT(test, bits[i], 32);
 	}
 }
 
@@ -174,16 +176,65 @@ static void caps_lists(struct kunit *test)
 static void caps_lists_agree(struct kunit *test)
 {
 	struct vnet_features modern = {}, legacy = {};
-	unsigned int i;
+	const unsigned int *bits;
+	unsigned int i, nr;
 
-	for (i = 0; i < vnet_caps_nr_bits; i++)
-		vnet_features_set(&modern, vnet_caps_bits[i]);
-	for (i = 0; i < vnet_caps_nr_legacy_bits; i++)
-		vnet_features_set(&legacy, vnet_caps_legacy_bits[i]);
+	bits = vnet_caps_table(false, &nr);
+	for (i = 0; i < nr; i++)
+		vnet_features_set(&modern, bits[i]);
+	bits = vnet_caps_table(true, &nr);
+	for (i = 0; i < nr; i++)
+		vnet_features_set(&legacy, bits[i]);
 
 	KUNIT_EXPECT_EQ(test, legacy.w[0],
 			(modern.w[0] & U32_MAX) | BIT_ULL(VNET_F_GSO) |
 			BIT_ULL(VNET_F_ANY_LAYOUT));
+}
+
+/* Which of MQ, CTRL_VLAN and VERSION_1 are left, as bits 0 to 2 */
+static unsigned int denied(const char *list, unsigned int *bad)
+{
+	static const char * const names[2] = { "virtio0", "0000:00:03.0" };
+	struct vnet_features f;
+
+	all_features(&f);
+	*bad = vnet_caps_deny(&f, list, names);
+
+	return vnet_features_has(&f, VNET_F_MQ) |
+	       vnet_features_has(&f, VNET_F_CTRL_VLAN) << 1 |
+	       vnet_features_has(&f, VNET_F_VERSION_1) << 2;
+}
+
+static void caps_deny(struct kunit *test)
+{
+	static const struct {
+		const char *list;
+		unsigned int left;
+		unsigned int bad;
+	} cases[] = {
+		{ NULL, 7, 0 },
+		{ "", 7, 0 },
+		{ ",,", 7, 0 },
+		{ "MQ", 6, 0 },
+		{ "MQ\n", 6, 0 },
+		{ "MQ,CTRL_VLAN", 4, 0 },
+		{ ",CTRL_VLAN,", 5, 0 },
+		{ "virtio0/MQ", 6, 0 },
+		{ "virtio1/MQ", 7, 0 },
+		{ "virtio01/MQ,virtio/MQ,/MQ", 7, 0 },
+		{ "0000:00:03.0/MQ,virtio1/CTRL_VLAN", 6, 0 },
+		{ "M,MQ_,mq,virtio0/,virtio0", 7, 5 },
+		{ "VERSION_1,virtio0/ACCESS_PLATFORM", 7, 2 },
+	};
+	unsigned int i, bad;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		KUNIT_EXPECT_EQ_MSG(test, cases[i].left,
+				    denied(cases[i].list, &bad), "%s",
+				    cases[i].list);
+		KUNIT_EXPECT_EQ_MSG(test, cases[i].bad, bad, "%s",
+				    cases[i].list);
+	}
 }
 
 static void caps_all_hold(struct kunit *test)
@@ -554,6 +605,7 @@ static struct kunit_case caps_cases[] = {
 	KUNIT_CASE(caps_names),
 	KUNIT_CASE(caps_lists),
 	KUNIT_CASE(caps_lists_agree),
+	KUNIT_CASE(caps_deny),
 	KUNIT_CASE(caps_all_hold),
 	KUNIT_CASE(caps_rules_hold),
 	KUNIT_CASE(caps_chain),

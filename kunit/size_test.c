@@ -291,7 +291,7 @@ static void size_rings(struct kunit *test)
 	struct vnet_size_in in = usual_in(VNET_RX_SMALL);
 	struct vnet_rx_layout l;
 
-	KUNIT_EXPECT_EQ(test, vnet_size_tx_ring_min(true), 1);
+	KUNIT_EXPECT_EQ(test, vnet_size_tx_ring_min(true), 2);
 	KUNIT_EXPECT_EQ(test, vnet_size_tx_ring_min(false), MAX_SKB_FRAGS + 2);
 
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));

@@ -7,12 +7,18 @@
 
 NIC in a command stands for the interface. Leaving the block checks that the
 device saw no violation and that the kernel did not complain. A guest serves the
-next test with the same options, too, with the driver bound anew.
+next test, too, with the driver loaded anew, unless that needs another device than
+one with other features.
+
+The profile "scripted" is for tests that use the interface as any other; these are
+for tests of the device's own settings, which the driver must find when it binds.
 """
 
 import atexit
 import itertools
+import json
 import time
+from pathlib import Path
 
 from lab.guest import Guest
 from lab.profiles import Profile
@@ -35,6 +41,7 @@ class Bench:
         self.driver, self.options = env.driver, options
         self.device = Device(**options)
         self.guest = None
+        self.tools = False
         self.device.start()
         try:
             self.guest = Guest(env.kernel, NO_NIC, f"{env.guest.log}-device{next(COUNTER)}",
@@ -48,13 +55,20 @@ class Bench:
             self.close()
             raise
 
-    def renew(self):
+    def fits(self, env, options):
+        """Can a test with these options use it? Features can be offered anew."""
+        return self.driver == env.driver and self.guest.alive() and \
+            {**self.options, "features": None} == {**options, "features": None}
+
+    def renew(self, features):
         """As after boot: the module loaded anew, no faults, no log of violations."""
         self.device.clear()
         self.guest.run(f"rmmod {self.driver}; for d in $(ls /sys/class/net); do "
                        "case $(readlink /sys/class/net/$d) in */virtual/*) "
                        "[ $d = lo ] || ip link del $d;; esac; done", check=False, timeout=60)
         self.device.violations(clear=True)
+        self.device.call("offer", features=features)
+        self.options = {**self.options, "features": features}
         self.guest.load(self.driver, self.module)
 
     def close(self):
@@ -66,8 +80,8 @@ class Bench:
 def take(env, options):
     """The guest that the last test left, if it fits, or a new one."""
     bench = KEPT.pop(env.kernel.name, None)
-    if bench and bench.options == options and bench.driver == env.driver and bench.guest.alive():
-        bench.renew()
+    if bench and bench.fits(env, options):
+        bench.renew(options["features"])
         return bench
     if bench:
         bench.close()
@@ -78,6 +92,20 @@ def take(env, options):
 def close_all():
     while KEPT:
         KEPT.popitem()[1].close()
+
+
+def changes(before, now, where=""):
+    """Where two snapshots differ."""
+    if before == now:
+        return
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}, key=str):
+            yield from changes(before.get(key), now.get(key), f"{where}.{key}")
+    elif isinstance(before, list) and isinstance(now, list) and len(before) == len(now):
+        for index, pair in enumerate(zip(before, now)):
+            yield from changes(*pair, f"{where}[{index}]")
+    else:
+        yield f"{where} was {before}, is {now}"
 
 
 class Scripted:
@@ -93,9 +121,7 @@ class Scripted:
         self.device, self.guest = self.bench.device, self.bench.guest
         self.splats = len(self.guest.console_text())
         try:
-            self.nic = self.guest.interface(MAC)
-            assert self.nic, f"{self.env.driver} made no interface for the device"
-            self.run(f"ip addr add {OWN}/24 dev NIC; ip link set NIC up")
+            self.up()
         except BaseException:
             self.bench.close()
             raise
@@ -144,17 +170,29 @@ class Scripted:
                 (line.rsplit(":", 1) for line in lines)}
 
     def settings(self):
-        """What the user's tools read back, for a comparison."""
-        words = ("ethtool -k NIC | sed 's/ .requested.*//'", "ethtool -l NIC",
-                 "ethtool -g NIC", "ethtool -c NIC",
-                 "ethtool -x NIC", "ethtool --show-priv-flags NIC", "ethtool NIC",
-                 "ethtool --get-tunable NIC rx-copybreak", "bridge fdb show dev NIC",
-                 "ethtool -n NIC rx-flow-hash udp4", "ethtool -n NIC rx-flow-hash tcp6",
-                 "ip -d link show NIC")
-        mark = "@@@"
-        text = self.guest.run(f"; echo {mark}; ".join(words).replace("NIC", self.nic),
-                              check=False, timeout=60).out
-        return dict(zip(words, text.split(mark)))
+        """What the user's tools read back, for a comparison: see _snapshot.py."""
+        if not self.bench.tools:
+            for name in ("qstats", "snapshot"):
+                source = Path(__file__).with_name(f"_{name}.py").read_bytes()
+                self.guest.put(source, f"/tmp/{name}.py")
+            self.bench.tools = True
+        return json.loads(self.guest.run(f"python3 /tmp/snapshot.py {self.nic}", timeout=60).out)
+
+    def rebind(self, features=None):
+        """The driver bound anew, to a device with other features."""
+        bus = "/sys/bus/virtio/drivers/vnet"
+        name = self.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        self.run(f"echo {name} > {bus}/unbind", timeout=60)
+        if features:
+            self.device.call("offer", features=features)
+        self.run(f"echo {name} > {bus}/bind", timeout=60)
+        self.up()
+
+    def up(self):
+        self.nic = self.guest.interface(MAC)
+        assert self.nic, f"{self.env.driver} made no interface for the device"
+        self.run(f"sysctl -qw net.ipv6.conf.NIC.keep_addr_on_down=1; "
+                 f"ip addr add {OWN}/24 dev NIC; ip link set NIC up")
 
     # ---- the device's side ---------------------------------------------
 
@@ -178,17 +216,17 @@ class Scripted:
         return state
 
     def same(self, control, settings, when):
-        """Both sides say what they said before."""
+        """Both sides say what they said before, at the latest after some seconds."""
         deadline = time.monotonic() + 10
-        while self.control() != control and time.monotonic() < deadline:
+        before = {"the device": control, **settings}
+        while True:
+            now = {"the device": self.control(), **self.settings()}
+            if now == before or time.monotonic() > deadline:
+                break
             time.sleep(0.2)
-        now = self.control()
-        for key, value in control.items():
-            assert now[key] == value, f"{when}: the device has {key} {now[key]}, it had {value}"
-        for word, text in self.settings().items():
-            lines = zip(text.splitlines(), settings[word].splitlines())
-            assert text == settings[word], f"{when}: '{word}' says (now, before): " + \
-                str([pair for pair in lines if pair[0] != pair[1]] or (text, settings[word]))
+        different = [f"{key}: {change}" for key in before
+                     for change in changes(before[key], now[key])]
+        assert not different, f"{when}: {'; '.join(different)[:2000]}"
 
     def reset(self):
         """The device asks for a reset and gets it."""

@@ -50,24 +50,29 @@ def change_everything(nut):
     nut.run("ethtool --set-tunable NIC rx-copybreak 200")
 
 
+def function_reset(nut):
+    """A function level reset: the driver's two halves of suspend, where the kernel has it."""
+    if nut.env.kernel.version >= (7, 0):
+        nut.run("echo 1 > $(readlink -f /sys/class/net/NIC/device/..)/reset", timeout=60)
+
+
 @test(**ONE)
 def survive(env):
-    "Every setting reaches the device, reads back, and survives a reset and down/up."
+    "Every setting reaches the device, reads back, and survives a reset, down/up and an FLR."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
         change_everything(nut)
         nut.ping()
         control, settings = nut.control(), nut.settings()
         assert control["rx"]["promisc"] == 1 and control["vlans"] == [0, 5], control
-        assert "symmetric-rss: on" in settings["ethtool --show-priv-flags NIC"]
+        assert "symmetric-rss: on" in str(settings["ethtool --show-priv-flags"])
         nut.reset()
         nut.same(control, settings, "after a reset")
         nut.ping()
-        nut.run("ip link set NIC down; ip link set NIC up; ip link set v5 up; sleep 1; "
-                "ip maddr add 01:00:5e:01:02:03 dev NIC 2>/dev/null", check=False)
-        now = nut.control()
-        for key in ("mac", "rx", "unicast", "vlans", "rss", "offloads", "coalesce",
-                    "vq_coalesce", "pairs"):
-            assert now[key] == control[key], f"after down/up: {key} {now[key]}, was {control[key]}"
+        nut.run("ip link set NIC down; ip link set NIC up; ip link set v5 up")
+        nut.same(control, settings, "after down/up")
+        nut.ping()
+        function_reset(nut)
+        nut.same(control, settings, "after suspend and resume")
         nut.ping()
 
 
@@ -84,7 +89,7 @@ def set_while_down(env):
         control = nut.control()
         assert control["mac"] == "52:54:00:aa:bb:cc"
         assert control["rss"]["max_tx_vq"] == 1 and not any(control["rss"]["table"])
-        assert control["coalesce"]["rx"] == [0, 9] and control["vq_coalesce"] == {"1": [0, 7]}
+        assert control["coalesce"]["rx"] == [0, 9] and control["vq_coalesce"] == {"1": [1, 7]}
         assert control["offload_names"] == ["GUEST_CSUM"]
         assert control["rx"]["promisc"] == 1
 
@@ -160,10 +165,14 @@ def unanswered(env):
             control, settings = nut.control(), nut.settings()
             before = nut.counters()
             nut.device.fault(cmd="*", action="never", count=1)
+            job = nut.guest.start(f"sleep 0.3; bash -c 'time -p ip link add type dummy'")
             text = nut.run(f"bash -c 'time -p {command}'", check=False).err
+            other = job.wait(30).err
             assert "timed out" in text, text
             seconds = float(re.search(r"real ([\d.]+)", text)[1])
             assert 0.9 <= seconds < 4, f"'{command}' took {seconds} s"
+            seconds = float(re.search(r"real ([\d.]+)", other)[1])
+            assert seconds < 4, f"beside '{command}', another interface took {seconds} s"
             env.wait(lambda count=before["reset_ctrl_timeout"]:
                      nut.counters()["reset_ctrl_timeout"] > count, "the device was not reset")
             nut.same(control, settings, f"after '{command}' was not answered")
@@ -213,8 +222,7 @@ def bind_unanswered(env):
         assert not nut.guest.interface(MAC), "an interface was made"
         nut.device.clear()
         nut.run(f"echo {name} > {bus}/bind", timeout=60)
-        nut.nic = nut.guest.interface(MAC)
-        nut.run("ip addr add 192.0.2.1/24 dev NIC; ip link set NIC up")
+        nut.up()
         nut.ping()
 
 
@@ -335,8 +343,7 @@ def statistics_unknown(env):
     with Scripted(env, pairs=2, features=EVERYTHING + ["DEVICE_STATS"]) as nut:
         for fault in ({"action": "answer", "reply": "ff" * 8}, {"action": "answer", "reply": "ff"},
                       {"action": "refuse"}):
-            nut.bench.renew()
-            nut.nic = nut.guest.interface(MAC)
+            nut.rebind()
             nut.device.fault(cmd="stats.query", **fault)
             assert "rx_packets" in nut.counters()
             nut.device.clear()
@@ -401,7 +408,7 @@ def table_refused(env):
 def hash_only(env):
     "A device that reports hashes and does not steer gets HASH_CONFIG; RXHASH switches it."
     features = ["default", "HASH_REPORT"]
-    with Scripted(env, features=features) as nut:
+    with Scripted(env, pairs=2, features=features) as nut:
         config = nut.device.commands("mq.hash")[-1]["decoded"]
         assert config["hash_types"], config
         assert "receive-hashing: on" in nut.out("ethtool -k NIC")
@@ -434,7 +441,7 @@ def user_table(env):
 @test(**ONE)
 def without_features(env):
     "Without the features, the settings are refused and the device is not asked."
-    with Scripted(env, features=["default"]) as nut:
+    with Scripted(env, pairs=2, features=["default"]) as nut:
         nut.refused("ethtool -X NIC context new")
         nut.refused("ethtool -C NIC rx-usecs 5", "NOTF_COAL")
         nut.refused("ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5")
@@ -453,3 +460,204 @@ def queue_coalescing_only(env):
         assert nut.control()["vq_coalesce"] == {"0": [2, 5], "2": [2, 5]}
         nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 6; ethtool -L NIC combined 2")
         assert nut.control()["vq_coalesce"]["2"] == [2, 6]
+
+
+def interrupts(nut, name):
+    """Interrupts of a virtqueue so far."""
+    return sum(int(n) for line in nut.guest.run("cat /proc/interrupts").out.splitlines()
+               if line.endswith(name) for n in line.split()[1:] if n.isdigit())
+
+
+@test(**ONE)
+def tx_frames_zero(env):
+    "With tx-frames 0 packets are orphaned: sent and completed without interrupts, on any device."
+    for features in (EVERYTHING, ["default"]):
+        with Scripted(env, pairs=2, features=features) as nut:
+            nut.run("ethtool -L NIC combined 1", check=False)
+            assert "tx-frames:\t1" in nut.out("ethtool -c NIC")
+            nut.ping()
+            assert interrupts(nut, "output.0"), "no interrupts of completions before"
+            nut.run("ethtool -C NIC tx-frames 0")
+            assert "tx-frames:\t0" in nut.out("ethtool -c NIC")
+            nut.ping()
+            before, counters = interrupts(nut, "output.0"), nut.counters()
+            nut.guest.run(f"ping -q -i 0.01 -c 200 -W 5 {OTHER}")
+            count = interrupts(nut, "output.0") - before
+            assert count <= 2, f"{count} interrupts for 200 packets"
+            # A ring that is full stops and wakes the queue.
+            nut.run("ethtool -G NIC tx 32")
+            nut.guest.run(f"ping -q -f -l 100 -c 2000 -s 1000 {OTHER}", timeout=60)
+            nut.run("ip link set NIC down; ip link set NIC up")
+            nut.ping()
+            nut.reset()
+            nut.ping()
+            assert "tx-frames:\t0" in nut.out("ethtool -c NIC")
+            nut.run("sleep 3")
+            now = nut.counters()
+            for name in ("lost_interrupts", "stalls", "heal_queue_resets"):
+                assert now[name] == counters[name], f"{name} rose to {now[name]}"
+            nut.run("ethtool -C NIC tx-frames 1")
+            before = interrupts(nut, "output.0")
+            nut.ping()
+            assert interrupts(nut, "output.0") > before, "no interrupts of completions after"
+
+
+@test(**ONE)
+def one_pair(env):
+    "A device that refuses several queue pairs is used with one, and takes more when it can."
+    mq = [name for name in EVERYTHING if name not in ("RSS", "HASH_REPORT")]
+    for features, command in ((EVERYTHING, "mq.rss"), (mq, "mq.pairs")):
+        with Scripted(env, pairs=2, features=features) as nut:
+            nut.device.fault(cmd=command, action="refuse")
+            nut.reset()
+            env.wait(lambda: len(nut.guest.run(f"ls -d /sys/class/net/{nut.nic}/queues/tx-*"
+                                               ).out.split()) == 1, "two queues are left")
+            assert re.findall(r"Combined:\s+(\d)", nut.out("ethtool -l NIC")) == ["2", "1"]
+            nut.ping()
+            nut.refused("ethtool -L NIC combined 2")
+            nut.rebind()
+            assert re.findall(r"Combined:\s+(\d)", nut.out("ethtool -l NIC")) == ["2", "1"]
+            nut.ping()
+            nut.device.clear()
+            nut.run("ethtool -L NIC combined 2")
+            assert nut.control()["pairs"] == 2
+            nut.ping()
+            assert "refuses 2 queue pairs" in nut.guest.run("dmesg").out
+
+
+@test(**ONE)
+def messages(env):
+    "ethtool -s msglvl chooses what is logged."
+    def lines():
+        return nut.guest.run("dmesg").out.count("the device needs a reset")
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        before = lines()
+        nut.run("ethtool -s NIC msglvl hw off")
+        nut.reset()
+        assert lines() == before, "logged, although it is switched off"
+        nut.run("ethtool -s NIC msglvl hw on; sleep 2")
+        nut.reset()
+        assert lines() == before + 1, "not logged, although it is switched on"
+
+
+@test(**ONE)
+def given_up(env):
+    "A device that was given up refuses settings; the old ones are in force when it is revived."
+    commands = ("ip link set NIC address 52:54:00:aa:bb:cc", "ip link set NIC mtu 1300",
+                "ip link add link NIC name v9 type vlan id 9", "ethtool -L NIC combined 1",
+                "ethtool -G NIC rx 64", "ethtool -C NIC rx-usecs 3",
+                "ethtool -Q NIC queue_mask 1 --coalesce rx-usecs 5", "ethtool -X NIC equal 1",
+                "ethtool -N NIC rx-flow-hash udp4 sd", "ethtool -K NIC rx-gro-hw off",
+                "ethtool -K NIC rxhash off", "ethtool --set-tunable NIC rx-copybreak 99",
+                "ethtool --set-priv-flags NIC symmetric-rss on")
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        control, settings = nut.control(), nut.settings()
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        nut.device.fault(device="features-ok", action="refuse")
+        nut.device.needs_reset()
+        env.wait(lambda: nut.counters()["heal_given_up"], "it was not given up", 40)
+        for command in commands:
+            nut.refused(command)
+        nut.run("ethtool -k NIC; ethtool -c NIC; ethtool -S NIC; ethtool -t NIC", check=False)
+        nut.device.clear()
+        nut.run(f"devlink health recover virtio/{name} reporter device")
+        nut.same(control, settings, "after it was revived")
+        nut.ping()
+
+
+@test(**ONE)
+def deny(env):
+    "Features that the module parameter denies are not used, of one device or of all."
+    def taken():
+        bits = nut.out("cat /sys/class/net/NIC/device/features").strip()
+        return {name for name, bit in (("MQ", 22), ("CTRL_VLAN", 19), ("VERSION_1", 32),
+                                       ("RSS", 60)) if bits[bit] == "1"}
+    knob = "/sys/module/vnet/parameters/deny"
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        bus = nut.out("basename $(readlink -f /sys/class/net/NIC/device/..)").strip()
+        every = {"MQ", "CTRL_VLAN", "VERSION_1", "RSS"}
+        try:
+            for text, without in (("CTRL_VLAN", {"CTRL_VLAN"}), (f"{name}/RSS,virtio99/MQ", {"RSS"}),
+                                  (f"{bus}/MQ,CTRL_VLAN", {"MQ", "CTRL_VLAN"}),
+                                  ("VERSION_1,NONSENSE,/,", set())):
+                nut.run(f"echo {text} > {knob}")
+                nut.rebind()
+                assert taken() == every - without, f"deny={text}: {taken()}"
+                nut.ping()
+            assert "not all of this can be denied" in nut.guest.run("dmesg").out
+        finally:
+            nut.run(f"echo > {knob}")
+
+
+@test(**ONE)
+def hash_tunnel(env):
+    "Inner headers of tunnels are hashed when the user asks; it survives a reset."
+    with Scripted(env, pairs=2, features=EVERYTHING + ["HASH_TUNNEL"]) as nut:
+        assert not nut.control()["tunnel_types"]
+        nut.device.fault(cmd="hash.tunnel", action="refuse", count=1)
+        nut.refused("ethtool --set-priv-flags NIC hash-inner on")
+        nut.device.clear()
+        nut.run("ethtool --set-priv-flags NIC hash-inner on")
+        types = nut.sent("hash.tunnel")["decoded"]["tunnel_types"]
+        assert types and nut.control()["tunnel_types"] == types
+        control, settings = nut.control(), nut.settings()
+        nut.reset()
+        nut.same(control, settings, "after a reset")
+        nut.run("ethtool --set-priv-flags NIC hash-inner off")
+        assert not nut.control()["tunnel_types"]
+
+
+@test(**ONE)
+def bad_configuration(env):
+    "Fields of the configuration space that make no sense cost their feature, and no more."
+    cases = (({"rss_max_table": 100}, "RSS"), ({"rss_max_key_size": 20}, "RSS"),
+             ({"hash_types": 0}, "HASH_REPORT"), ({"max_virtqueue_pairs": 0}, "MQ"),
+             ({"mtu": 40}, "MTU"), ({"mac": "01:00:5e:00:00:01"}, "MAC"))
+    features = EVERYTHING + ["MTU"]
+    good = {"rss_max_table": 128, "rss_max_key_size": 40, "hash_types": 0x1ff,
+            "max_virtqueue_pairs": 2, "mtu": 1500, "mac": MAC}
+    with Scripted(env, pairs=2, features=features) as nut:
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        bus = "/sys/bus/virtio/drivers/vnet"
+        try:
+            for values, feature in cases:
+                nut.guest.run(f"echo {name} > {bus}/unbind; dmesg -c >/dev/null")
+                nut.device.config(interrupt=False, **{**good, **values})
+                nut.guest.run(f"echo {name} > {bus}/bind", timeout=60)
+                text = nut.guest.run("dmesg").out
+                assert text.count(f"feature {feature} (") == 1, f"{values}: {text}"
+                nut.nic = nut.out("ls /sys/bus/virtio/devices/" + name + "/net").strip()
+                nut.run("ip addr add 192.0.2.1/24 dev NIC; ip link set NIC up")
+                nut.ping()
+        finally:
+            nut.device.config(interrupt=False, **good)
+
+
+@test(**ONE)
+def standby(env):
+    "A standby device gets a failover master, through which packets flow; its MAC is not its own."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        bus = "/sys/bus/virtio/drivers/vnet"
+        nut.guest.run(f"echo {name} > {bus}/unbind")
+        nut.device.call("offer", features=EVERYTHING + ["STANDBY"])
+        nut.guest.run(f"echo {name} > {bus}/bind", timeout=60)
+        links = json.loads(nut.guest.run("ip -d -j link show").out)
+        ours = [link for link in links if link.get("address") == MAC]
+        slave = [link for link in ours if "master" in link]
+        assert len(ours) == 2 and len(slave) == 1, ours
+        master, nut.nic = slave[0]["master"], slave[0]["ifname"]
+        assert nut.out("cat /sys/class/net/NIC/phys_port_name").strip() == "sby"
+        nut.refused("ip link set NIC address 52:54:00:aa:bb:cc")
+        nut.guest.run(f"ip addr add 192.0.2.1/24 dev {master}; ip link set {master} up")
+        env.wait(lambda: nut.guest.run(f"cat /sys/class/net/{master}/carrier").out.strip() == "1",
+                 "the master has no carrier")
+        nut.ping()
+        nut.reset()
+        nut.ping()
+        nut.guest.run(f"echo {name} > {bus}/unbind", timeout=60)
+        assert not nut.guest.interface(MAC), "the master is left"
+        nut.device.call("offer", features=EVERYTHING)
+        nut.guest.run(f"echo {name} > {bus}/bind", timeout=60)
+        nut.up()

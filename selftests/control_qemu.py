@@ -83,7 +83,11 @@ def tools(env):
     env.guest.run(f"for o in -k -l -g -c -T -d -S; do ethtool $o {nic} >/dev/null || exit; done; "
                   f"ip -d link show {nic}")
     assert "The test result is PASS" in env.guest.run(f"ethtool -t {nic}").out
+    assert "software-transmit" in env.guest.run(f"ethtool -T {nic}").out
+    words = int(env.guest.run(f"ethtool -d {nic} | grep -c 0x").out)
+    assert words >= (40 + 16) * 4 // 16, f"a dump of {words} lines"
     now = counters(env)
+    assert now["rx_pp_alloc_slow_ho"] + now["rx_pp_alloc_slow"] > 0, "no pages from the pools"
     for name in TOTALS:
         assert name in now, f"ethtool -S lacks {name}"
         direction, _, rest = name.partition("_")

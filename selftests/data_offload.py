@@ -39,6 +39,7 @@ def tcp_segments(env):
         else:
             packets = moved.get("rx_gro_packets", 0)
             assert packets and moved["rx_gro_wire_packets"] > 2 * packets, f"{moved}"
+            assert moved["rx_gro_wire_bytes"] > moved["rx_gro_bytes"], f"{moved}"
         check_clean(change)
 
 

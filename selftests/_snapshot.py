@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs in the guest: prints all settings of an interface, as users' tools read them, as JSON.
+
+    python3 snapshot.py INTERFACE
+
+ip, bridge, ethtool, bpftool, and what netlink says of the device, its queues and
+their NAPIs; no counters. Two snapshots are equal if nothing that can be set differs.
+"""
+
+import json
+import socket
+import struct
+import subprocess
+import sys
+
+from qstats import NLM_F_DUMP, Netlink, attribute, number, CTRL_ID, FAMILY_ID, FAMILY_NAME, GETFAMILY
+
+DEV_GET, QUEUE_GET, NAPI_GET = 1, 10, 11
+ETHTOOL = ("", "-k", "-l", "-g", "-c", "-x", "-i", "-T", "--show-priv-flags",
+           "--get-tunable DEV rx-copybreak")
+FLOWS = ("tcp4", "udp4", "tcp6", "udp6")
+# Times of life, what a carrier that went and came back leaves behind, wishes not granted
+VOLATILE = {"carrier_changes", "carrier_up_count", "carrier_down_count", "stats", "stats64", "id",
+            "requested"}
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def strip(value):
+    """Without what changes by itself; lists of no order are sorted."""
+    if isinstance(value, dict):
+        return {key: strip(item) for key, item in value.items() if key not in VOLATILE}
+    if isinstance(value, list):
+        return sorted((strip(item) for item in value), key=json.dumps)
+    return value
+
+
+def parsed(result):
+    """JSON where the tool writes it, else its lines."""
+    try:
+        return strip(json.loads(result.stdout))
+    except ValueError:
+        return result.stdout.splitlines() + result.stderr.splitlines()
+
+
+def ethtool(option, name):
+    words = option.replace("DEV", name).split() if "DEV" in option else option.split() + [name]
+    result = run("ethtool", "--json", *words)
+    if result.returncode or not result.stdout.strip().startswith(("[", "{")):
+        result = run("ethtool", *words)
+    return parsed(result)
+
+
+def numbers(answers):
+    return sorted(({key: number(value) for key, value in answer.items() if len(value) in (4, 8)}
+                   for answer in answers), key=json.dumps)
+
+
+def netdev(name):
+    """dev-get, queue-get and napi-get of the family netdev, numbers of attributes as keys."""
+    netlink = Netlink()
+    family = number(next(netlink.ask(CTRL_ID, GETFAMILY, 0, attribute(
+        FAMILY_NAME, b"netdev\0")))[FAMILY_ID])
+    index = struct.pack("=I", socket.if_nametoindex(name))
+    return {
+        "dev": numbers(netlink.ask(family, DEV_GET, 0, attribute(1, index))),
+        "queues": numbers(netlink.ask(family, QUEUE_GET, NLM_F_DUMP, attribute(2, index))),
+        "napis": numbers(netlink.ask(family, NAPI_GET, NLM_F_DUMP, attribute(1, index))),
+    }
+
+
+def main(name):
+    state = {
+        "link": parsed(run("ip", "-d", "-j", "link", "show", "dev", name)),
+        "fdb": parsed(run("bridge", "-j", "fdb", "show", "dev", name)),
+        "xdp": parsed(run("bpftool", "-j", "net", "show", "dev", name)),
+        "netdev": netdev(name),
+    }
+    for option in ETHTOOL:
+        state[f"ethtool {option}".strip()] = ethtool(option, name)
+    for flow in FLOWS:
+        state[f"ethtool -n {flow}"] = run("ethtool", "-n", name, "rx-flow-hash", flow
+                                          ).stdout.splitlines()
+    print(json.dumps(state))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -31,10 +31,8 @@ static void vnet_link_speed(struct vnet_dev *vd)
 
 	virtio_cread_le(vd->vdev, struct virtio_net_config, speed, &speed);
 	virtio_cread_le(vd->vdev, struct virtio_net_config, duplex, &duplex);
-	if (speed <= VNET_SPEED_MAX)
-		vd->speed = speed;
-	if (duplex <= DUPLEX_FULL)
-		vd->duplex = duplex;
+	vd->speed = speed <= VNET_SPEED_MAX ? speed : SPEED_UNKNOWN;
+	vd->duplex = duplex <= DUPLEX_FULL ? duplex : DUPLEX_UNKNOWN;
 }
 
 /**

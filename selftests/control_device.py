@@ -661,3 +661,49 @@ def standby(env):
         nut.device.call("offer", features=EVERYTHING)
         nut.guest.run(f"echo {name} > {bus}/bind", timeout=60)
         nut.up()
+
+
+@test(**ONE)
+def mac_without_command(env):
+    "Without MAC_ADDR_SET another address is an entry of the table; a random one is told."
+    with Scripted(env, pairs=2, features=EVERYTHING + ["-CTRL_MAC_ADDR"]) as nut:
+        assert not nut.control()["unicast"]
+        nut.run("ip link set NIC address 52:54:00:aa:bb:cc")
+        assert nut.control()["unicast"] == ["52:54:00:aa:bb:cc"]
+        nut.ping()
+        nut.reset()
+        assert nut.control()["unicast"] == ["52:54:00:aa:bb:cc"]
+        nut.ping()
+        nut.run(f"ip link set NIC address {MAC}")
+        assert not nut.control()["unicast"]
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        name = nut.out("basename $(readlink /sys/class/net/NIC/device)").strip()
+        bus = "/sys/bus/virtio/drivers/vnet"
+        nut.guest.run(f"echo {name} > {bus}/unbind")
+        nut.device.call("offer", features=EVERYTHING + ["-MAC"])
+        nut.guest.run(f"echo {name} > {bus}/bind", timeout=60)
+        nut.nic = nut.guest.run(f"ls /sys/bus/virtio/devices/{name}/net").out.strip()
+        address = nut.out("cat /sys/class/net/NIC/address").strip()
+        assert address != MAC and nut.control()["mac"] == address, address
+        nut.run("ip addr add 192.0.2.1/24 dev NIC; ip link set NIC up")
+        nut.ping()
+
+
+@test(**ONE)
+def speed(env):
+    "Speed and duplex are the device's, also when they change, until the user says otherwise."
+    def shown():
+        text = nut.out("ethtool NIC")
+        return [re.search(f"{word}: (.*)", text)[1] for word in ("Speed", "Duplex")]
+    with Scripted(env, pairs=2, features=EVERYTHING + ["SPEED_DUPLEX"]) as nut:
+        for values, want in (({"speed": 25000, "duplex": 1}, ["25000Mb/s", "Full"]),
+                             ({"speed": 100, "duplex": 0}, ["100Mb/s", "Half"]),
+                             ({"speed": 0x80000000, "duplex": 7},
+                              ["Unknown!", "Unknown! (255)"])):
+            nut.device.config(**values)
+            env.wait(lambda want=want: shown() == want, f"{values}: {shown()}")
+        nut.run("ethtool -s NIC speed 40000 duplex full")
+        nut.device.config(speed=1000, duplex=1)
+        nut.run("ip link set NIC down; ip link set NIC up")
+        assert shown() == ["40000Mb/s", "Full"], shown()
+        nut.device.config(speed=10000, duplex=1)

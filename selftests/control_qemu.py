@@ -156,3 +156,18 @@ def offload_switches(env):
             env.guest.run(f"ethtool -K {nic} {name} {state}")
             assert f"{flag}: {state}" in env.guest.run(f"ethtool -k {nic}").out
             env.guest.run(f"ping -q -c 2 -i 0.2 -W 10 {env.gateway}")
+
+
+@test(profiles=["legacy"], **OURS)
+def legacy_mac(env):
+    "A legacy device without MAC_ADDR_SET has its address written to the configuration space."
+    knob = "/sys/module/vnet/parameters/deny"
+    try:
+        env.unbind()
+        env.guest.run(f"echo CTRL_MAC_ADDR > {knob}")
+        env.bind()
+        env.find()
+        env.guest.run(f"ip link set {env.nic} address 52:54:00:aa:bb:cc")
+        assert rx_filter(env)["main-mac"] == "52:54:00:aa:bb:cc", rx_filter(env)
+    finally:
+        env.guest.run(f"ip link set {env.nic} address {env.mac}; echo > {knob}")

@@ -450,7 +450,12 @@ static void vnet_caps_resolve_ring(struct vnet_caps *caps,
 	caps->any_layout = caps->le || vnet_features_has(f, VNET_F_ANY_LAYOUT);
 	caps->indirect = vnet_features_has(f, VNET_F_INDIRECT_DESC);
 	caps->event_idx = vnet_features_has(f, VNET_F_EVENT_IDX);
-	caps->ring_reset = vnet_features_has(f, VNET_F_RING_RESET);
+	/*
+	 * The core takes the buffers back in a reset of one ring, and stops the
+	 * kernel when a device that lied about its order made that not add up.
+	 */
+	caps->ring_reset = vnet_features_has(f, VNET_F_RING_RESET) &&
+			   !vnet_features_has(f, VNET_F_IN_ORDER);
 	caps->packed = vnet_features_has(f, VNET_F_RING_PACKED);
 	caps->in_order = vnet_features_has(f, VNET_F_IN_ORDER);
 	caps->access_platform = vnet_features_has(f, VNET_F_ACCESS_PLATFORM);

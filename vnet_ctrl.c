@@ -424,7 +424,9 @@ void vnet_ctrl_stop(struct vnet_dev *vd)
 	wake_up(&ctrl->wait);
 
 	mutex_lock(&ctrl->lock);
-	while (ctrl->vq && (cmd = virtqueue_detach_unused_buf(ctrl->vq)))
+	/* Not asked in vain: see vnet_vq_reclaim() */
+	while (ctrl->vq && ctrl->info.in_flight &&
+	       (cmd = virtqueue_detach_unused_buf(ctrl->vq)))
 		vnet_ctrl_returned(ctrl, cmd);
 	ctrl->vq = NULL;
 	mutex_unlock(&ctrl->lock);

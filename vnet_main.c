@@ -23,8 +23,11 @@
 #define CREATE_TRACE_POINTS
 #include "vnet_trace.h"
 
-/* How long the stack waits for a stopped queue before it asks for a reset. */
-#define VNET_WATCHDOG_TIMEO	(5 * HZ)
+/*
+ * How long the stack waits for a stopped queue before it asks for a reset, and
+ * complains: twice as long as the detectors of vnet_watch.c take.
+ */
+#define VNET_WATCHDOG_TIMEO	(10 * HZ)
 
 static char *deny;
 module_param(deny, charp, 0644);
@@ -38,6 +41,30 @@ static void vnet_features_get(const struct virtio_device *vdev,
 	f->w[1] = vnet_compat_features_word(vdev, 1);
 }
 
+/* How often the MAC address is read again while the device changes it. */
+#define VNET_MAC_TRIES		16
+
+/*
+ * The one field that takes more than one access: read until the generation
+ * stands still (VIRTIO 1.4, 2.5.1), but not for ever, as the core would.
+ */
+static void vnet_devcfg_read_mac(struct virtio_device *vdev, u8 *mac)
+{
+	const struct virtio_config_ops *ops = vdev->config;
+	u32 before, after;
+	unsigned int i, tries;
+
+	for (tries = 0; tries < VNET_MAC_TRIES; tries++) {
+		before = ops->generation ? ops->generation(vdev) : 0;
+		for (i = 0; i < ETH_ALEN; i++)
+			ops->get(vdev, offsetof(struct virtio_net_config, mac) +
+				 i, &mac[i], 1);
+		after = ops->generation ? ops->generation(vdev) : 0;
+		if (before == after)
+			return;
+	}
+}
+
 /*
  * Take the snapshot of the configuration space that all decisions are made
  * from (VIRTIO 1.4, 5.1.4). Fields whose feature is not offered stay zero.
@@ -48,8 +75,7 @@ static void vnet_devcfg_read(struct virtio_device *vdev,
 {
 	memset(dc, 0, sizeof(*dc));
 	if (vnet_features_has(f, VNET_F_MAC))
-		virtio_cread_bytes(vdev, offsetof(struct virtio_net_config, mac),
-				   dc->mac, ETH_ALEN);
+		vnet_devcfg_read_mac(vdev, dc->mac);
 	if (vnet_features_has(f, VNET_F_STATUS))
 		virtio_cread(vdev, struct virtio_net_config, status,
 			     &dc->status);

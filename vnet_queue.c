@@ -215,14 +215,23 @@ bool vnet_device_stuck(const struct vnet_dev *vd)
 	return !vd->live && vd->rxqs[0].vq;
 }
 
-/* The slots of a virtqueue that will not be used any more come home. */
+/*
+ * The slots of a virtqueue that will not be used any more come home. The core
+ * is not asked for more than there are: what it counts in a ring that a device
+ * has lied in is wrong, and it stops the kernel when the end does not add up.
+ */
 static void vnet_vq_reclaim(struct virtqueue *vq,
+			    const struct vnet_slots *slots,
 			    void (*reclaim)(struct virtqueue *vq, void *token))
 {
 	void *token;
 
-	while ((token = virtqueue_detach_unused_buf(vq)))
+	while (slots->nr_free < slots->nr) {
+		token = virtqueue_detach_unused_buf(vq);
+		if (!token)
+			break;
 		reclaim(vq, token);
+	}
 }
 
 static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
@@ -631,8 +640,10 @@ static int vnet_device_stop(struct vnet_dev *vd)
 
 	vnet_ctrl_stop(vd);
 	for (i = 0; i < vd->caps.max_pairs; i++) {
-		vnet_vq_reclaim(vd->rxqs[i].vq, vnet_rxbuf_reclaim);
-		vnet_vq_reclaim(vd->txqs[i].vq, vnet_txq_reclaim);
+		vnet_vq_reclaim(vd->rxqs[i].vq, &vd->rxqs[i].mem.slots,
+				vnet_rxbuf_reclaim);
+		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,
+				vnet_txq_reclaim);
 	}
 	vnet_vqs_destroy(vd);
 

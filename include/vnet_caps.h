@@ -228,7 +228,7 @@ enum vnet_rx_mode {
  * @speed_duplex: the device reports speed and duplex
  * @indirect: descriptors can be indirect
  * @event_idx: notifications are suppressed by index
- * @ring_reset: a single virtqueue can be reset
+ * @ring_reset: a single virtqueue can be reset, and that is safe
  * @packed: the rings are packed
  * @in_order: buffers are used in order
  * @access_platform: the device's memory accesses go through the platform

@@ -80,10 +80,11 @@ class Test:
     up: bool
     drivers: tuple
     kernel_min: tuple
+    quick: bool
 
 
 def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers=(),
-         kernel_min=(0, 0)):
+         kernel_min=(0, 0), quick=False):
     """Make a function a test.
 
     profiles    names of device profiles; one run for each and each kernel
@@ -92,6 +93,7 @@ def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers
     up          the interfaces have addresses and are up when the test starts
     drivers     run only on these drivers
     kernel_min  run only on this kernel and newer ones
+    quick       run by 'make check' though the rest of its file is too long for it
     """
     for name in profiles:
         known.get(name)
@@ -99,7 +101,7 @@ def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers
     def register(func):
         module = func.__module__.rsplit(".", 1)[-1]
         TESTS.append(Test(f"{module}.{func.__name__}", func, tuple(profiles), timeout, full, up,
-                          tuple(drivers), kernel_min))
+                          tuple(drivers), kernel_min, quick))
         return func
     return register
 

@@ -60,7 +60,7 @@ class Process:
 
     def wait(self, timeout=30):
         """Wait for its end; return a Result."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.guest.slow
         pause = 0.01
         while self.poll() is None:
             if time.monotonic() > deadline:
@@ -92,6 +92,7 @@ class Guest:
         self.log = Path(log)
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
         self.shell = shell
+        self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
         self.root = self.run_dir / "root"
         self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
@@ -146,7 +147,7 @@ class Guest:
         (self.log / "qemu.cmd").write_text(shlex.join(command) + "\n", encoding="utf-8")
         self.qemu = self.spawn("qemu", self.host_ns.wrap(command))
         self.monitor = self.connect("qmp", negotiate=True)
-        self.wait_console(UP, timeout)
+        self.wait_console(UP, timeout * self.slow)
         self.ga = self.connect("agent", negotiate=False)
         self.ga.settimeout(timeout)
         self.agent("guest-sync", id=int(time.time()))
@@ -224,7 +225,8 @@ class Guest:
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-machine", f"{machine},accel={accel},memory-backend=mem",
-            "-cpu", "host" if accel == "kvm" else "max", "-smp", str(self.smp),
+            "-cpu", "host" if accel == "kvm" else "max,la57=off" if self.kernel.layer else "max",
+            "-smp", str(self.smp),
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-kernel", str(self.kernel.image), "-append", append,

@@ -15,7 +15,7 @@ LAB	:= $(CURDIR)/lab/start
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)'
 
 .PHONY: all modules in-tree install clean run check check-full shell kunit \
-	gates bench help
+	gates bench kselftest help
 
 all: modules
 
@@ -54,6 +54,9 @@ gates:
 
 bench:
 	@$(LAB) bench
+
+kselftest:
+	@$(LAB) kselftest -d '$(DRIVER)' -T '$(T)' -k '$(KERNEL)'
 
 help:
 	@sh lab/make/help.sh

@@ -14,13 +14,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, die, host, root, say
+from . import SetupError, die, host, layers, root, say
 from . import options as test_options
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "bench", "exec", "gc")
+            "bench", "kselftest", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run"}
 STEPS = ("unit", "gates", "kunit")  # what check does before the tests in guests
@@ -36,6 +36,7 @@ USAGE = """commands:
   unit                the lab's own tests
   gates, kunit        the checks of the source; the unit tests of the pure rooms
   bench               vnet beside virtio_net, instructions per packet
+  kselftest [OPTIONS] the kernel's own tests of network drivers
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""
@@ -61,8 +62,8 @@ def session_dir(cache):
     return path
 
 
-def enter(rootdir, command):
-    """Run a command in the root and return its exit status.
+def enter(rootdir, command, over=()):
+    """Run a command in the root, with layers over it, and return its exit status.
 
     The chain setpriv -> unshare -> command dies from the top: whoever kills
     this process also ends the pid name space, and every guest in it.
@@ -78,7 +79,8 @@ def enter(rootdir, command):
             ["setpriv", "--pdeathsig", "KILL", *prefix,
              "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
              str(CHECKOUT / "lab/enter.sh"), str(rootdir), str(cache), str(CHECKOUT),
-             str(session), *command])
+             str(session), *command],
+            env=dict(os.environ, VNET_LAYERS=" ".join(path.name for path in over)))
 
         def forward(signum, _frame):
             # unshare blocks signals: hand them to the process that it waits for
@@ -95,8 +97,14 @@ def enter(rootdir, command):
         return process.wait()
 
 
-def inside(rootdir, command, args):
-    return enter(rootdir, ["python3", "-m", "lab.inside", command, *args])
+def inside(rootdir, command, args, over=()):
+    return enter(rootdir, ["python3", "-m", "lab.inside", command, *args], over)
+
+
+def kselftest(rootdir, args):
+    """The kernel's own tests: they need the source of the guest's kernel, and some packages."""
+    series = test_options.kselftest(args).kernel or root.default_series(rootdir)
+    return inside(rootdir, "kselftest", args, [layers.ensure(rootdir, "kselftest", series)])
 
 
 def program(name, args):
@@ -107,25 +115,39 @@ def program(name, args):
     return subprocess.run([str(path), *args], cwd=CHECKOUT, check=False).returncode
 
 
+def step_status(rootdir, step, options):
+    """Run a step; its exit status, or None if this machine cannot do it."""
+    if step == "unit":
+        return inside(rootdir, step, [])
+    if step != "kselftest":
+        return program(step, [])
+    try:
+        return kselftest(rootdir, [] if options.full else ["--quick"])
+    except SetupError as error:
+        say(f"check: kselftest: not run: {error}")
+        return None
+
+
 def check(rootdir, args):
     """Every step, then the tests in guests; the steps count in the closing line."""
     options = test_options.parse(args)
-    counts = {0: 0, 1: 0}
+    counts = {0: 0, 1: 0, None: 0}
     for step in STEPS:
         if not test_options.step_wanted(step, options):
             continue
         if step in PROGRAMS and not (CHECKOUT / PROGRAMS[step]).exists():
             continue
         say(f"check: {step}")
-        status = inside(rootdir, step, []) if step == "unit" else program(step, [])
-        if status > 2 or status < 0:  # ended by a signal: so are we
+        status = step_status(rootdir, step, options)
+        if status is not None and (status > 2 or status < 0):  # ended by a signal: so are we
             return status
-        say(f"check: {step}: {'FAIL' if status else 'ok'}")
-        counts[1 if status else 0] += 1
+        say(f"check: {step}: {'skip' if status is None else 'FAIL' if status else 'ok'}")
+        counts[1 if status else status] += 1
     if options.test in STEPS:
-        say(f"{counts[0]} passed, {counts[1]} failed, 0 skipped")
+        say(f"{counts[0]} passed, {counts[1]} failed, {counts[None]} skipped")
         return 1 if counts[1] else 0
-    return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}"])
+    return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}",
+                                    f"--skipped={counts[None]}"])
 
 
 def collect_garbage(cache):
@@ -158,8 +180,10 @@ def main():
             return enter(rootdir, options.args)
         if options.command in PROGRAMS:
             return program(options.command, options.args)
-        if options.command in ("run", "shell", "boot", "test", "check"):
+        if options.command in ("run", "shell", "boot", "test", "check", "kselftest"):
             host.check_memory()
+        if options.command == "kselftest":
+            return kselftest(rootdir, options.args)
         if options.command == "check":
             return check(rootdir, options.args)
         return inside(rootdir, options.command, options.args)

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # Enter the guest root: enter.sh ROOT CACHE CHECKOUT SESSION COMMAND...
 # Started as root of new mount, pid and network name spaces. The root is the
-# lower layer of an overlay, so nothing that a session does changes it.
+# lower layer of an overlay, so nothing that a session does changes it; the
+# layers of VNET_LAYERS (lab/layers.py) lie over it.
 set -e
 root=$1 cache=$2 checkout=$3 session=$4
 shift 4
@@ -11,7 +12,11 @@ PATH=$PATH:/usr/sbin:/sbin
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 vnet-lab "$session"
 mkdir "$session/upper" "$session/work" "$session/root"
-options="lowerdir=$root,upperdir=$session/upper,workdir=$session/work"
+lower=$root
+for layer in $VNET_LAYERS; do
+	lower=$cache/layers/$layer:$lower
+done
+options="lowerdir=$lower,upperdir=$session/upper,workdir=$session/work"
 mount -t overlay -o "$options,userxattr" vnet-lab "$session/root" 2>/dev/null ||
 	mount -t overlay -o "$options" vnet-lab "$session/root"
 
@@ -35,4 +40,4 @@ cd /
 exec chroot "$new" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/vnet PYTHONDONTWRITEBYTECODE=1 \
 	CCACHE_DIR=/cache/ccache VNET_LAB=1 VNET_CACHE="$cache" VNET_CHECKOUT="$checkout" \
-	VNET_ACCEL="${VNET_ACCEL:-}" sh -c 'cd /vnet && exec "$@"' sh "$@"
+	VNET_ACCEL="${VNET_ACCEL:-}" VNET_LAYERS="$VNET_LAYERS" sh -c 'cd /vnet && exec "$@"' sh "$@"

@@ -83,16 +83,19 @@ class Guest:
         guest.run("uname -r").out
 
     extra: further QEMU arguments. memory in MiB. shell: a console for a user.
+    over: directories laid over the root, beside the layers of the session.
     """
 
     def __init__(self, kernel, profile, log, *, append="", extra=(), memory=1024, smp=2,
-                 shell=False):
+                 shell=False, over=()):
         self.kernel = kernel
         self.profile = profiles.get(profile) if isinstance(profile, str) else profile
         self.log = Path(log)
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
         self.shell = shell
         self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
+        self.over = [*over, *(Path("/cache/layers") / name
+                              for name in os.environ.get("VNET_LAYERS", "").split())]
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
         self.root = self.run_dir / "root"
         self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
@@ -161,7 +164,7 @@ class Guest:
         upper, work = self.run_dir / "layer/upper", self.run_dir / "layer/work"
         upper.mkdir()
         work.mkdir()
-        lower = ":".join(str(p) for p in (self.kernel.layer, "/base") if p)
+        lower = ":".join(str(p) for p in (self.kernel.layer, *self.over, "/base") if p)
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         for extra in (",userxattr", ""):
             done = subprocess.run(["mount", "-t", "overlay", "-o", options + extra, "vnet-guest",
@@ -242,11 +245,16 @@ class Guest:
               if self.shell else []),
         ]
 
+    def props(self, index):
+        """The properties of one NIC: the far one may have its own."""
+        return self.profile.far_props if index and self.profile.far_props else self.profile.props
+
     def netdev(self, index):
         """The arguments of one NIC and its back end."""
         profile = self.profile
         if profile.net == "tap":
-            tap = self.host_ns.add_tap(profile.queues, int(profile.props.get("host_mtu", 0)))
+            mtu = int(profile.props.get("host_mtu", profile.wire))
+            tap = self.host_ns.add_tap(profile.queues, mtu)
             backend = f"tap,id=net{index},ifname={tap},script=no,downscript=no,vhost=off"
             if profile.queues > 1:
                 backend += f",queues={profile.queues}"
@@ -254,7 +262,7 @@ class Guest:
             backend = f"user,id=net{index}"
         device = "virtio-net-device" if self.microvm else "virtio-net-pci"
         props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
-        props += [f"{key}={value}" for key, value in profile.props.items()]
+        props += [f"{key}={value}" for key, value in self.props(index).items()]
         args = ["-netdev", backend]
         if not self.microvm:
             args += ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
@@ -350,7 +358,7 @@ class Guest:
         """Put a NIC that was taken out back."""
         typed = {"on": True, "off": False}
         props = {key: value if key.startswith("disable-") else typed.get(value, value)
-                 for key, value in self.profile.props.items()}
+                 for key, value in self.props(nic).items()}
         self.qmp("device_add", driver="virtio-net-pci", id=f"nic{nic}", netdev=f"net{nic}",
                  mac=self.macs[nic], bus=f"rp{nic}", romfile="", **props)
 

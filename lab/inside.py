@@ -83,6 +83,11 @@ def cmd_test(args):
     return runner.main(args)
 
 
+def cmd_kselftest(args):
+    from . import kselftest
+    return kselftest.main(args)
+
+
 def cmd_run(args):
     from . import demo
     return demo.run(args)

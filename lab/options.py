@@ -21,6 +21,21 @@ def parse(args):
     parser.add_argument("--list", action="store_true", help="only tell what would run")
     parser.add_argument("--passed", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--failed", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--skipped", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(args)
+
+
+def kselftest(args):
+    parser = argparse.ArgumentParser(prog="lab kselftest")
+    parser.add_argument("-k", "--kernel", default="", help="7.2; the default kernel if not given")
+    parser.add_argument("-d", "--drivers", "--driver", type=words, default=["vnet"],
+                        help="vnet virtio_net")
+    parser.add_argument("-T", "--test", default="", help="files or globs: xdp, 'rss_*', hw/tso")
+    parser.add_argument("--quick", action="store_true", help="the selection of make check")
+    parser.add_argument("--slow", type=float, default=1.0, help="stretch every time limit")
+    parser.add_argument("--list", action="store_true", help="only tell what would run")
+    parser.add_argument("--table", action="store_true",
+                        help="write the table of docs/kselftest.rst from the last results")
     return parser.parse_args(args)
 
 

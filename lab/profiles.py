@@ -38,9 +38,11 @@ class Profile:
     """One named device.
 
     props      properties of the virtio-net device
+    far_props  those of the second one, if they are not the same
     queues     queue pairs of the back end
     net        "tap", "user" (QEMU's user-mode network: no offloads) or "device"
     nics       number of network devices of the guest
+    wire       MTU of the taps and the bridge behind them, if the device tells none
     machine    "q35" or "microvm" (virtio over MMIO)
     append     added to the kernel command line
     args       further arguments of QEMU
@@ -55,9 +57,11 @@ class Profile:
     name: str
     text: str
     props: dict = field(default_factory=dict)
+    far_props: dict = field(default_factory=dict)
     queues: int = 1
     net: str = "tap"
     nics: int = 1
+    wire: int = 0
     machine: str = "q35"
     append: str = ""
     args: tuple = ()
@@ -73,6 +77,11 @@ class Profile:
 MODERN = {"disable-legacy": "on"}
 MQ = {**MODERN, "mq": "on", "vectors": "10"}
 NO_GUEST_GSO = off(*GUEST_OFFLOADS[1:])
+# What the network developers' CI gives to the kernel's tests. The far NIC takes
+# packets as a wire would carry them: what the device had to segment and sum is so.
+KSELFTEST = {**MODERN, "mq": "on", "vectors": "18", "iommu_platform": "on",
+             "rx_queue_size": "1024", "tx_queue_size": "256"}
+KSELFTEST_FAR = {**KSELFTEST, **off(*GUEST_OFFLOADS)}
 
 PROFILES = {p.name: p for p in (
     Profile("modern-split", "VIRTIO 1.x over PCI, split rings, one queue pair", MODERN,
@@ -134,6 +143,12 @@ PROFILES = {p.name: p for p in (
             {**MODERN, "host_tunnel": "on", "guest_tunnel": "on"}, nics=2, special=True,
             on=("HOST_UDP_TUNNEL_GSO",), kernel_min=(6, 17),
             why_min="feature bits above 63 came with Linux 6.17"),
+    Profile("kselftest", "eight queue pairs with RSS, and a far NIC (make kselftest)",
+            {**KSELFTEST, "rss": "on"}, KSELFTEST_FAR, queues=8, nics=2, wire=65521, special=True,
+            on=("MQ", "RSS", "ACCESS_PLATFORM")),
+    Profile("kselftest-hash", "eight queue pairs with hash reports, and a far NIC",
+            {**KSELFTEST, "hash": "on"}, KSELFTEST_FAR, queues=8, nics=2, wire=65521, special=True,
+            on=("MQ", "HASH_REPORT", "ACCESS_PLATFORM")),
     Profile("queues-64", "64 queue pairs", {**MODERN, "mq": "on", "vectors": "130"}, queues=64,
             special=True, on=("MQ",)),
     Profile("scripted", "the scripted device with four queue pairs: says what a test wants",

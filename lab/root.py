@@ -136,6 +136,15 @@ def make(cache, target):
     say(f"root: ready after {time.monotonic() - started:.0f} s")
 
 
+def default_series(rootdir):
+    """The series (7.2) of the newest kernel that a meta package stands for; see kernels.py."""
+    signed = [p.name for p in (rootdir / "var/lib/dpkg/info").glob("linux-image-[0-9]*.list")]
+    found = [re.match(r"linux-image-(\d+)\.(\d+)", name) for name in signed]
+    if not found:
+        raise SetupError("the guest root has no kernel image: run 'lab/start gc' and try again")
+    return "{}.{}".format(*max((int(m[1]), int(m[2])) for m in found if m))
+
+
 def ensure():
     """Return the guest root, making it first when there is none for this recipe."""
     cache = host.cache_dir()

@@ -302,7 +302,7 @@ def main(args):
     prune_logs()
     total = sum(len(g.tests) for g in groups) + len(skips)
     total += len(chosen) if options.driver == "vnet" else 0
-    tally = Tally(total, options.passed, options.failed)
+    tally = Tally(total, options.passed, options.failed, options.skipped)
     say(f"test: {total} tests of {options.driver} in {len(groups)} guests, "
         f"{options.jobs} at a time; logs: {outer(options.logs)}")
     modules = build_all(chosen, options, tally)

@@ -20,6 +20,8 @@ Test
   make check-full        the long tests and all rounds, on every kernel
   make gates             compilers, sparse, checkpatch, kernel-doc, layers
   make kunit             unit tests of the pure rooms
+  make kselftest         the kernel's own tests of network drivers (T= KERNEL=
+                         DRIVER='vnet virtio_net')
   make bench             vnet and virtio_net side by side
 
 The first command makes a guest root in ~/.cache/vnet (or XDG_CACHE_HOME):

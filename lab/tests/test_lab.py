@@ -6,7 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, host, kernels, net, options, profiles, root, runner
+from lab import SetupError, host, kernels, kselftest, layers, net, options, profiles, root, runner
 from lab.guest import SPLAT, Guest
 
 
@@ -40,6 +40,65 @@ class Recipe(unittest.TestCase):
             self.assertEqual(before, root.recipe_hash())
         with mock.patch.object(root, "recipe_packages", return_value=["other"]):
             self.assertNotEqual(before, root.recipe_hash())
+
+
+class Layers(unittest.TestCase):
+    def test_a_layer_is_keyed_by_root_and_packages(self):
+        cache, one, other = Path("/c"), Path("/c/root-1"), Path("/c/root-2")
+        first = layers.path(cache, one, "kselftest", "7.2")
+        self.assertIn("linux-source-7.2", layers.packages("kselftest", "7.2"))
+        self.assertNotEqual(first, layers.path(cache, other, "kselftest", "7.2"))
+        self.assertNotEqual(first, layers.path(cache, one, "kselftest", "7.3"))
+        self.assertRegex(first.name, r"^[^: ]+$")
+
+    def test_no_exact_version(self):
+        for path in layers.LISTS.iterdir():
+            self.assertNotRegex(path.read_text(), r"\d+\.\d+", path.name)
+
+
+class Kselftest(unittest.TestCase):
+    KTAP = """TAP version 13
+1..4
+ok 1 xdp.pass_sb
+# Exception| net.lib.CmdExitFailure: Command failed
+not ok 2 xdp.drop_mb
+ok 3 xdp.offload # SKIP device does not support it
+ok 4 xdp.late # XFAIL too slow
+# Totals: pass:1 fail:1 xfail:1 xpass:0 skip:1 error:0
+status 1
+"""
+    SHELL = """TEST: lo: unicast IPv4 to primary address       [ OK ]
+TEST: max mtu                                   [FAIL]
+\tpacket of 1500 bytes did not pass
+"""
+
+    def parse(self, path, text):
+        return kselftest.parse(kselftest.Test(path, "kselftest"), text)
+
+    def test_ktap(self):
+        self.assertEqual([
+            ["pass_sb", "pass", ""],
+            ["drop_mb", "fail", "net.lib.CmdExitFailure: Command failed"],
+            ["offload", "skip", "device does not support it"],
+            ["late", "xfail", "too slow"]], self.parse("drivers/net/xdp.py", self.KTAP))
+
+    def test_shell(self):
+        self.assertEqual([
+            ["lo: unicast IPv4 to primary address", "pass", ""],
+            ["max mtu", "fail", "packet of 1500 bytes did not pass"]],
+            self.parse("net/forwarding/min_max_mtu.sh", self.SHELL))
+
+    def test_order_is_that_of_the_words(self):
+        tests = [kselftest.Test(f"drivers/net/{name}", "kselftest") for name in
+                 ("hw/irq.py", "ping.py", "xdp.py")]
+        options = SimpleNamespace(test="xdp *", quick=False)
+        self.assertEqual(["xdp.py", "irq.py", "ping.py"],
+                         [test.name for test in kselftest.chosen(tests, options)])
+
+    def test_every_known_failure_has_a_reason(self):
+        for drivers, pattern, text in kselftest.reasons():
+            self.assertIn(":", pattern)
+            self.assertTrue(drivers and text)
 
 
 class Host(unittest.TestCase):

@@ -9,6 +9,7 @@
 #include "vnet.h"
 #include "vnet_policy.h"
 #include "vnet_xdp.h"
+#include "vnet_xsk.h"
 
 /*
  * Largest receive buffer unless the user wants another one: two pages carry
@@ -31,11 +32,15 @@ struct vnet_pair_mem {
  * @cfg: the new configuration
  * @caps: what the device can do under it
  * @renegotiate: @caps takes other features than the device has now
+ * @from: first of the queue pairs in use that need other memory
+ * @to: the pair behind the last one, @from if there is none
  */
 struct vnet_plan {
 	const struct vnet_cfg *cfg;
 	struct vnet_caps caps;
 	bool renegotiate;
+	u16 from;
+	u16 to;
 };
 
 /**
@@ -83,7 +88,7 @@ static void vnet_cfg_plan(struct vnet_dev *vd, const struct vnet_cfg *new,
 	struct vnet_features f = vd->offered, cleared;
 
 	if (!vd->caps.ctrl_guest_offloads) {
-		if (new->xdp || !new->rx_csum)
+		if (vnet_cfg_raw(new) || !new->rx_csum)
 			vnet_caps_drop_offloads(&f, true);
 		else if (!new->rx_gso)
 			vnet_caps_drop_offloads(&f, false);
@@ -92,6 +97,63 @@ static void vnet_cfg_plan(struct vnet_dev *vd, const struct vnet_cfg *new,
 	vnet_caps_resolve(&plan->caps, &f, &vd->devcfg);
 	plan->cfg = new;
 	plan->renegotiate = memcmp(&f, &vd->caps.features, sizeof(f));
+}
+
+/* Can queue pair @i work on the frames of its AF_XDP pool? */
+static int vnet_cfg_check_pool(struct vnet_dev *vd, const struct vnet_plan *plan,
+			       const struct vnet_size_in *in, u16 i,
+			       struct netlink_ext_ack *extack)
+{
+	const struct vnet_cfg *new = plan->cfg;
+	struct vnet_rx_layout l;
+	u32 room, need;
+
+	if (vnet_xsk_layout(&l, in, new->xsk[i])) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "a packet of MTU %u does not fit the AF_XDP frames of queue %u",
+				   new->mtu, i);
+		return -EINVAL;
+	}
+
+	room = vnet_size_capacity(&l, in->hdr_len);
+	if (new->xdp && !new->xdp->aux->xdp_has_frags &&
+	    new->mtu + VNET_SIZE_L2 > room) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "MTU %u takes several AF_XDP frames of queue %u: load a program with frags support",
+				   new->mtu, i);
+		return -EOPNOTSUPP;
+	}
+
+	need = in->indirect ? 1 : DIV_ROUND_UP(new->mtu + VNET_SIZE_L2, room) +
+				  !in->any_layout;
+	if (vnet_rxq_ring(&vd->rxqs[i], new) < need ||
+	    !vnet_xsk_tx_fits(vnet_txq_ring(&vd->txqs[i], new), in->indirect,
+			      new->xsk[i])) {
+		NL_SET_ERR_MSG_FMT(extack,
+				   "the rings are too small for the AF_XDP frames of queue %u",
+				   i);
+		return -EINVAL;
+	}
+
+	return 0;
+}
+
+static int vnet_cfg_check_pools(struct vnet_dev *vd,
+				const struct vnet_plan *plan,
+				const struct vnet_size_in *in,
+				struct netlink_ext_ack *extack)
+{
+	int err = 0;
+	u16 i;
+
+	if (!plan->cfg->nr_xsk)
+		return 0;
+
+	for (i = 0; i < vd->caps.max_pairs && !err; i++)
+		if (plan->cfg->xsk[i])
+			err = vnet_cfg_check_pool(vd, plan, in, i, extack);
+
+	return err;
 }
 
 /* Can a queue with this configuration receive at all? */
@@ -132,6 +194,10 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 			return err;
 	}
 
+	err = vnet_cfg_check_pools(vd, plan, &in, extack);
+	if (err)
+		return err;
+
 	if (new->rx_ring &&
 	    new->rx_ring < vnet_size_rx_ring_min(&layout, &in)) {
 		NL_SET_ERR_MSG_FMT(extack,
@@ -160,39 +226,40 @@ static void vnet_cfg_free_mem(struct vnet_pair_mem *mem, u16 nr)
 	kfree(mem);
 }
 
-/* All memory that @plan needs, or an error and nothing. */
+/* All memory that @plan needs for its queue pairs, or an error and nothing. */
 static struct vnet_pair_mem *vnet_cfg_alloc_mem(struct vnet_dev *vd,
 						const struct vnet_plan *plan)
 {
+	u16 nr = plan->to - plan->from;
 	const struct vnet_cfg *new = plan->cfg;
 	struct vnet_pair_mem *mem;
 	int err = 0;
 	u16 i;
 
-	mem = kcalloc(vd->cfg.pairs, sizeof(*mem), GFP_KERNEL);
+	mem = kcalloc(nr, sizeof(*mem), GFP_KERNEL);
 	if (!mem)
 		return ERR_PTR(-ENOMEM);
 
-	for (i = 0; i < vd->cfg.pairs && !err; i++) {
-		struct vnet_rxq *rxq = &vd->rxqs[i];
-		struct vnet_txq *txq = &vd->txqs[i];
+	for (i = 0; i < nr && !err; i++) {
+		struct vnet_rxq *rxq = &vd->rxqs[plan->from + i];
+		struct vnet_txq *txq = &vd->txqs[plan->from + i];
 
 		err = vnet_rxmem_create(rxq, &plan->caps, new,
 					vnet_rxq_ring(rxq, new), &mem[i].rx);
 		if (!err)
-			err = vnet_txmem_create(vnet_txq_ring(txq, new),
-						plan->caps.hdr_len,
+			err = vnet_txmem_create(txq, &plan->caps, new,
+						vnet_txq_ring(txq, new),
 						&mem[i].tx);
 	}
 	if (err) {
-		vnet_cfg_free_mem(mem, vd->cfg.pairs);
+		vnet_cfg_free_mem(mem, nr);
 		return ERR_PTR(err);
 	}
 
 	return mem;
 }
 
-/* Replace the memory of all running queues; the queue pairs stay as many. */
+/* Replace the memory of queue pairs; they stay as many. */
 static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_plan *plan)
 {
 	u16 pairs = vd->cfg.pairs, i;
@@ -204,14 +271,15 @@ static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_plan *plan)
 
 	/* Nothing can fail past this point; what does is for recovery. */
 	netif_tx_disable(vd->dev);
-	vnet_pairs_halt(vd, 0, pairs);
+	vnet_pairs_halt(vd, plan->from, plan->to);
 	if (plan->renegotiate)
 		vnet_device_quiesce(vd);
 	vd->cfg = *plan->cfg;
 	vd->cfg.pairs = pairs;
 	vd->caps = plan->caps;
-	for (i = 0; i < pairs; i++)
-		if (vnet_pair_replace(vd, i, &mem[i].rx, &mem[i].tx))
+	for (i = plan->from; i < plan->to; i++)
+		if (vnet_pair_replace(vd, i, &mem[i - plan->from].rx,
+				      &mem[i - plan->from].tx))
 			vnet_recovery_request(vd, VNET_RESET_RESTART);
 	kfree(mem);
 	vnet_pairs_resume(vd);
@@ -349,6 +417,29 @@ static bool vnet_cfg_mem_differs(const struct vnet_cfg *a,
 	       !a->xdp != !b->xdp;
 }
 
+/* An AF_XDP pool concerns one queue pair, all else that needs memory all. */
+static bool vnet_cfg_plan_mem(struct vnet_dev *vd, struct vnet_plan *plan)
+{
+	bool all = plan->renegotiate ||
+		   vnet_cfg_mem_differs(&vd->cfg, plan->cfg);
+	u16 i;
+
+	plan->from = 0;
+	plan->to = 0;
+	if (!vd->running)
+		return false;
+
+	for (i = 0; i < vd->cfg.pairs; i++) {
+		if (!all && vd->rxqs[i].mem.xsk == plan->cfg->xsk[i])
+			continue;
+		if (!plan->to)
+			plan->from = i;
+		plan->to = i + 1;
+	}
+
+	return plan->to;
+}
+
 /* What the polls read of @new without any change of memory */
 static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 {
@@ -368,14 +459,12 @@ static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 
 /* Everything of @plan that has to do with queues */
 static int vnet_cfg_apply_queues(struct vnet_dev *vd,
-				 const struct vnet_plan *plan,
+				 struct vnet_plan *plan,
 				 struct netlink_ext_ack *extack)
 {
-	bool running = vd->running && vd->live;
 	int err = 0;
 
-	if (running && (plan->renegotiate ||
-			vnet_cfg_mem_differs(&vd->cfg, plan->cfg))) {
+	if (vnet_cfg_plan_mem(vd, plan)) {
 		err = vnet_cfg_apply_mem(vd, plan);
 		if (err)
 			NL_SET_ERR_MSG(extack, "no memory for the new queues");
@@ -412,7 +501,7 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack)
 {
-	struct vnet_plan plan;
+	struct vnet_plan plan = {};
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
@@ -437,4 +526,73 @@ int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 	vnet_cfg_apply_rest(vd, new);
 
 	return 0;
+}
+
+/* The pool must go although its queue pair got no other memory. */
+static void vnet_cfg_evict(struct vnet_dev *vd, u16 queue,
+			   struct xsk_buff_pool *pool)
+{
+	if (vd->rxqs[queue].mem.xsk != pool)
+		return;
+
+	if (!vnet_device_stuck(vd)) {
+		vnet_pairs_down(vd, queue, queue + 1);
+		if (vd->live)
+			vnet_pairs_resume(vd);
+	}
+	if (vd->rxqs[queue].mem.xsk == pool)
+		vnet_xsk_abandon(&vd->rxqs[queue], &vd->txqs[queue]);
+}
+
+/**
+ * vnet_cfg_xsk() - bind an AF_XDP pool to a queue pair, or take it away
+ * @vd: device
+ * @queue: queue pair
+ * @pool: pool to bind, or NULL
+ * @extack: where a refusal is explained, or NULL
+ *
+ * Taking away never fails: AF_XDP frees the pool when this returns.
+ *
+ * Context: process, sleeps; instance lock and rtnl held.
+ * Return: 0; -EINVAL for a queue that does not exist or frames that are too
+ * small, -EBUSY for a second pool, -EOPNOTSUPP for a pool that cannot be
+ * mapped, -ENOMEM, or the error of the device.
+ */
+int vnet_cfg_xsk(struct vnet_dev *vd, u16 queue, struct xsk_buff_pool *pool,
+		 struct netlink_ext_ack *extack)
+{
+	struct vnet_cfg new = vd->cfg;
+	struct xsk_buff_pool *old;
+	int err;
+
+	if (queue >= vd->caps.max_pairs || (pool && queue >= vd->cfg.pairs)) {
+		NL_SET_ERR_MSG(extack, "no such queue");
+		return -EINVAL;
+	}
+
+	old = new.xsk[queue];
+	if (pool && old) {
+		NL_SET_ERR_MSG(extack, "the queue has a pool already");
+		return -EBUSY;
+	}
+	if (pool == old)
+		return 0;
+
+	err = pool ? vnet_xsk_map(vd, pool, extack) : 0;
+	if (err)
+		return err;
+
+	new.nr_xsk += pool ? 1 : -1;
+	new.xsk[queue] = pool;
+	err = vnet_cfg_apply(vd, &new, extack);
+	if (err && pool)
+		new.xsk[queue] = NULL;
+	else
+		vd->cfg.nr_xsk = new.nr_xsk;
+	if (!pool)
+		vnet_cfg_evict(vd, queue, old);
+	if (err || !pool)
+		xsk_pool_dma_unmap(pool ? : old, 0);
+
+	return pool ? err : 0;
 }

@@ -237,6 +237,7 @@ static int vnet_health_device_dump(struct devlink_health_reporter *reporter,
 	devlink_fmsg_u32_pair_put(fmsg, "tx_ring", cfg->tx_ring);
 	devlink_fmsg_u32_pair_put(fmsg, "mtu", cfg->mtu);
 	devlink_fmsg_bool_pair_put(fmsg, "xdp", cfg->xdp);
+	devlink_fmsg_u32_pair_put(fmsg, "xsk_pools", cfg->nr_xsk);
 	vnet_compat_unlock(vd->dev);
 
 	return 0;

@@ -530,7 +530,7 @@ static int vnet_offloads_tell(struct vnet_dev *vd, u64 mask)
  * @caps: capabilities
  * @cfg: configuration
  *
- * An XDP program must see every packet as it was on the wire. Merged packets
+ * XDP and AF_XDP must see every packet as it was on the wire. Merged packets
  * need checksum offload, so they go with it.
  *
  * Return: VNET_OFFLOAD_* that the device is to use; 0 without the command.
@@ -540,7 +540,7 @@ u64 vnet_offloads_wanted(const struct vnet_caps *caps,
 {
 	u64 mask = caps->guest_offloads;
 
-	if (cfg->xdp || !cfg->rx_csum)
+	if (vnet_cfg_raw(cfg) || !cfg->rx_csum)
 		return 0;
 	if (!cfg->rx_gso)
 		mask &= ~VNET_OFFLOADS_GSO;

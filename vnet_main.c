@@ -19,6 +19,7 @@
 #include "vnet_policy.h"
 #include "vnet_standby.h"
 #include "vnet_xdp.h"
+#include "vnet_xsk.h"
 
 #define CREATE_TRACE_POINTS
 #include "vnet_trace.h"
@@ -284,11 +285,28 @@ static int vnet_xdp_setup(struct vnet_dev *vd, struct bpf_prog *prog,
 	return 0;
 }
 
+/* A refusal has no way to user space but its errno: the log says why. */
+static int vnet_xsk_setup(struct vnet_dev *vd, struct xsk_buff_pool *pool,
+			  u16 queue)
+{
+	struct netlink_ext_ack extack = {};
+	int err;
+
+	err = vnet_cfg_xsk(vd, queue, pool, &extack);
+	if (err && extack._msg && net_ratelimit())
+		netdev_info(vd->dev, "AF_XDP pool refused: %s\n", extack._msg);
+
+	return err;
+}
+
 static int vnet_ndo_bpf(struct net_device *dev, struct netdev_bpf *bpf)
 {
 	switch (bpf->command) {
 	case XDP_SETUP_PROG:
 		return vnet_xdp_setup(netdev_priv(dev), bpf->prog, bpf->extack);
+	case XDP_SETUP_XSK_POOL:
+		return vnet_xsk_setup(netdev_priv(dev), bpf->xsk.pool,
+				      bpf->xsk.queue_id);
 	default:
 		return -EINVAL;
 	}
@@ -312,6 +330,7 @@ static const struct net_device_ops vnet_netdev_ops = {
 	.ndo_get_phys_port_name	= vnet_ndo_phys_port_name,
 	.ndo_bpf		= vnet_ndo_bpf,
 	.ndo_xdp_xmit		= vnet_ndo_xdp_xmit,
+	.ndo_xsk_wakeup		= vnet_ndo_xsk_wakeup,
 };
 
 /*

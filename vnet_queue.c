@@ -13,6 +13,7 @@
 #include "vnet_ctrl.h"
 #include "vnet_policy.h"
 #include "vnet_vq.h"
+#include "vnet_xsk.h"
 
 /* How long ndo_stop waits for packets in flight before it takes them back. */
 #define VNET_DRAIN_TRIES	20
@@ -44,7 +45,7 @@ void vnet_rxq_setup(struct vnet_rxq *rxq)
 	rxq->refill_at = clamp(rxq->mem.slots.nr / 8, 1, 64);
 	rxq->avg_low = 0;
 	rxq->avg_high = U32_MAX;
-	if (rxq->mergeable)
+	if (rxq->mergeable && !rxq->mem.xsk)
 		vnet_rxbuf_adapt(rxq);
 }
 
@@ -66,17 +67,22 @@ static int vnet_rxq_attach(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
 	int err;
 
 	err = __xdp_rxq_info_reg(&rxq->xdp_rxq, rxq->vd->dev, rxq->index,
-				 rxq->napi.napi_id, mem->layout.truesize);
+				 rxq->napi.napi_id, mem->xsk ?
+				 xsk_pool_get_rx_frag_step(mem->xsk) :
+				 mem->layout.truesize);
 	if (err)
 		return err;
 
-	err = xdp_rxq_info_reg_mem_model(&rxq->xdp_rxq, MEM_TYPE_PAGE_POOL,
-					 mem->pool);
+	err = xdp_rxq_info_reg_mem_model(&rxq->xdp_rxq,
+					 mem->xsk ? MEM_TYPE_XSK_BUFF_POOL :
+					 MEM_TYPE_PAGE_POOL, mem->pool);
 	if (err) {
 		xdp_rxq_info_unreg(&rxq->xdp_rxq);
 		return err;
 	}
 
+	if (mem->xsk)
+		xsk_pool_set_rxq_info(mem->xsk, &rxq->xdp_rxq);
 	rxq->mem = *mem;
 
 	return 0;
@@ -167,7 +173,7 @@ static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 
 	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
 	txq->ring = vnet_txq_ring(txq, &vd->cfg);
-	err = vnet_txmem_create(txq->ring, vd->caps.hdr_len, &txq->mem);
+	err = vnet_txmem_create(txq, &vd->caps, &vd->cfg, txq->ring, &txq->mem);
 	if (err)
 		return err;
 
@@ -506,9 +512,12 @@ int vnet_queues_create(struct vnet_dev *vd)
 
 	vd->rxqs = kvcalloc(vd->caps.max_pairs, sizeof(*vd->rxqs), GFP_KERNEL);
 	vd->txqs = kvcalloc(vd->caps.max_pairs, sizeof(*vd->txqs), GFP_KERNEL);
-	if (!vd->rxqs || !vd->txqs) {
+	vd->cfg.xsk = kcalloc(vd->caps.max_pairs, sizeof(*vd->cfg.xsk),
+			      GFP_KERNEL);
+	if (!vd->rxqs || !vd->txqs || !vd->cfg.xsk) {
 		kvfree(vd->rxqs);
 		kvfree(vd->txqs);
+		kfree(vd->cfg.xsk);
 		return -ENOMEM;
 	}
 
@@ -531,6 +540,7 @@ void vnet_queues_destroy(struct vnet_dev *vd)
 	synchronize_net();
 	kvfree(vd->rxqs);
 	kvfree(vd->txqs);
+	kfree(vd->cfg.xsk);
 	vd->rxqs = NULL;
 	vd->txqs = NULL;
 }

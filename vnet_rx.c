@@ -12,6 +12,7 @@
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 #include "vnet_xdp.h"
+#include "vnet_xsk.h"
 
 /* Interrupt of a receive queue: @vq has used buffers. */
 void vnet_rxq_irq(struct virtqueue *vq)
@@ -58,7 +59,12 @@ static enum vnet_rx_fault vnet_rxq_pull(struct vnet_rxq *rxq,
 static void vnet_rxq_sync(const struct vnet_rx_mem *mem,
 			  const struct vnet_rx_buf *buf, u32 len)
 {
-	if (mem->dma)
+	if (!mem->dma)
+		return;
+
+	if (unlikely(mem->xsk))
+		vnet_xsk_sync_for_cpu(buf, len);
+	else
 		page_pool_dma_sync_for_cpu(mem->pool, buf->page,
 					   buf->offset + buf->headroom, len);
 }
@@ -346,18 +352,22 @@ static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* A sound packet: to the program, if there is one, and to the stack. */
+/*
+ * A sound packet: to the program, if there is one, and to the stack. @raw: there
+ * is a program, or the buffers are frames of AF_XDP, which the stack cannot have.
+ */
 static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
-					  struct bpf_prog *prog,
+					  struct bpf_prog *prog, bool raw,
 					  struct vnet_rx_pkt *pkt,
 					  struct vnet_rx_ctx *ctx)
 {
 	enum vnet_rx_fault fault;
 	struct sk_buff *skb;
 
-	if (prog) {
+	if (raw) {
 		pkt->skb = NULL;
-		fault = vnet_xdp_run(rxq, prog, pkt, ctx);
+		fault = prog ? vnet_xdp_run(rxq, prog, pkt, ctx) :
+			       vnet_xsk_pass(rxq, pkt);
 		if (fault || !pkt->skb)
 			return fault;
 		skb = pkt->skb;
@@ -385,6 +395,8 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
 	if (rxq->mem.xdp)
 		vnet_xdp_flush(rxq, ctx);
+	if (unlikely(rxq->mem.xsk))
+		vnet_xsk_poll(rxq);
 
 	if (rxq->avg_len < rxq->avg_low || rxq->avg_len > rxq->avg_high)
 		vnet_rxbuf_adapt(rxq);
@@ -427,8 +439,10 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	enum vnet_rx_fault fault;
 	struct vnet_rx_pkt pkt;
 	struct bpf_prog *prog;
+	bool raw;
 
 	prog = rcu_dereference_bh(rxq->xdp_prog);
+	raw = prog || rxq->mem.xsk;
 	while (ctx.pkts < ctx.budget) {
 		fault = vnet_rxq_next(rxq, &pkt);
 		if (fault == VNET_RX_EMPTY)
@@ -438,7 +452,7 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 		if (likely(!fault)) {
 			rxq->avg_len = vnet_size_ewma_add(rxq->avg_len,
 							  pkt.len);
-			fault = vnet_rx_deliver(rxq, prog, &pkt, &ctx);
+			fault = vnet_rx_deliver(rxq, prog, raw, &pkt, &ctx);
 		}
 		vnet_rxq_put_slots(rxq, &pkt);
 		if (unlikely(fault))

@@ -12,6 +12,7 @@
 
 #include "vnet.h"
 #include "vnet_vq.h"
+#include "vnet_xsk.h"
 
 /* How long a starved queue waits before it asks for memory again. */
 #define VNET_STARVE_DELAY	(HZ / 50 + 1)
@@ -118,7 +119,9 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 
 	memset(mem, 0, sizeof(*mem));
 	vnet_rxmem_layout(rxq, caps, cfg, &in);
-	err = vnet_size_rx_layout(&mem->layout, &in);
+	mem->xsk = cfg->xsk[rxq->index];
+	err = mem->xsk ? vnet_xsk_layout(&mem->layout, &in, mem->xsk) :
+			 vnet_size_rx_layout(&mem->layout, &in);
 	if (err)
 		return err;
 
@@ -136,7 +139,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 
 	err = vnet_rxmem_arrays(mem, slots);
 	if (!err)
-		err = vnet_rxmem_pools(rxq, mem, slots);
+		err = mem->xsk ? vnet_xsk_rxmem_init(mem) :
+				 vnet_rxmem_pools(rxq, mem, slots);
 	if (err)
 		vnet_rxmem_destroy(mem);
 
@@ -149,8 +153,11 @@ static void vnet_rxbuf_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 	if (!buf->page)
 		return;
 
-	page_pool_put_full_page(buf->fallback ? mem->pool0 : mem->pool,
-				buf->page, direct);
+	if (mem->xsk)
+		xsk_buff_free(buf->xdp);
+	else
+		page_pool_put_full_page(buf->fallback ? mem->pool0 : mem->pool,
+					buf->page, direct);
 	buf->page = NULL;
 }
 
@@ -170,6 +177,8 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
 	for (i = 0; mem->bufs && i < mem->slots.nr * mem->stride; i++)
 		vnet_rxbuf_free(mem, &mem->bufs[i], false);
 
+	if (mem->spare)
+		vnet_xsk_rxmem_exit(mem);
 	if (!IS_ERR_OR_NULL(mem->pool))
 		page_pool_destroy(mem->pool);
 	if (!IS_ERR_OR_NULL(mem->pool0))
@@ -312,6 +321,11 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 	struct vnet_slots *slots = &rxq->mem.slots;
 	u32 before = slots->nr_free;
 	int err = 0;
+
+	if (unlikely(rxq->mem.xsk)) {
+		vnet_xsk_refill(rxq);
+		return;
+	}
 
 	while (slots->nr_free) {
 		u16 slot = vnet_slots_take(slots);

@@ -51,6 +51,7 @@ static const struct vnet_stat_row vnet_rx_rows[] = {
 	{ "large",		VNET_RXS_LARGE },
 	{ "alloc_fail",		VNET_RXS_ALLOC_FAIL },
 	{ "starved",		VNET_RXS_STARVED },
+	{ "xsk_copies",		VNET_RXS_XSK_COPIES },
 };
 
 /* The first six are what the in-tree driver has, in its order. */
@@ -72,6 +73,8 @@ static const struct vnet_stat_row vnet_tx_rows[] = {
 	{ "busy",		VNET_TXS_BUSY },
 	{ "drops",		VNET_TXS_DROPS },
 	{ "purged",		VNET_TXS_PURGED },
+	{ "xsk_packets",	VNET_TXS_XSK },
+	{ "xsk_drops",		VNET_TXS_XSK_DROPS },
 };
 
 static const char * const vnet_reset_names[VNET_RESET_NR] = {

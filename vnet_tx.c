@@ -12,6 +12,7 @@
 #include "vnet_dim.h"
 #include "vnet_policy.h"
 #include "vnet_vq.h"
+#include "vnet_xsk.h"
 
 /* Interrupt of a transmit queue: the device has used buffers. */
 void vnet_txq_irq(struct virtqueue *vq)
@@ -27,22 +28,29 @@ void vnet_txq_irq(struct virtqueue *vq)
 
 /**
  * vnet_txmem_create() - allocate the memory of a transmit queue
+ * @txq: queue that will own it; not touched
+ * @caps: capabilities to allocate for
+ * @cfg: configuration to allocate for
  * @ring: entries that will be used
- * @hdr_len: bytes of a virtio header
  * @mem: where to put it
  *
  * Context: process, may sleep.
  * Return: 0 or -ENOMEM.
  */
-int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem)
+int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
+		      const struct vnet_cfg *cfg, u32 ring,
+		      struct vnet_tx_mem *mem)
 {
+	struct xsk_buff_pool *pool = cfg->xsk[txq->index];
 	int err = -ENOMEM;
 
 	memset(mem, 0, sizeof(*mem));
 	mem->bufs = kvcalloc(ring, sizeof(*mem->bufs), GFP_KERNEL);
-	mem->hdrs = kcalloc(ring, hdr_len, GFP_KERNEL);
+	mem->hdrs = kcalloc(ring + 1, caps->hdr_len, GFP_KERNEL);
 	if (mem->bufs && mem->hdrs)
 		err = vnet_slots_create(&mem->slots, ring);
+	if (!err && pool)
+		err = vnet_xsk_txmem_init(txq->vd, pool, caps->hdr_len, mem);
 	if (err)
 		vnet_txmem_destroy(mem);
 
@@ -52,6 +60,8 @@ int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem)
 /* All slots have been taken back; works on memory created in part. */
 void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 {
+	if (mem->xsk)
+		vnet_xsk_txmem_exit(mem);
 	vnet_slots_destroy(&mem->slots);
 	kfree(mem->hdrs);
 	kvfree(mem->bufs);
@@ -268,6 +278,12 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 		done->frame_bytes += buf->bytes;
 		xdp_return_frame_bulk(buf->xdpf, &done->bulk);
 		break;
+	case VNET_TX_XSK:
+		done->frames++;
+		done->frame_bytes += buf->bytes;
+		/* vnet_xsk_complete() frees the slot when its turn has come. */
+		buf->type = VNET_TX_XSK_DONE;
+		return;
 	}
 
 	buf->type = VNET_TX_FREE;
@@ -295,6 +311,9 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 
 	if (!done.skbs && !done.frames)
 		return;
+
+	if (unlikely(txq->mem.xsk))
+		vnet_xsk_complete(&txq->mem);
 
 	u64_stats_update_begin(&s->syncp);
 	u64_stats_add(&s->v[VNET_TXS_PACKETS], done.skbs + done.frames);
@@ -379,10 +398,14 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
 	return NETDEV_TX_OK;
 }
 
-/* Ask for the next completion; an orphaning queue waits only when it is stopped. */
+/*
+ * Ask for the next completion; an orphaning queue waits only when it is stopped
+ * or has a pool of AF_XDP.
+ */
 static bool vnet_txq_arm(struct vnet_txq *txq)
 {
-	if (unlikely(txq->orphan && !netif_xmit_stopped(txq->nq)))
+	if (unlikely(txq->orphan && !txq->mem.xsk &&
+		     !netif_xmit_stopped(txq->nq)))
 		return false;
 
 	return vnet_vq_arm_delayed(txq->vq);
@@ -439,9 +462,12 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
 	vnet_txq_reap(txq, budget, NULL);
-	pending = vnet_txq_arm(txq);
-	if (unlikely(pending))
-		vnet_vq_disarm(txq->vq);
+	pending = unlikely(txq->mem.xsk) && vnet_xsk_send(txq, budget);
+	if (likely(!pending)) {
+		pending = vnet_txq_arm(txq);
+		if (unlikely(pending))
+			vnet_vq_disarm(txq->vq);
+	}
 	__netif_tx_unlock(txq->nq);
 
 	if (unlikely(pending))
@@ -556,6 +582,12 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
 	struct vnet_tx_buf *buf = token;
 
+	vnet_txs_add(&txq->stats, VNET_TXS_PURGED, 1);
+	if (buf->type == VNET_TX_XSK) {
+		vnet_xsk_reclaim(txq, buf);
+		return;
+	}
+
 	if (buf->type == VNET_TX_SKB || buf->type == VNET_TX_ORPHAN)
 		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
 	else
@@ -563,5 +595,4 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 
 	buf->type = VNET_TX_FREE;
 	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
-	vnet_txs_add(&txq->stats, VNET_TXS_PURGED, 1);
 }

@@ -13,6 +13,7 @@
 #include "vnet.h"
 #include "vnet_policy.h"
 #include "vnet_xdp.h"
+#include "vnet_xsk.h"
 
 /* What the end of the poll has to do, in vnet_rx_ctx.xdp */
 #define VNET_XDP_FLUSH_REDIRECT		BIT(0)
@@ -121,6 +122,32 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		xdp_buff_set_frags_flag(xdp);
 }
 
+/* The room behind the XDP buffer of an AF_XDP frame is the driver's. */
+static_assert(sizeof(struct vnet_xdp_buff) <=
+	      offsetofend(struct xdp_buff_xsk, cb));
+
+/* The same of AF_XDP frames, which have an XDP buffer of their own, or NULL */
+static struct xdp_buff *vnet_xdp_build_xsk(struct vnet_rxq *rxq,
+					   struct vnet_rx_pkt *pkt)
+{
+	struct xdp_buff *xdp = vnet_xsk_build(rxq, pkt);
+	struct vnet_xdp_buff *vxb;
+
+	if (unlikely(!xdp))
+		return NULL;
+
+	vxb = container_of(xdp, struct vnet_xdp_buff, xdp);
+	vxb->rxq = rxq;
+	vxb->hdr = &pkt->hdr;
+
+	return xdp;
+}
+
+static bool vnet_xdp_is_xsk(const struct xdp_buff *xdp)
+{
+	return xdp->rxq->mem.type == MEM_TYPE_XSK_BUFF_POOL;
+}
+
 /*
  * The packet goes nowhere. One buffer stays in its slot; of several, some may
  * have been released by the program already, so all go back to their pools.
@@ -130,7 +157,10 @@ static void vnet_xdp_put_buff(struct vnet_rx_pkt *pkt, struct xdp_buff *xdp)
 	if (likely(!xdp_buff_has_frags(xdp)))
 		return;
 
-	xdp_return_buff(xdp);
+	if (vnet_xdp_is_xsk(xdp))
+		xsk_buff_free(xdp);
+	else
+		xdp_return_buff(xdp);
 	pkt->bufs[0]->page = NULL;
 }
 
@@ -143,6 +173,10 @@ static enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
 	u32 size = 0, truesize = 0;
 	struct sk_buff *skb;
 	u8 nr_frags = 0;
+
+	if (unlikely(vnet_xdp_is_xsk(xdp)))
+		return vnet_xsk_copy(container_of(xdp->rxq, struct vnet_rxq,
+						  xdp_rxq), pkt, xdp);
 
 	if (xdp_buff_has_frags(xdp)) {
 		nr_frags = si->nr_frags;
@@ -180,6 +214,11 @@ static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
 	if (unlikely(xdp_do_redirect(rxq->vd->dev, xdp, prog))) {
 		trace_xdp_exception(rxq->vd->dev, prog, XDP_REDIRECT);
 		vnet_xdp_put_buff(pkt, xdp);
+		/* A socket without room has freed it; once more does no harm. */
+		if (rxq->mem.xsk && pkt->bufs[0]->xdp) {
+			xsk_buff_free(xdp);
+			pkt->bufs[0]->xdp = NULL;
+		}
 		return VNET_RX_XDP_REDIRECT;
 	}
 
@@ -213,9 +252,11 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 				      struct bpf_prog *prog,
 				      struct xdp_buff *xdp)
 {
-	struct xdp_frame *frame;
+	struct xdp_frame *frame = NULL;
 
-	frame = xdp_convert_buff_to_frame(xdp);
+	/* A frame of AF_XDP is copied into a page of its own; several are not. */
+	if (likely(!rxq->mem.xsk || !xdp_buff_has_frags(xdp)))
+		frame = xdp_convert_buff_to_frame(xdp);
 	if (unlikely(!frame)) {
 		trace_xdp_exception(rxq->vd->dev, prog, XDP_TX);
 		vnet_xdp_put_buff(pkt, xdp);
@@ -265,8 +306,8 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_rxq *rxq, struct bpf_prog *prog,
 				struct vnet_rx_pkt *pkt,
 				struct vnet_rx_ctx *ctx)
 {
-	struct vnet_xdp_buff vxb = { .rxq = rxq, .hdr = &pkt->hdr };
-	struct xdp_buff *xdp = &vxb.xdp;
+	struct vnet_xdp_buff own = { .rxq = rxq, .hdr = &pkt->hdr };
+	struct xdp_buff *xdp = &own.xdp;
 	enum vnet_rx_fault fault;
 	bool merged;
 	u32 act;
@@ -276,7 +317,13 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_rxq *rxq, struct bpf_prog *prog,
 		return fault;
 
 	merged = pkt->hdr.gso_type != VNET_HDR_GSO_NONE;
-	vnet_xdp_build_buff(rxq, pkt, xdp);
+	if (unlikely(rxq->mem.xsk)) {
+		xdp = vnet_xdp_build_xsk(rxq, pkt);
+		if (!xdp)
+			return VNET_RX_XDP_BAD;
+	} else {
+		vnet_xdp_build_buff(rxq, pkt, xdp);
+	}
 	ctx->hot[VNET_RXS_XDP_PACKETS]++;
 	act = bpf_prog_run_xdp(prog, xdp);
 	if (act != XDP_PASS) {
@@ -388,4 +435,5 @@ void vnet_xdp_init(struct net_device *dev)
 	dev->xdp_features = NETDEV_XDP_ACT_BASIC | NETDEV_XDP_ACT_REDIRECT |
 			    NETDEV_XDP_ACT_NDO_XMIT | NETDEV_XDP_ACT_RX_SG |
 			    NETDEV_XDP_ACT_NDO_XMIT_SG;
+	vnet_xsk_init(dev);
 }

@@ -41,10 +41,14 @@
 struct failover;
 struct vnet_dev;
 struct vnet_ctrl;
+struct vnet_xsk_spare;
+struct vnet_xsk_tx;
+struct xsk_buff_pool;
 
 /**
  * struct vnet_rx_buf - one receive buffer
  * @page: page pool page it lies in, NULL while the buffer has no memory
+ * @xdp: the same for a queue with an AF_XDP pool: the frame
  * @va: start of the buffer's region, headroom included
  * @offset: the same as bytes from the start of @page
  * @truesize: bytes of the region
@@ -55,7 +59,10 @@ struct vnet_ctrl;
  * @fallback: @page comes from the order-0 pool
  */
 struct vnet_rx_buf {
-	struct page *page;
+	union {
+		struct page *page;
+		struct xdp_buff *xdp;
+	};
 	void *va;
 	u32 offset;
 	u16 truesize;
@@ -71,13 +78,15 @@ struct vnet_rx_buf {
  * @slots: free slots; one slot is one ring buffer (a chain of @stride buffers)
  * @pool: pages of the wanted order
  * @pool0: single pages for when @pool has none, or NULL
+ * @xsk: AF_XDP pool that the buffers come from instead, or NULL
+ * @spare: frames taken from it and not yet used
  * @layout: how a buffer is cut
  * @sg: descriptors for posting, @nr_sg entries, written before each post
  * @chain_room: bytes that a slot's buffers offer the device together
  * @stride: buffers per slot, 1 but for chains
  * @nr_sg: descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
- * @dma: bus addresses come from the pools' mapping
+ * @dma: bus addresses come from the pools' mapping, which may need syncing
  * @xdp: laid out and mapped for an XDP program
  *
  * Created by vnet_rxmem_create() without touching the queue, so that a
@@ -88,6 +97,8 @@ struct vnet_rx_mem {
 	struct vnet_slots slots;
 	struct page_pool *pool;
 	struct page_pool *pool0;
+	struct xsk_buff_pool *xsk;
+	struct vnet_xsk_spare *spare;
 	struct vnet_rx_layout layout;
 	struct scatterlist *sg;
 	u32 chain_room;
@@ -203,6 +214,9 @@ struct vnet_rxq {
  *	forgotten, see struct vnet_txq
  * @VNET_TX_XDP: a frame redirected to this device
  * @VNET_TX_XDP_TX: a frame sent back by the program of the queue's twin
+ * @VNET_TX_XSK: frames of AF_XDP that make one packet
+ * @VNET_TX_XSK_DONE: the same, when the device is done but not yet with all
+ *	that were sent earlier: AF_XDP completes in order
  */
 enum vnet_tx_type {
 	VNET_TX_FREE,
@@ -210,12 +224,15 @@ enum vnet_tx_type {
 	VNET_TX_ORPHAN,
 	VNET_TX_XDP,
 	VNET_TX_XDP_TX,
+	VNET_TX_XSK,
+	VNET_TX_XSK_DONE,
 };
 
 /**
  * struct vnet_tx_buf - one transmit slot
  * @skb: owned packet, for %VNET_TX_SKB and %VNET_TX_ORPHAN
- * @xdpf: owned frame, for the others
+ * @xdpf: owned frame, for the ones of XDP
+ * @descs: descriptors of AF_XDP, for %VNET_TX_XSK
  * @bytes: length of the packet, virtio header excluded
  * @type: enum vnet_tx_type
  */
@@ -223,6 +240,7 @@ struct vnet_tx_buf {
 	union {
 		struct sk_buff *skb;
 		struct xdp_frame *xdpf;
+		u32 descs;
 	};
 	u32 bytes;
 	u8 type;
@@ -233,12 +251,14 @@ struct vnet_tx_buf {
  * @bufs: one slot per ring entry
  * @slots: free slots
  * @hdrs: one virtio header per slot, as long as on the wire, for packets
- *	without room of their own
+ *	without room of their own; and one more, always zero
+ * @xsk: state of AF_XDP zero copy, NULL without a pool
  */
 struct vnet_tx_mem {
 	struct vnet_tx_buf *bufs;
 	struct vnet_slots slots;
 	void *hdrs;
+	struct vnet_xsk_tx *xsk;
 };
 
 /**
@@ -432,7 +452,9 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget);
 void vnet_rxq_purge(struct vnet_rxq *rxq);
 
 /* vnet_tx.c: transmit */
-int vnet_txmem_create(u32 ring, u8 hdr_len, struct vnet_tx_mem *mem);
+int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
+		      const struct vnet_cfg *cfg, u32 ring,
+		      struct vnet_tx_mem *mem);
 void vnet_txmem_destroy(struct vnet_tx_mem *mem);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);

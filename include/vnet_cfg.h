@@ -17,6 +17,7 @@
 
 struct netlink_ext_ack;
 struct vnet_dev;
+struct xsk_buff_pool;
 
 /**
  * struct vnet_filter_cfg - what the device is to receive
@@ -175,6 +176,9 @@ struct vnet_policy {
  * @rx_hash: use the hash that the device reports (NETIF_F_RXHASH)
  * @rx_gso: let the device merge packets (NETIF_F_GRO_HW)
  * @xdp: XDP program, owned reference, or NULL
+ * @nr_xsk: AF_XDP pools in @xsk
+ * @xsk: AF_XDP pool of each queue pair, or NULL; like @policy shared by copies
+ *	and changed in place
  * @policy: what the L3 rooms keep: filters, RSS, coalescing; never NULL after
  *	vnet_policy_create()
  *
@@ -191,12 +195,22 @@ struct vnet_cfg {
 	bool rx_hash;
 	bool rx_gso;
 	struct bpf_prog *xdp;
+	u16 nr_xsk;
+	struct xsk_buff_pool **xsk;
 	struct vnet_policy *policy;
 };
+
+/* Must packets be received as they were on the wire, neither merged nor unchecked? */
+static inline bool vnet_cfg_raw(const struct vnet_cfg *cfg)
+{
+	return cfg->xdp || cfg->nr_xsk;
+}
 
 void vnet_cfg_init(struct vnet_dev *vd);
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack);
+int vnet_cfg_xsk(struct vnet_dev *vd, u16 queue, struct xsk_buff_pool *pool,
+		 struct netlink_ext_ack *extack);
 int vnet_cfg_replay(struct vnet_dev *vd);
 void vnet_cfg_pairs_work(struct work_struct *work);
 

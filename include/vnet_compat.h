@@ -16,6 +16,7 @@
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <net/xdp.h>
+#include <net/xdp_sock_drv.h>
 
 #include "vnet_conftest.h"
 
@@ -61,6 +62,24 @@ static inline int vnet_compat_add_inbuf_premapped(struct virtqueue *vq,
 					     GFP_ATOMIC);
 #else
 	return virtqueue_add_inbuf(vq, sg, nr, token, GFP_ATOMIC);
+#endif
+}
+
+/* 6.13: so on transmit, too; before, the core maps the pages of an entry */
+#ifdef VNET_HAVE_ADD_PREMAPPED
+#define VNET_COMPAT_TX_PREMAPPED	true
+#else
+#define VNET_COMPAT_TX_PREMAPPED	false
+#endif
+
+static inline int vnet_compat_add_outbuf_premapped(struct virtqueue *vq,
+						   struct scatterlist *sg,
+						   unsigned int nr, void *token)
+{
+#ifdef VNET_HAVE_ADD_PREMAPPED
+	return virtqueue_add_outbuf_premapped(vq, sg, nr, token, GFP_ATOMIC);
+#else
+	return virtqueue_add_outbuf(vq, sg, nr, token, GFP_ATOMIC);
 #endif
 }
 
@@ -272,6 +291,50 @@ static inline void vnet_compat_xdp_frags_to_skb(struct sk_buff *skb,
 #else
 	xdp_update_skb_shared_info(skb, nr_frags, size, truesize,
 				   xdp_buff_is_frag_pfmemalloc(xdp));
+#endif
+}
+
+/* 6.14: the frags of an AF_XDP frame are added to their head; before, by hand */
+static inline void vnet_compat_xsk_add_frag(struct xdp_buff *head,
+					    struct xdp_buff *frag)
+{
+#ifdef VNET_HAVE_XSK_ADD_FRAG_HEAD
+	xsk_buff_add_frag(head, frag);
+#else
+	struct skb_shared_info *si = xdp_get_shared_info_from_buff(head);
+	u32 len = frag->data_end - frag->data;
+
+	if (!xdp_buff_has_frags(head)) {
+		vnet_compat_xdp_frags_init(si);
+		xdp_buff_set_frags_flag(head);
+	}
+	skb_frag_fill_page_desc(&si->frags[si->nr_frags++],
+				virt_to_page(frag->data),
+				offset_in_page(frag->data), len);
+	vnet_compat_xdp_frags_add(si, len, frag->frame_sz);
+	xsk_buff_add_frag(frag);
+#endif
+}
+
+/* 6.18: what AF_XDP wants of a frame that it transmits is asked descriptor by descriptor */
+static inline void vnet_compat_xsk_tx_ops(struct net_device *dev,
+					  const struct xsk_tx_metadata_ops *ops)
+{
+#ifdef VNET_HAVE_XSK_TX_METADATA
+	dev->xsk_tx_metadata_ops = ops;
+#endif
+}
+
+static inline void
+vnet_compat_xsk_tx_request(struct xsk_buff_pool *pool,
+			   const struct xdp_desc *desc,
+			   const struct xsk_tx_metadata_ops *ops, void *priv)
+{
+#ifdef VNET_HAVE_XSK_TX_METADATA
+	struct xsk_tx_metadata *meta;
+
+	meta = xsk_buff_get_metadata(pool, desc->addr, desc->options);
+	xsk_tx_metadata_request(pool, &meta, ops, priv);
 #endif
 }
 

@@ -258,6 +258,43 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 }
 
 /**
+ * vnet_size_xsk_layout() - lay out receive buffers that are AF_XDP frames
+ * @l: layout to fill; untouched on failure
+ * @in: what it depends on; offloads that merge packets are off
+ * @size: bytes of a frame behind the headroom that the user wants
+ * @sg: a packet may take several frames
+ *
+ * The virtio header ends where the user expects the packet to begin.
+ *
+ * Return: 0, or -E2BIG when a packet of this MTU does not fit.
+ */
+static inline int vnet_size_xsk_layout(struct vnet_rx_layout *l,
+				       const struct vnet_size_in *in, u32 size,
+				       bool sg)
+{
+	u32 spare = XDP_PACKET_HEADROOM + (sg ? vnet_size_tailroom() : 0);
+	u32 len = max_t(u32, in->mtu, ETH_DATA_LEN) + VNET_SIZE_L2;
+	u32 room = size > spare ? ALIGN_DOWN(size - spare, 128) : 0;
+	u32 most = sg && in->mode != VNET_RX_SMALL ? MAX_SKB_FRAGS : 1;
+
+	if (len > room * most)
+		return -E2BIG;
+
+	*l = (struct vnet_rx_layout) {
+		.truesize = size,
+		.buf_len = in->hdr_len + room,
+		.headroom = XDP_PACKET_HEADROOM - in->hdr_len,
+		.tailroom = size - XDP_PACKET_HEADROOM - room,
+	};
+	if (in->mode == VNET_RX_CHAIN) {
+		l->nr_frags = DIV_ROUND_UP(len, room) - 1;
+		l->frag_size = room;
+	}
+
+	return 0;
+}
+
+/**
  * vnet_size_rx_ring_min() - least ring that can hold one packet
  * @l: layout made from @in
  * @in: what it depends on

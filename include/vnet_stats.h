@@ -31,6 +31,7 @@ struct vnet_dev;
  *	poll and folded once, the others where they happen
  * @VNET_RXS_XDP_TX: packets that it sent back
  * @VNET_RXS_XDP_REDIRECTS: packets that it redirected
+ * @VNET_RXS_XSK_COPIES: packets copied out of AF_XDP frames for the stack
  * @VNET_RXS_KICKS: notifications sent to the device
  * @VNET_RXS_ALLOC_FAIL: buffers or skbs that could not be allocated
  * @VNET_RXS_STARVED: times that the ring could not be filled for want of memory
@@ -53,6 +54,7 @@ enum vnet_rx_stat {
 	VNET_RXS_NR_HOT,
 	VNET_RXS_XDP_TX = VNET_RXS_NR_HOT,
 	VNET_RXS_XDP_REDIRECTS,
+	VNET_RXS_XSK_COPIES,
 	VNET_RXS_KICKS,
 	VNET_RXS_ALLOC_FAIL,
 	VNET_RXS_STARVED,
@@ -78,6 +80,8 @@ enum vnet_rx_stat {
  * @VNET_TXS_DROPS: packets dropped before they reached the device
  * @VNET_TXS_XDP_TX: frames transmitted for XDP
  * @VNET_TXS_XDP_TX_DROPS: frames that XDP could not transmit
+ * @VNET_TXS_XSK: packets transmitted for AF_XDP without a copy
+ * @VNET_TXS_XSK_DROPS: packets of AF_XDP that could not be transmitted
  * @VNET_TXS_TIMEOUTS: transmit time-outs that the stack reported
  * @VNET_TXS_PURGED: packets given up because the queue went down
  * @VNET_TXS_NR: number of counters
@@ -98,6 +102,8 @@ enum vnet_tx_stat {
 	VNET_TXS_DROPS,
 	VNET_TXS_XDP_TX,
 	VNET_TXS_XDP_TX_DROPS,
+	VNET_TXS_XSK,
+	VNET_TXS_XSK_DROPS,
 	VNET_TXS_TIMEOUTS,
 	VNET_TXS_PURGED,
 	VNET_TXS_NR,

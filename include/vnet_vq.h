@@ -81,6 +81,14 @@ static inline int vnet_vq_send(struct virtqueue *vq, struct scatterlist *sg,
 	return virtqueue_add_outbuf(vq, sg, nr, token, GFP_ATOMIC);
 }
 
+/* As vnet_vq_send(); @sg carries bus addresses if the core can take them. */
+static inline int vnet_vq_send_premapped(struct virtqueue *vq,
+					 struct scatterlist *sg,
+					 unsigned int nr, void *token)
+{
+	return vnet_compat_add_outbuf_premapped(vq, sg, nr, token);
+}
+
 /* Take one used buffer; @len is the used length, the device's claim. */
 static inline void *vnet_vq_get(struct virtqueue *vq, unsigned int *len)
 {

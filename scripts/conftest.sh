@@ -144,6 +144,8 @@ END
 # 6.18: checksum completion on transmit asked of AF_XDP with its options
 probe XSK_TX_METADATA <<'END'
 	struct xsk_tx_metadata_ops ops = { .tmo_request_launch_time = NULL };
+	struct xsk_tx_metadata *meta = xsk_buff_get_metadata(NULL, 0, 0);
+	xsk_tx_metadata_request(NULL, &meta, &ops, NULL);
 END
 
 src="$tmp/all.c"

@@ -1,0 +1,898 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AF_XDP zero copy: receive slots filled with the frames of a pool, frames of
+ * its transmit rings sent from where they lie.
+ *
+ * A received packet begins where the user expects it; the virtio header is in
+ * the headroom in front of it. A transmitted one has its header in the array
+ * that every transmit queue has, because the memory in front of the frame is
+ * the user's.
+ */
+#include <linux/dma-mapping.h>
+#include <linux/etherdevice.h>
+#include <net/xdp_sock_drv.h>
+
+#include "vnet.h"
+#include "vnet_vq.h"
+#include "vnet_xsk.h"
+
+/* Frames taken out of the fill ring at once */
+#define VNET_XSK_BATCH		32
+
+/* How long a queue waits for frames of a user who does not say when. */
+#define VNET_XSK_DELAY		(HZ / 50 + 1)
+
+/*
+ * Entries of the scatterlist that a frame may take: where the core maps, one
+ * for each page, and a frame may lie across two.
+ */
+#define VNET_XSK_FRAME_SG	(VNET_COMPAT_TX_PREMAPPED ? 1 : 2)
+
+/* Most frames of one packet: with the header, what a packet of the stack takes */
+#define VNET_XSK_SEGS		(MAX_SKB_FRAGS / VNET_XSK_FRAME_SG)
+
+#define VNET_XSK_SG		(1 + VNET_XSK_SEGS * VNET_XSK_FRAME_SG)
+
+/**
+ * struct vnet_xsk_spare - frames taken from the fill ring, not yet in a slot
+ * @nr: how many
+ * @xdp: the frames
+ */
+struct vnet_xsk_spare {
+	u32 nr;
+	struct xdp_buff *xdp[VNET_XSK_BATCH];
+};
+
+/**
+ * struct vnet_xsk_tx - zero-copy transmission of one queue
+ * @pool: AF_XDP pool
+ * @dev: device that @hdrs is mapped for, or NULL when that is its physical
+ *	address
+ * @hdrs: bus address of the queue's headers
+ * @zero_hdr: bus address of the one that is always zero
+ * @hdr_bytes: bytes of all headers
+ * @open: packet of which not all frames have been seen, or NULL
+ * @bad: @open has more pieces than a packet may have
+ * @nr_sg: descriptors written for the packet
+ * @sg: descriptors of the packet
+ * @head: oldest entry of @order
+ * @tail: entry behind the newest one
+ * @size: entries of @order, one more than there are slots
+ * @order: slots in the order in which their frames were taken
+ *
+ * AF_XDP hands frames back by number and not by name: the oldest ones. A
+ * device may be done with a younger one first.
+ */
+struct vnet_xsk_tx {
+	struct xsk_buff_pool *pool;
+	struct device *dev;
+	dma_addr_t hdrs;
+	dma_addr_t zero_hdr;
+	u32 hdr_bytes;
+	struct vnet_tx_buf *open;
+	bool bad;
+	u32 nr_sg;
+	struct scatterlist sg[VNET_XSK_SG];
+	u32 head;
+	u32 tail;
+	u32 size;
+	u16 order[] __counted_by(size);
+};
+
+/* ---- the pool ---------------------------------------------------------- */
+
+/* Is the bus address of every page of @pool its physical address? */
+static bool vnet_xsk_is_physical(const struct xsk_buff_pool *pool)
+{
+	u32 i;
+
+	for (i = 0; i < pool->dma_pages_cnt; i++)
+		if ((pool->dma_pages[i] & ~XSK_NEXT_PG_CONTIG_MASK) !=
+		    page_to_phys(pool->umem->pgs[i]))
+			return false;
+
+	return true;
+}
+
+/**
+ * vnet_xsk_map() - map the memory of a pool for the device
+ * @vd: device
+ * @pool: AF_XDP pool
+ * @extack: where a refusal is explained, or NULL
+ *
+ * A device without ACCESS_PLATFORM takes physical addresses, past the DMA API.
+ * Its pool is mapped for the parent device all the same, because AF_XDP keeps
+ * addresses only so, and is accepted when that changes no address: behind an
+ * IOMMU or a bounce buffer it does.
+ *
+ * Context: process, may sleep; rtnl and instance lock held.
+ * Return: 0, -EOPNOTSUPP or -ENOMEM.
+ */
+int vnet_xsk_map(struct vnet_dev *vd, struct xsk_buff_pool *pool,
+		 struct netlink_ext_ack *extack)
+{
+	struct device *dev = vd->dma_dev ? : vd->vdev->dev.parent;
+	int err;
+
+	if (vnet_compat_own_map(vd->vdev)) {
+		NL_SET_ERR_MSG(extack, "the device maps memory by itself");
+		return -EOPNOTSUPP;
+	}
+
+	err = xsk_pool_dma_map(pool, dev, 0);
+	if (err) {
+		NL_SET_ERR_MSG(extack, "the memory cannot be mapped");
+		return err;
+	}
+
+	if (!vd->dma_dev && !vnet_xsk_is_physical(pool)) {
+		xsk_pool_dma_unmap(pool, 0);
+		NL_SET_ERR_MSG(extack,
+			       "the device takes physical addresses (no ACCESS_PLATFORM), but its bus has others");
+		return -EOPNOTSUPP;
+	}
+
+	return 0;
+}
+
+static bool vnet_xsk_has_sg(const struct xsk_buff_pool *pool)
+{
+	return pool->umem->flags & XDP_UMEM_SG_FLAG;
+}
+
+/* How the frames of @pool are cut into receive buffers; -E2BIG if they cannot */
+int vnet_xsk_layout(struct vnet_rx_layout *l, const struct vnet_size_in *in,
+		    struct xsk_buff_pool *pool)
+{
+	return vnet_size_xsk_layout(l, in, pool->chunk_size - pool->headroom,
+				    vnet_xsk_has_sg(pool));
+}
+
+/* Descriptors that AF_XDP may use of @free ones, whatever packets they are */
+static u32 vnet_xsk_tx_share(u32 free, bool indirect)
+{
+	return indirect ? free : free / (1 + VNET_XSK_FRAME_SG);
+}
+
+/* Can a transmit ring of @ring entries ever take the longest packet? */
+bool vnet_xsk_tx_fits(u32 ring, bool indirect, struct xsk_buff_pool *pool)
+{
+	u32 keep = min_t(u32, VNET_TX_RESERVE, ring / 2);
+	u32 segs = vnet_xsk_has_sg(pool) ? VNET_XSK_SEGS : 1;
+
+	return vnet_xsk_tx_share(ring - keep, indirect) >= segs;
+}
+
+/**
+ * vnet_ndo_xsk_wakeup() - look at the rings of a socket
+ * @dev: net device, up
+ * @queue: queue pair
+ * @flags: XDP_WAKEUP_RX, XDP_WAKEUP_TX
+ *
+ * Never waits; a queue that does not run at this moment looks when it starts.
+ *
+ * Context: any but hard interrupt, RCU read side.
+ * Return: 0 or -EINVAL.
+ */
+int vnet_ndo_xsk_wakeup(struct net_device *dev, u32 queue, u32 flags)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	if (queue >= vd->caps.max_pairs)
+		return -EINVAL;
+
+	local_bh_disable();
+	if (flags & XDP_WAKEUP_TX)
+		napi_schedule(&vd->txqs[queue].napi);
+	if (flags & XDP_WAKEUP_RX)
+		napi_schedule(&vd->rxqs[queue].napi);
+	local_bh_enable();
+
+	return 0;
+}
+
+/* ---- receive ----------------------------------------------------------- */
+
+int vnet_xsk_rxmem_init(struct vnet_rx_mem *mem)
+{
+	mem->spare = kzalloc_obj(*mem->spare);
+
+	return mem->spare ? 0 : -ENOMEM;
+}
+
+void vnet_xsk_rxmem_exit(struct vnet_rx_mem *mem)
+{
+	while (mem->spare->nr)
+		xsk_buff_free(mem->spare->xdp[--mem->spare->nr]);
+	kfree(mem->spare);
+	mem->spare = NULL;
+}
+
+/* See to it that @buf has a frame; one that it kept is used again. */
+static bool vnet_xsk_ensure(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
+			    u8 hdr_len)
+{
+	struct vnet_xsk_spare *spare = mem->spare;
+
+	if (buf->xdp)
+		return true;
+
+	if (!spare->nr)
+		spare->nr = xsk_buff_alloc_batch(mem->xsk, spare->xdp,
+						 min(mem->slots.nr_free + 1,
+						     VNET_XSK_BATCH));
+	if (unlikely(!spare->nr))
+		return false;
+
+	buf->xdp = spare->xdp[--spare->nr];
+	buf->va = buf->xdp->data_hard_start;
+	buf->truesize = mem->layout.truesize;
+	buf->headroom = XDP_PACKET_HEADROOM - hdr_len;
+	buf->room = buf->truesize - buf->headroom - mem->layout.tailroom;
+
+	return true;
+}
+
+static int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
+	struct scatterlist *sg = &mem->sg[mem->split_hdr];
+	u8 hdr_len = rxq->hdr_len;
+	dma_addr_t addr;
+	u16 i;
+
+	for (i = 0; i < mem->stride; i++) {
+		u8 back = i ? 0 : hdr_len;
+
+		if (unlikely(!vnet_xsk_ensure(mem, &buf[i], back)))
+			return -ENOMEM;
+
+		addr = xsk_buff_xdp_get_dma(buf[i].xdp) - back;
+		if (mem->dma)
+			dma_sync_single_for_device(mem->xsk->dev, addr,
+						   buf[i].room,
+						   DMA_BIDIRECTIONAL);
+		vnet_sg_set_dma(&sg[i], addr, buf[i].room);
+	}
+	if (unlikely(mem->split_hdr)) {
+		addr = sg_dma_address(&sg[0]);
+		vnet_sg_set_dma(&mem->sg[0], addr, hdr_len);
+		vnet_sg_set_dma(&mem->sg[1], addr + hdr_len,
+				buf->room - hdr_len);
+	}
+
+	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, true);
+}
+
+/* Post what there are frames for; false if there was not one. */
+static bool vnet_xsk_fill(struct vnet_rxq *rxq)
+{
+	struct vnet_slots *slots = &rxq->mem.slots;
+	u32 before = slots->nr_free;
+	int err = 0;
+
+	while (slots->nr_free) {
+		u16 slot = vnet_slots_take(slots);
+
+		err = vnet_xsk_post(rxq, slot);
+		if (unlikely(err)) {
+			vnet_slots_put(slots, slot);
+			break;
+		}
+	}
+	if (slots->nr_free != before && vnet_vq_kick(rxq->vq))
+		vnet_rxs_add(&rxq->stats, VNET_RXS_KICKS, 1);
+
+	return slots->nr_free != before || err != -ENOMEM;
+}
+
+/**
+ * vnet_xsk_refill() - post the frames that the user has put into the fill ring
+ * @rxq: receive queue with a pool
+ *
+ * When there are none, the user is asked to say when there are; a user who did
+ * not offer that is looked after by a timer. Asked is once more before the
+ * answer counts: frames may have come before the question was seen.
+ *
+ * Context: NAPI of @rxq, or process while NAPI is off.
+ */
+void vnet_xsk_refill(struct vnet_rxq *rxq)
+{
+	struct xsk_buff_pool *pool = rxq->mem.xsk;
+	bool asks = xsk_uses_need_wakeup(pool);
+
+	if (likely(vnet_xsk_fill(rxq)))
+		goto filled;
+
+	if (!rxq->starved)
+		vnet_rxs_add(&rxq->stats, VNET_RXS_STARVED, 1);
+	rxq->starved = true;
+	if (!asks) {
+		mod_timer(&rxq->starve_timer, jiffies + VNET_XSK_DELAY);
+		return;
+	}
+
+	xsk_set_rx_need_wakeup(pool);
+	/* The flag before another look at the fill ring */
+	smp_mb();
+	if (!vnet_xsk_fill(rxq))
+		return;
+
+filled:
+	rxq->starved = false;
+	if (asks)
+		xsk_clear_rx_need_wakeup(pool);
+}
+
+/**
+ * vnet_xsk_build() - show the frames of a packet as one XDP buffer
+ * @rxq: receive queue with a pool
+ * @pkt: sound packet; all frames but the first leave their slots
+ *
+ * Context: NAPI of @rxq.
+ * Return: the first frame, or NULL when the pool was not bound for packets of
+ * several frames (XDP_USE_SG): then nothing has changed.
+ */
+struct xdp_buff *vnet_xsk_build(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+{
+	struct xdp_buff *head = pkt->bufs[0]->xdp;
+	u16 i;
+
+	if (unlikely(pkt->nr > 1 && !vnet_xsk_has_sg(rxq->mem.xsk)))
+		return NULL;
+
+	xsk_buff_set_size(head, pkt->lens[0]);
+	for (i = 1; i < pkt->nr; i++) {
+		struct xdp_buff *frag = pkt->bufs[i]->xdp;
+
+		if (unlikely(!pkt->lens[i]))
+			continue;
+
+		frag->data = vnet_rx_data(rxq, pkt, i);
+		frag->data_meta = frag->data;
+		frag->data_end = frag->data + pkt->lens[i];
+		frag->flags = 0;
+		vnet_compat_xsk_add_frag(head, frag);
+		pkt->bufs[i]->xdp = NULL;
+	}
+
+	return head;
+}
+
+/* An empty skb for @len bytes: linear if short, else a head and pages */
+static struct sk_buff *vnet_xsk_alloc_skb(struct vnet_rxq *rxq, u32 len)
+{
+	const u32 head = 256;
+	struct sk_buff *skb;
+	int err;
+
+	if (likely(len <= VNET_SIZE_BUF_MIN)) {
+		skb = napi_alloc_skb(&rxq->napi, len);
+		if (likely(skb))
+			__skb_put(skb, len);
+		return skb;
+	}
+
+	skb = alloc_skb_with_frags(NET_SKB_PAD + NET_IP_ALIGN + head,
+				   len - head, 0, &err, GFP_ATOMIC);
+	if (unlikely(!skb))
+		return NULL;
+
+	skb_reserve(skb, NET_SKB_PAD + NET_IP_ALIGN);
+	__skb_put(skb, head);
+	skb->len += len - head;
+	skb->data_len = len - head;
+
+	return skb;
+}
+
+/**
+ * vnet_xsk_pass() - copy a packet that no program has seen for the stack
+ * @rxq: receive queue with a pool
+ * @pkt: sound packet; its frames stay in their slots
+ *
+ * Context: NAPI of @rxq.
+ * Return: %VNET_RX_OK with @pkt->skb set, or the fault to account.
+ */
+enum vnet_rx_fault vnet_xsk_pass(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+{
+	struct sk_buff *skb = vnet_xsk_alloc_skb(rxq, pkt->len);
+	u32 done = 0;
+	u16 i;
+
+	if (unlikely(!skb))
+		return VNET_RX_NOMEM;
+
+	for (i = 0; i < pkt->nr; i++) {
+		skb_store_bits(skb, done, vnet_rx_data(rxq, pkt, i),
+			       pkt->lens[i]);
+		done += pkt->lens[i];
+	}
+	pkt->skb = skb;
+	vnet_rxs_add(&rxq->stats, VNET_RXS_XSK_COPIES, 1);
+
+	return VNET_RX_OK;
+}
+
+/**
+ * vnet_xsk_copy() - copy what a program made of a packet for the stack
+ * @rxq: receive queue with a pool
+ * @pkt: the packet
+ * @xdp: what vnet_xsk_build() made of it; its first frame stays in its slot
+ *
+ * Context: NAPI of @rxq.
+ * Return: %VNET_RX_OK with @pkt->skb set, or the fault to account.
+ */
+enum vnet_rx_fault vnet_xsk_copy(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+				 struct xdp_buff *xdp)
+{
+	u32 meta = xdp->data - xdp->data_meta;
+	u32 done = xdp->data_end - xdp->data_meta;
+	struct xdp_buff *frag;
+	struct sk_buff *skb;
+
+	skb = vnet_xsk_alloc_skb(rxq, meta + xdp_get_buff_len(xdp));
+	if (likely(skb))
+		skb_store_bits(skb, 0, xdp->data_meta, done);
+	while (xdp_buff_has_frags(xdp) && (frag = xsk_buff_get_frag(xdp))) {
+		u32 len = frag->data_end - frag->data;
+
+		if (likely(skb))
+			skb_store_bits(skb, done, frag->data, len);
+		done += len;
+		xsk_buff_free(frag);
+	}
+	if (unlikely(!skb))
+		return VNET_RX_NOMEM;
+
+	if (meta) {
+		__skb_pull(skb, meta);
+		skb_metadata_set(skb, meta);
+	}
+	pkt->skb = skb;
+	vnet_rxs_add(&rxq->stats, VNET_RXS_XSK_COPIES, 1);
+
+	return VNET_RX_OK;
+}
+
+/*
+ * Once per receive poll. A busy poller wakes nobody up for transmission: it
+ * expects it of the poll of the receive queue.
+ */
+void vnet_xsk_poll(struct vnet_rxq *rxq)
+{
+	if (READ_ONCE(rxq->napi.state) & (NAPIF_STATE_IN_BUSY_POLL |
+					  NAPIF_STATE_PREFER_BUSY_POLL))
+		napi_schedule(&rxq->vd->txqs[rxq->index].napi);
+}
+
+/* ---- transmit ---------------------------------------------------------- */
+
+/* Premap the headers of @mem; where the core maps, there is nothing to do. */
+static int vnet_xsk_map_hdrs(struct vnet_dev *vd, u8 hdr_len,
+			     struct vnet_tx_mem *mem)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+
+	x->hdr_bytes = (mem->slots.nr + 1) * hdr_len;
+	x->dev = VNET_COMPAT_TX_PREMAPPED ? vd->dma_dev : NULL;
+	x->hdrs = virt_to_phys(mem->hdrs);
+	if (x->dev) {
+		x->hdrs = dma_map_single(x->dev, mem->hdrs, x->hdr_bytes,
+					 DMA_TO_DEVICE);
+		if (dma_mapping_error(x->dev, x->hdrs))
+			return -ENOMEM;
+	}
+	x->zero_hdr = x->hdrs + mem->slots.nr * hdr_len;
+
+	return 0;
+}
+
+/**
+ * vnet_xsk_txmem_init() - prepare the memory of a transmit queue for a pool
+ * @vd: device
+ * @pool: AF_XDP pool
+ * @hdr_len: bytes of a virtio header
+ * @mem: memory, complete but for this
+ *
+ * Context: process, may sleep.
+ * Return: 0 or -ENOMEM.
+ */
+int vnet_xsk_txmem_init(struct vnet_dev *vd, struct xsk_buff_pool *pool,
+			u8 hdr_len, struct vnet_tx_mem *mem)
+{
+	u32 size = mem->slots.nr + 1;
+	struct vnet_xsk_tx *x;
+	int err;
+
+	x = kvzalloc(struct_size(x, order, size), GFP_KERNEL);
+	if (!x)
+		return -ENOMEM;
+
+	x->size = size;
+	x->pool = pool;
+	vnet_sg_init(x->sg, VNET_XSK_SG);
+	sg_unmark_end(&x->sg[VNET_XSK_SG - 1]);
+	mem->xsk = x;
+	err = vnet_xsk_map_hdrs(vd, hdr_len, mem);
+	if (err) {
+		mem->xsk = NULL;
+		kvfree(x);
+	}
+
+	return err;
+}
+
+/*
+ * Hand the frames of the oldest packets back: those that the device is done
+ * with, up to the first that it still has. Once per completion run, under the
+ * xmit lock.
+ */
+void vnet_xsk_complete(struct vnet_tx_mem *mem)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+	u32 descs = 0;
+
+	while (x->head != x->tail) {
+		u16 slot = x->order[x->head];
+		struct vnet_tx_buf *buf = &mem->bufs[slot];
+
+		if (buf->type != VNET_TX_XSK_DONE)
+			break;
+
+		descs += buf->descs;
+		buf->type = VNET_TX_FREE;
+		vnet_slots_put(&mem->slots, slot);
+		if (++x->head == x->size)
+			x->head = 0;
+	}
+	if (descs)
+		xsk_tx_completed(x->pool, descs);
+}
+
+static void vnet_xsk_txmem_free(struct vnet_tx_mem *mem)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+
+	if (x->dev)
+		dma_unmap_single(x->dev, x->hdrs, x->hdr_bytes, DMA_TO_DEVICE);
+	mem->xsk = NULL;
+	kvfree(x);
+}
+
+/**
+ * vnet_xsk_txmem_exit() - undo vnet_xsk_txmem_init()
+ * @mem: memory; the device has given back all packets
+ *
+ * What is still there is the begin of a packet whose end the user never sent;
+ * its frames are handed back now.
+ *
+ * Context: process, nobody transmits.
+ */
+void vnet_xsk_txmem_exit(struct vnet_tx_mem *mem)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+	u32 i;
+
+	for (i = x->head; i != x->tail; i = i + 1 == x->size ? 0 : i + 1)
+		mem->bufs[x->order[i]].type = VNET_TX_XSK_DONE;
+	vnet_xsk_complete(mem);
+	vnet_xsk_txmem_free(mem);
+}
+
+/* A packet that the device will not complete any more; the xmit lock is free. */
+void vnet_xsk_reclaim(struct vnet_txq *txq, struct vnet_tx_buf *buf)
+{
+	__netif_tx_lock_bh(txq->nq);
+	if (txq->mem.xsk) {
+		buf->type = VNET_TX_XSK_DONE;
+		vnet_xsk_complete(&txq->mem);
+	} else {
+		/* The frames were handed back by vnet_xsk_abandon(). */
+		buf->type = VNET_TX_FREE;
+		vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
+	}
+	__netif_tx_unlock_bh(txq->nq);
+}
+
+/**
+ * struct vnet_xsk_request - where AF_XDP's wishes for a packet are written
+ * @hdr: virtio header
+ * @len: bytes of the packet's first frame
+ * @le: how the header is written
+ */
+struct vnet_xsk_request {
+	struct vnet_hdr *hdr;
+	u32 len;
+	bool le;
+};
+
+static void vnet_xsk_request_csum(u16 start, u16 offset, void *priv)
+{
+	struct vnet_xsk_request *req = priv;
+
+	/* Nothing tells the user; the packet goes out as it is. */
+	if (start + offset + sizeof(__sum16) > req->len)
+		return;
+
+	req->hdr->flags = VNET_HDR_NEEDS_CSUM;
+	req->hdr->csum_start = vnet_hdr_put16(req->le, start);
+	req->hdr->csum_offset = vnet_hdr_put16(req->le, offset);
+}
+
+static const struct xsk_tx_metadata_ops vnet_xsk_tx_ops = {
+	.tmo_request_checksum	= vnet_xsk_request_csum,
+};
+
+/* Describe the header of a packet that begins with @desc. */
+static void vnet_xsk_put_hdr(struct vnet_txq *txq, const struct xdp_desc *desc,
+			     u16 slot)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	u8 len = txq->hdr_ctx.hdr_len;
+	dma_addr_t addr = x->zero_hdr;
+	struct vnet_hdr *hdr = txq->mem.hdrs + txq->mem.slots.nr * len;
+
+	if (unlikely(desc->options & XDP_TX_METADATA) && txq->hdr_ctx.csum) {
+		struct vnet_xsk_request req = {
+			.hdr = txq->mem.hdrs + slot * len,
+			.len = desc->len,
+			.le = txq->hdr_ctx.le,
+		};
+
+		vnet_hdr_zero(req.hdr, len);
+		vnet_compat_xsk_tx_request(x->pool, desc, &vnet_xsk_tx_ops,
+					   &req);
+		addr = x->hdrs + slot * len;
+		hdr = req.hdr;
+		if (x->dev)
+			dma_sync_single_for_device(x->dev, addr, len,
+						   DMA_TO_DEVICE);
+	}
+
+	if (VNET_COMPAT_TX_PREMAPPED)
+		vnet_sg_set_dma(&x->sg[0], addr, len);
+	else
+		sg_set_buf(&x->sg[0], hdr, len);
+	x->nr_sg = 1;
+}
+
+/* The core maps the pages of the frame. */
+static void vnet_xsk_put_pages(struct vnet_xsk_tx *x, u64 addr, u32 len)
+{
+	struct xdp_umem *umem = x->pool->umem;
+	u64 at = xsk_buff_raw_get_data(x->pool, addr) - umem->addrs;
+
+	while (len) {
+		u32 part = min_t(u32, len, PAGE_SIZE - offset_in_page(at));
+
+		sg_set_page(&x->sg[x->nr_sg++], umem->pgs[at >> PAGE_SHIFT],
+			    part, offset_in_page(at));
+		at += part;
+		len -= part;
+	}
+}
+
+/* Describe the frame of @desc. */
+static void vnet_xsk_put_frame(struct vnet_txq *txq,
+			       const struct xdp_desc *desc)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	dma_addr_t addr;
+
+	if (unlikely(x->nr_sg + VNET_XSK_FRAME_SG > VNET_XSK_SG)) {
+		x->bad = true;
+		return;
+	}
+	if (!VNET_COMPAT_TX_PREMAPPED) {
+		vnet_xsk_put_pages(x, desc->addr, desc->len);
+		return;
+	}
+
+	addr = xsk_buff_raw_get_dma(x->pool, desc->addr);
+	if (txq->vd->dma_dev)
+		xsk_buff_raw_dma_sync_for_device(x->pool, addr, desc->len);
+	vnet_sg_set_dma(&x->sg[x->nr_sg++], addr, desc->len);
+}
+
+/* All frames of the packet are described: give it to the device. */
+static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	int err;
+
+	if (unlikely(x->bad || x->nr_sg > txq->max_sg))
+		return -EMSGSIZE;
+
+	sg_mark_end(&x->sg[x->nr_sg - 1]);
+	err = vnet_vq_send_premapped(txq->vq, x->sg, x->nr_sg, buf);
+	sg_unmark_end(&x->sg[x->nr_sg - 1]);
+
+	return err;
+}
+
+/*
+ * Take one descriptor of AF_XDP. Returns 1 when it completed a packet that is
+ * with the device now, 0 when more has to come, or -errno for a packet that is
+ * lost: its frames are handed back with the others.
+ */
+static int vnet_xsk_send_desc(struct vnet_txq *txq, const struct xdp_desc *desc)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	struct vnet_tx_buf *buf = x->open;
+	int err;
+
+	if (likely(!buf)) {
+		u16 slot = vnet_slots_take(&txq->mem.slots);
+
+		buf = &txq->mem.bufs[slot];
+		buf->type = VNET_TX_XSK;
+		buf->bytes = 0;
+		buf->descs = 0;
+		x->bad = false;
+		x->order[x->tail] = slot;
+		if (++x->tail == x->size)
+			x->tail = 0;
+		vnet_xsk_put_hdr(txq, desc, slot);
+	}
+
+	vnet_xsk_put_frame(txq, desc);
+	buf->bytes += desc->len;
+	buf->descs++;
+	if (unlikely(!xsk_is_eop_desc((struct xdp_desc *)desc))) {
+		x->open = buf;
+		return 0;
+	}
+
+	x->open = NULL;
+	err = vnet_xsk_send_packet(txq, buf);
+	if (unlikely(err)) {
+		buf->type = VNET_TX_XSK_DONE;
+		return err;
+	}
+
+	return 1;
+}
+
+/* Give @nr descriptors to the device, with one kick. */
+static void vnet_xsk_send_descs(struct vnet_txq *txq, u32 nr)
+{
+	const struct xdp_desc *descs = txq->mem.xsk->pool->tx_descs;
+	u32 sent = 0, lost = 0, i;
+
+	for (i = 0; i < nr; i++) {
+		int ret = vnet_xsk_send_desc(txq, &descs[i]);
+
+		sent += ret > 0;
+		lost += ret < 0;
+	}
+
+	txq_trans_cond_update(txq->nq);
+	if (sent && vnet_vq_kick(txq->vq))
+		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
+	vnet_txs_add(&txq->stats, VNET_TXS_XSK, sent);
+	if (unlikely(lost)) {
+		vnet_txs_add(&txq->stats, VNET_TXS_XSK_DROPS, lost);
+		vnet_xsk_complete(&txq->mem);
+	}
+}
+
+/* Descriptors that may be taken: each could be a packet. */
+static u32 vnet_xsk_room(const struct vnet_txq *txq)
+{
+	u32 free = txq->vq->num_free;
+
+	if (free <= txq->stop_at)
+		return 0;
+
+	return min(vnet_xsk_tx_share(free - txq->stop_at,
+				     txq->vd->caps.indirect),
+		   txq->mem.slots.nr_free);
+}
+
+/**
+ * vnet_xsk_send() - transmit what the sockets of a queue have
+ * @txq: transmit queue with a pool
+ * @budget: most descriptors to take
+ *
+ * Leaves to the stack what the stop rule keeps for it. A socket that is told
+ * to wake the driver is looked at once more before that counts.
+ *
+ * Context: NAPI of @txq, xmit lock held.
+ * Return: true to be polled again. When the ring is full, the completion of
+ * what is in it is enough.
+ */
+bool vnet_xsk_send(struct vnet_txq *txq, u32 budget)
+{
+	struct xsk_buff_pool *pool = txq->mem.xsk->pool;
+	u32 most = min(budget, vnet_xsk_room(txq)), nr;
+
+	if (unlikely(!txq->up || !most))
+		return false;
+
+	nr = xsk_tx_peek_release_desc_batch(pool, most);
+	if (nr)
+		vnet_xsk_send_descs(txq, nr);
+
+	if (!xsk_uses_need_wakeup(pool))
+		return nr == budget;
+
+	if (nr == most) {
+		xsk_clear_tx_need_wakeup(pool);
+		return nr == budget;
+	}
+	if (pool->cached_need_wakeup & XDP_WAKEUP_TX)
+		return false;
+
+	xsk_set_tx_need_wakeup(pool);
+
+	return true;
+}
+
+/* Hand all frames back; the slots stay with the device. */
+static void vnet_xsk_abandon_tx(struct vnet_tx_mem *mem)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+	u32 descs = 0, i;
+
+	vnet_xsk_complete(mem);
+	for (i = x->head; i != x->tail; i = i + 1 == x->size ? 0 : i + 1) {
+		struct vnet_tx_buf *buf = &mem->bufs[x->order[i]];
+
+		descs += buf->descs;
+		if (buf->type == VNET_TX_XSK && buf != x->open)
+			continue;
+		buf->type = VNET_TX_FREE;
+		vnet_slots_put(&mem->slots, x->order[i]);
+	}
+	xsk_tx_completed(x->pool, descs);
+	vnet_xsk_txmem_free(mem);
+}
+
+/**
+ * vnet_xsk_abandon() - forget a pool whose frames the device still holds
+ * @rxq: receive queue, off
+ * @txq: transmit queue, off
+ *
+ * The device hangs in a reset and may write to the frames when it comes back,
+ * but AF_XDP frees them now. Their pages are lost rather than used by others.
+ *
+ * Context: process; instance lock held.
+ */
+void vnet_xsk_abandon(struct vnet_rxq *rxq, struct vnet_txq *txq)
+{
+	struct xsk_buff_pool *pool = rxq->mem.xsk;
+	struct vnet_rx_mem *mem = &rxq->mem;
+	u32 i;
+
+	netdev_err(rxq->vd->dev, "AF_XDP pool of queue %u taken from a device that hangs: %u pages are lost\n",
+		   rxq->index, pool->umem->npgs);
+	for (i = 0; i < pool->umem->npgs; i++)
+		get_page(pool->umem->pgs[i]);
+
+	for (i = 0; i < mem->slots.nr * mem->stride; i++)
+		mem->bufs[i].xdp = NULL;
+	mem->spare->nr = 0;
+	vnet_xsk_rxmem_exit(mem);
+	mem->xsk = NULL;
+
+	__netif_tx_lock_bh(txq->nq);
+	if (txq->mem.xsk)
+		vnet_xsk_abandon_tx(&txq->mem);
+	__netif_tx_unlock_bh(txq->nq);
+}
+
+/* What this driver can do with AF_XDP; before registration of @dev */
+void vnet_xsk_init(struct net_device *dev)
+{
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	if (vnet_compat_own_map(vd->vdev))
+		return;
+
+	dev->xdp_features |= NETDEV_XDP_ACT_XSK_ZEROCOPY;
+	dev->xdp_zc_max_segs = VNET_XSK_SEGS;
+	if (vd->caps.csum)
+		vnet_compat_xsk_tx_ops(dev, &vnet_xsk_tx_ops);
+}

@@ -9,6 +9,7 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/pci.h>
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
@@ -33,10 +34,38 @@ static void vnet_queue_cpus(struct cpumask *mask, u16 i, u16 nr)
 }
 
 /**
+ * vnet_vq_irq() - the interrupt that a queue has for itself
+ * @vd: device with virtqueues
+ * @index: of a data queue
+ *
+ * virtio_pci keeps that to itself, but gives vectors to the queues in their
+ * order, after the one of the configuration; or all queues share one.
+ *
+ * Return: the number, -1 if it has none.
+ */
+int vnet_vq_irq(struct vnet_dev *vd, unsigned int index)
+{
+	struct device *parent = vd->vdev->dev.parent;
+	struct pci_dev *pdev;
+
+	if (!parent || !dev_is_pci(parent))
+		return -1;
+
+	pdev = to_pci_dev(parent);
+	if (!pdev->msix_enabled ||
+	    pci_irq_vector(pdev, 2 * vd->caps.max_pairs) < 0)
+		return -1;
+
+	return pci_irq_vector(pdev, 1 + index);
+}
+
+/**
  * vnet_queues_spread() - distribute the active queue pairs over the CPUs
  * @vd: device, live
  *
- * A hint: failure costs speed, not packets.
+ * A hint: failure costs speed, not packets. Interrupts are placed when a pair
+ * is used first and when CPUs come and go; what a user has set since stays
+ * when the number of pairs changes.
  *
  * Context: process, sleeps; instance lock held, or the net device unregistered.
  */
@@ -50,9 +79,14 @@ void vnet_queues_spread(struct vnet_dev *vd)
 
 	cpus_read_lock();
 	for (i = 0; i < vd->cfg.pairs; i++) {
+		struct vnet_rxq *rxq = &vd->rxqs[i];
+
 		vnet_queue_cpus(mask, i, vd->cfg.pairs);
-		virtqueue_set_affinity(vd->rxqs[i].vq, mask);
-		virtqueue_set_affinity(vd->txqs[i].vq, mask);
+		if (!rxq->placed) {
+			virtqueue_set_affinity(rxq->vq, mask);
+			virtqueue_set_affinity(vd->txqs[i].vq, mask);
+			rxq->placed = true;
+		}
 		__netif_set_xps_queue(vd->dev, cpumask_bits(mask), i, XPS_CPUS);
 	}
 	cpus_read_unlock();
@@ -62,8 +96,11 @@ void vnet_queues_spread(struct vnet_dev *vd)
 static void vnet_spread_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(work, struct vnet_dev, spread_work);
+	u16 i;
 
 	vnet_compat_lock(vd->dev);
+	for (i = 0; i < vd->caps.max_pairs; i++)
+		vd->rxqs[i].placed = false;
 	if (vd->live)
 		vnet_queues_spread(vd);
 	vnet_compat_unlock(vd->dev);

@@ -98,24 +98,48 @@ static void vnet_rxq_detach(struct vnet_rxq *rxq)
 	vnet_rxmem_destroy(&rxq->mem);
 }
 
-/* Start polling; what arrived before is found without an interrupt. */
-static void vnet_napi_on(struct napi_struct *napi)
+/*
+ * The core cannot change whether a NAPI instance has a thread while it knows of
+ * it and it is disabled: it waits for the end of a poll, for ever. So it knows
+ * only of those that are in use. Who has deleted one before waits for those who
+ * may still walk the list; after the first of many queues nothing is left of it.
+ */
+static void vnet_napi_add_begin(struct napi_struct *napi, unsigned long gone)
 {
+	if (napi->dev)
+		cond_synchronize_rcu_expedited(gone);
+}
+
+/* Start polling; what arrived before is found without an interrupt. */
+static void vnet_napi_on(struct napi_struct *napi, int irq)
+{
+	netif_napi_set_irq_locked(napi, irq);
 	napi_enable_locked(napi);
 	local_bh_disable();
 	napi_schedule(napi);
 	local_bh_enable();
 }
 
+/* Until it is on again, scheduling it does nothing. */
+static unsigned long vnet_napi_off(struct napi_struct *napi)
+{
+	__netif_napi_del_locked(napi);
+
+	return get_state_synchronize_rcu();
+}
+
 static void vnet_rxq_on(struct vnet_rxq *rxq)
 {
+	vnet_napi_add_begin(&rxq->napi, rxq->napi_gone);
+	netif_napi_add_config_locked(rxq->vd->dev, &rxq->napi, vnet_rxq_poll,
+				     rxq->index);
 	vnet_rxq_setup(rxq);
 	rxq->starved = false;
 	vnet_rxbuf_refill(rxq, GFP_KERNEL);
 	rxq->up = true;
 	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
 			     &rxq->napi);
-	vnet_napi_on(&rxq->napi);
+	vnet_napi_on(&rxq->napi, vnet_vq_irq(rxq->vd, rxq->vq->index));
 }
 
 static void vnet_rxq_off(struct vnet_rxq *rxq)
@@ -128,6 +152,7 @@ static void vnet_rxq_off(struct vnet_rxq *rxq)
 	timer_delete_sync(&rxq->starve_timer);
 	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
 			     NULL);
+	rxq->napi_gone = vnet_napi_off(&rxq->napi);
 }
 
 static void vnet_txq_on(struct vnet_txq *txq)
@@ -138,9 +163,11 @@ static void vnet_txq_on(struct vnet_txq *txq)
 	txq->up = true;
 	__netif_tx_unlock_bh(txq->nq);
 	txq->polled = true;
+	vnet_napi_add_begin(&txq->napi, txq->napi_gone);
+	netif_napi_add_locked(txq->vd->dev, &txq->napi, vnet_txq_poll);
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     &txq->napi);
-	vnet_napi_on(&txq->napi);
+	vnet_napi_on(&txq->napi, vnet_vq_irq(txq->vd, txq->vq->index));
 }
 
 /* No packet more from anyone, and no wake-up; completion goes on. */
@@ -162,6 +189,7 @@ static void vnet_txq_off(struct vnet_txq *txq)
 	napi_disable_locked(&txq->napi);
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     NULL);
+	txq->napi_gone = vnet_napi_off(&txq->napi);
 }
 
 static int vnet_pair_up(struct vnet_dev *vd, u16 i)
@@ -486,7 +514,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	u64_stats_init(&rxq->stats.syncp);
 	timer_setup(&rxq->starve_timer, vnet_rxbuf_starved, 0);
 	snprintf(rxq->name, sizeof(rxq->name), "input.%u", i);
-	netif_napi_add_config(vd->dev, &rxq->napi, vnet_rxq_poll, i);
+	set_bit(NAPI_STATE_SCHED, &rxq->napi.state);
 
 	txq->vd = vd;
 	txq->index = i;
@@ -496,7 +524,9 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	vnet_sg_init(txq->sg, ARRAY_SIZE(txq->sg));
 	sg_unmark_end(&txq->sg[ARRAY_SIZE(txq->sg) - 1]);
 	snprintf(txq->name, sizeof(txq->name), "output.%u", i);
-	netif_napi_add_tx(vd->dev, &txq->napi, vnet_txq_poll);
+	/* Has no settings that outlive it, so no ID by which to set them */
+	set_bit(NAPI_STATE_NO_BUSY_POLL, &txq->napi.state);
+	set_bit(NAPI_STATE_SCHED, &txq->napi.state);
 }
 
 /**
@@ -531,12 +561,6 @@ int vnet_queues_create(struct vnet_dev *vd)
 /* The net device is unregistered, or never was; all queues are down. */
 void vnet_queues_destroy(struct vnet_dev *vd)
 {
-	u16 i;
-
-	for (i = 0; i < vd->caps.max_pairs; i++) {
-		__netif_napi_del(&vd->rxqs[i].napi);
-		__netif_napi_del(&vd->txqs[i].napi);
-	}
 	synchronize_net();
 	kvfree(vd->rxqs);
 	kvfree(vd->txqs);
@@ -575,6 +599,7 @@ static int vnet_vqs_setup(struct vnet_dev *vd)
 		vd->rxqs[i].ring_max = vnet_vq_max(vd->rxqs[i].vq);
 		vd->txqs[i].ring_max = vnet_vq_max(vd->txqs[i].vq);
 		vd->rxqs[i].premapped = premapped;
+		vd->rxqs[i].placed = false;
 		err = premapped ? vnet_compat_set_premapped(vd->rxqs[i].vq) : 0;
 		if (err)
 			return err;

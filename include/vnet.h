@@ -170,6 +170,8 @@ struct vnet_rx_ctx {
  * @starve_timer: schedules @napi while @starved
  * @xdp_rxq: registration with the XDP core
  * @name: of the virtqueue, seen in /proc/interrupts
+ * @napi_gone: RCU state of when @napi was deleted
+ * @placed: the interrupts of the pair have an affinity
  * @up: memory is attached and NAPI enabled
  */
 struct vnet_rxq {
@@ -203,6 +205,8 @@ struct vnet_rxq {
 	struct timer_list starve_timer ____cacheline_aligned;
 	struct xdp_rxq_info xdp_rxq;
 	char name[16];
+	unsigned long napi_gone;
+	bool placed;
 	bool up;
 } ____cacheline_aligned;
 
@@ -282,6 +286,7 @@ struct vnet_tx_mem {
  * @stats: counters
  * @napi: completion context
  * @name: of the virtqueue, seen in /proc/interrupts
+ * @napi_gone: RCU state of when @napi was deleted
  * @up: packets are taken; written under the xmit lock
  * @polled: NAPI is enabled
  */
@@ -308,6 +313,7 @@ struct vnet_txq {
 	/* written by NAPI, cold */
 	struct napi_struct napi ____cacheline_aligned;
 	char name[16];
+	unsigned long napi_gone;
 	bool up;
 	bool polled;
 } ____cacheline_aligned;
@@ -499,6 +505,7 @@ static inline bool vnet_status_gone(u8 status)
 }
 
 /* vnet_affinity.c: which CPU serves which queue */
+int vnet_vq_irq(struct vnet_dev *vd, unsigned int index);
 void vnet_queues_spread(struct vnet_dev *vd);
 int vnet_hotplug_init(void);
 void vnet_hotplug_exit(void);

@@ -183,7 +183,11 @@ static inline void vnet_compat_assert_locked(struct net_device *dev)
 
 #define napi_enable_locked(napi)	napi_enable(napi)
 #define napi_disable_locked(napi)	napi_disable(napi)
-#define netif_napi_del_locked(napi)	netif_napi_del(napi)
+#define __netif_napi_del_locked(napi)	__netif_napi_del(napi)
+#define netif_napi_add_locked(dev, napi, poll) netif_napi_add(dev, napi, poll)
+#define netif_napi_add_config_locked(dev, napi, poll, index) \
+	netif_napi_add_config(dev, napi, poll, index)
+#define netif_napi_set_irq_locked(napi, irq)	netif_napi_set_irq(napi, irq)
 #endif
 
 /* 6.14: NAPI settings that outlive the NAPI */

@@ -30,8 +30,8 @@ void vnet_rxq_irq(struct virtqueue *vq)
  * Pull one buffer and append it to @pkt. The length is the device's claim:
  * beyond this point it is never more than the buffer has room for.
  */
-static enum vnet_rx_fault vnet_rxq_pull(struct vnet_rxq *rxq,
-					struct vnet_rx_pkt *pkt)
+static __always_inline enum vnet_rx_fault
+vnet_rxq_pull(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 {
 	enum vnet_rx_fault fault = VNET_RX_OK;
 	struct vnet_rx_mem *mem = &rxq->mem;
@@ -86,8 +86,9 @@ static void vnet_rxq_split_chain(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 }
 
 /* The packet takes several buffers: pull the others. */
-static enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
-					   struct vnet_rx_pkt *pkt, u16 nr)
+static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
+						    struct vnet_rx_pkt *pkt,
+						    u16 nr)
 {
 	enum vnet_rx_fault fault = VNET_RX_OK, one;
 
@@ -159,17 +160,17 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 }
 
 /* The device has no claim to the slots of @pkt any more: post them again. */
-static void vnet_rxq_put_slots(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+static __always_inline void vnet_rxq_put_slots(struct vnet_rxq *rxq,
+					       struct vnet_rx_pkt *pkt)
 {
 	struct vnet_slots *slots = &rxq->mem.slots;
 	u16 i;
 
-	if (rxq->mem.stride > 1) {
-		vnet_slots_put(slots, pkt->bufs[0]->slot);
+	vnet_slots_put(slots, pkt->bufs[0]->slot);
+	if (likely(pkt->nr == 1) || rxq->mem.stride > 1)
 		return;
-	}
 
-	for (i = 0; i < pkt->nr; i++)
+	for (i = 1; i < pkt->nr; i++)
 		vnet_slots_put(slots, pkt->bufs[i]->slot);
 }
 

@@ -215,38 +215,52 @@ static bool vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 	return true;
 }
 
-static dma_addr_t vnet_rxbuf_addr(const struct vnet_rx_mem *mem,
-				  const struct vnet_rx_buf *buf)
+/* Decide what the device is given of the region that @buf has. */
+static void vnet_rxbuf_cut(const struct vnet_rx_mem *mem,
+			   struct vnet_rx_buf *buf)
 {
-	u32 offset = buf->offset + buf->headroom;
+	bool head = mem->stride == 1 || (buf - mem->bufs) % mem->stride == 0;
 
-	if (mem->dma)
-		return page_pool_get_dma_addr(buf->page) + offset;
+	buf->headroom = head ? mem->layout.headroom : 0;
+	buf->room = buf->truesize - buf->headroom -
+		    (head ? mem->layout.tailroom : 0);
+	buf->addr = mem->dma ? page_pool_get_dma_addr(buf->page) :
+			       page_to_phys(buf->page);
+	buf->addr += buf->offset + buf->headroom;
+}
 
-	return page_to_phys(buf->page) + offset;
+/* @buf has no region of @size bytes: see to it that it gets one. */
+static noinline bool vnet_rxbuf_renew(struct vnet_rx_mem *mem,
+				      struct vnet_rx_buf *buf, u32 size,
+				      gfp_t gfp)
+{
+	vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
+	if (!vnet_rxbuf_alloc(mem, buf, size, gfp))
+		return false;
+
+	vnet_rxbuf_cut(mem, buf);
+
+	return true;
 }
 
 /* See to it that @buf has a region of @size bytes, kept or new. */
-static bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
-			      u32 size, gfp_t gfp)
+static __always_inline bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem,
+					      struct vnet_rx_buf *buf,
+					      u32 size, gfp_t gfp)
 {
-	if (buf->page) {
-		if (likely(buf->truesize == size))
-			return true;
-		vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
-	}
+	if (likely(buf->page && buf->truesize == size))
+		return true;
 
-	return vnet_rxbuf_alloc(mem, buf, size, gfp);
+	return vnet_rxbuf_renew(mem, buf, size, gfp);
 }
 
-/* Write descriptor @sg for @buf, leaving @tailroom bytes at its end. */
-static void vnet_rxbuf_describe(struct vnet_rxq *rxq, struct vnet_rx_buf *buf,
-				struct scatterlist *sg, u16 tailroom)
+/* Write descriptor @sg for @buf. */
+static __always_inline void vnet_rxbuf_describe(struct vnet_rxq *rxq,
+						struct vnet_rx_buf *buf,
+						struct scatterlist *sg)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
-	dma_addr_t addr = vnet_rxbuf_addr(mem, buf);
 
-	buf->room = buf->truesize - buf->headroom - tailroom;
 	if (unlikely(!rxq->premapped)) {
 		sg_set_page(sg, buf->page, buf->room,
 			    buf->offset + buf->headroom);
@@ -254,9 +268,10 @@ static void vnet_rxbuf_describe(struct vnet_rxq *rxq, struct vnet_rx_buf *buf,
 	}
 
 	if (mem->dma)
-		dma_sync_single_for_device(rxq->vd->dma_dev, addr, buf->room,
+		dma_sync_single_for_device(rxq->vd->dma_dev, buf->addr,
+					   buf->room,
 					   page_pool_get_dma_dir(mem->pool));
-	vnet_sg_set_dma(sg, addr, buf->room);
+	vnet_sg_set_dma(sg, buf->addr, buf->room);
 }
 
 /* A legacy device without ANY_LAYOUT wants the header by itself. */
@@ -268,10 +283,9 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 	u8 hdr_len = rxq->hdr_len;
 
 	if (rxq->premapped) {
-		dma_addr_t addr = vnet_rxbuf_addr(&rxq->mem, buf);
-
-		vnet_sg_set_dma(&sg[0], addr, hdr_len);
-		vnet_sg_set_dma(&sg[1], addr + hdr_len, buf->room - hdr_len);
+		vnet_sg_set_dma(&sg[0], buf->addr, hdr_len);
+		vnet_sg_set_dma(&sg[1], buf->addr + hdr_len,
+				buf->room - hdr_len);
 	} else {
 		sg_set_page(&sg[0], buf->page, hdr_len, offset);
 		sg_set_page(&sg[1], buf->page, buf->room - hdr_len,
@@ -279,7 +293,8 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 	}
 }
 
-static int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot, gfp_t gfp)
+static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
+					   gfp_t gfp)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	const struct vnet_rx_layout *l = &mem->layout;
@@ -287,17 +302,15 @@ static int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot, gfp_t gfp)
 	struct scatterlist *sg = &mem->sg[mem->split_hdr];
 	u16 i;
 
-	buf->headroom = l->headroom;
 	if (unlikely(!vnet_rxbuf_ensure(mem, buf, l->truesize, gfp)))
 		return -ENOMEM;
-	vnet_rxbuf_describe(rxq, buf, sg, l->tailroom);
+	vnet_rxbuf_describe(rxq, buf, sg);
 
 	for (i = 1; i < mem->stride; i++) {
-		buf[i].headroom = 0;
 		if (unlikely(!vnet_rxbuf_ensure(mem, &buf[i], l->frag_size,
 						gfp)))
 			return -ENOMEM;
-		vnet_rxbuf_describe(rxq, &buf[i], &sg[i], 0);
+		vnet_rxbuf_describe(rxq, &buf[i], &sg[i]);
 	}
 	if (unlikely(mem->split_hdr))
 		vnet_rxbuf_split_hdr(rxq, buf);

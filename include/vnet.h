@@ -50,6 +50,7 @@ struct xsk_buff_pool;
  * @page: page pool page it lies in, NULL while the buffer has no memory
  * @xdp: the same for a queue with an AF_XDP pool: the frame
  * @va: start of the buffer's region, headroom included
+ * @addr: bus address of what is given to the device
  * @offset: the same as bytes from the start of @page
  * @truesize: bytes of the region
  * @room: bytes given to the device, virtio header included; the device's used
@@ -64,6 +65,7 @@ struct vnet_rx_buf {
 		struct xdp_buff *xdp;
 	};
 	void *va;
+	dma_addr_t addr;
 	u32 offset;
 	u16 truesize;
 	u16 room;

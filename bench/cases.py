@@ -52,7 +52,7 @@ class Case:
     name: str
     title: str
     nic: str
-    run: object
+    run: object			# with a second device: run(guest, nic, interface, scale, out)
     figure: str = "dp"		# what is compared
     unit: str = "packet"
     target: float = 1.0		# vnet / virtio_net on the split ring; packed: 1.0
@@ -60,6 +60,7 @@ class Case:
     repeats: int = 1		# times --repeat: streams depend on when their ACKs come
     quick: bool = True
     binds: bool = False
+    out: str = ""		# a second device, bound to the same driver
 
 
 def up(guest, nic, name):
@@ -121,6 +122,34 @@ def receive(size, burst, count, xdp=None, queues=1):
             if back < total:
                 raise BenchError(f"XDP_TX returned {back} packets of {total}")
         return sample
+    return run
+
+
+def redirect(size, burst, count):
+    "Packets that a program sends out of another device."
+    def run(guest, nic, name, scale, out):
+        target, target_name = out
+        for device, interface in ((nic, name), out):
+            up(guest, device, interface)
+        guest.ask(f"xdp-redirect {name} {target_name}")
+        frame = udp_frame(nic, size)
+        total = int(count * scale) // burst * burst
+
+        def move(packets):
+            "No more on the way than the target's ring holds, however slow its back end is."
+            started = time.monotonic()
+            sent = target.backend.stat()["packets"]
+            for _ in range(packets // burst):
+                nic.backend.send(frame, burst, burst, GAP)
+                sent += burst
+                while target.backend.stat()["packets"] < sent:
+                    if time.monotonic() - started > 30:
+                        raise BenchError("packets that were redirected have not arrived")
+            return time.monotonic() - started
+
+        move(2048)
+        path, seconds = guest.window_around(lambda: move(total))
+        return Sample(total, path, seconds, total * size, {"programs": total})
     return run
 
 
@@ -194,12 +223,16 @@ CASES = [
          receive(1514, BURST, 20000)),
     Case("rx64-irq1", "receive to the stack, one packet per interrupt", "mrg",
          receive(60, 1, 2000), target=0.90),
-    Case("drop-mrg", "XDP_DROP 64 B, mergeable", "mrg", receive(60, BURST, 20000, "drop")),
+    Case("drop-mrg", "XDP_DROP 64 B, mergeable", "mrg", receive(60, BURST, 20000, "drop"),
+         target=0.65),
     Case("drop-small", "XDP_DROP 64 B, small", "small", receive(60, BURST, 20000, "drop")),
     Case("drop-irq1", "XDP_DROP, one packet per interrupt", "mrg",
          receive(60, 1, 2000, "drop"), target=0.90),
-    Case("xdptx-mrg", "XDP_TX 64 B, mergeable", "mrg", receive(60, BURST, 20000, "tx")),
+    Case("xdptx-mrg", "XDP_TX 64 B, mergeable", "mrg", receive(60, BURST, 20000, "tx"),
+         target=0.60),
     Case("xdptx-small", "XDP_TX 64 B, small", "small", receive(60, BURST, 20000, "tx")),
+    Case("redirect", "XDP_REDIRECT 64 B to another device", "mrg", redirect(60, BURST, 20000),
+         target=0.75, out="out"),
     Case("tcp-rx", "TCP stream, receive", "tap", tcp(False), "kernel", "KiB", 0.88,
          repeats=4),
     Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.98,

@@ -41,6 +41,7 @@
 static FILE *port;		/* answers */
 static int inet_fd = -1;
 static int xdp_fd = -1;
+static int target_fd = -1;	/* the program of the device redirected to */
 
 /* ---- answers ---- */
 
@@ -316,55 +317,123 @@ static void cmd_channels(char **arg)
 
 /* ---- XDP ---- */
 
-static int xdp_load(int verdict)
+static int xdp_load(const struct bpf_insn *insns, size_t nr, const char *name)
 {
-	struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = verdict },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
 	static const char license[] = "GPL";
 	union bpf_attr attr = {
 		.prog_type = BPF_PROG_TYPE_XDP,
-		.insn_cnt = ARRAY_SIZE(insns),
+		.insn_cnt = nr,
 		.insns = (uintptr_t)insns,
 		.license = (uintptr_t)license,
-		.prog_name = "vnet_bench",
 	};
 
+	strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
+
 	return syscall(SYS_bpf, BPF_PROG_LOAD, &attr, sizeof(attr));
+}
+
+/* Attach a program in native mode and close it; the link keeps it. */
+static int xdp_attach(const char *name, int prog)
+{
+	union bpf_attr attr = {
+		.link_create.prog_fd = prog,
+		.link_create.target_ifindex = if_nametoindex(name),
+		.link_create.attach_type = BPF_XDP,
+		.link_create.flags = XDP_FLAGS_DRV_MODE,
+	};
+	int link = -1;
+
+	if (prog >= 0) {
+		link = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
+		close(prog);
+	}
+
+	return link;
+}
+
+/* A program that is one verdict; the counted one is named vnet_bench. */
+static int xdp_verdict(const char *dev, int verdict, const char *name)
+{
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .imm = verdict },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+
+	return xdp_attach(dev, xdp_load(insns, ARRAY_SIZE(insns), name));
+}
+
+/* A program that redirects all packets to a device, through a map */
+static int xdp_redirect(const char *dev, const char *target)
+{
+	union bpf_attr create = {
+		.map_type = BPF_MAP_TYPE_DEVMAP,
+		.key_size = 4,
+		.value_size = 4,
+		.max_entries = 1,
+	};
+	int map = syscall(SYS_bpf, BPF_MAP_CREATE, &create, sizeof(create));
+	uint32_t key = 0, value = if_nametoindex(target);
+	union bpf_attr update = {
+		.map_fd = map,
+		.key = (uintptr_t)&key,
+		.value = (uintptr_t)&value,
+	};
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_LD | BPF_IMM | BPF_DW, .dst_reg = 1,
+		  .src_reg = BPF_PSEUDO_MAP_FD, .imm = map },
+		{ 0 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 2 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = 3 },
+		{ .code = BPF_JMP | BPF_CALL, .imm = BPF_FUNC_redirect_map },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int prog = -1;
+
+	if (map < 0)
+		return -1;
+	if (!syscall(SYS_bpf, BPF_MAP_UPDATE_ELEM, &update, sizeof(update)))
+		prog = xdp_load(insns, ARRAY_SIZE(insns), "vnet_bench");
+	close(map);
+
+	return xdp_attach(dev, prog);
+}
+
+static void xdp_off(void)
+{
+	if (xdp_fd >= 0)
+		close(xdp_fd);
+	if (target_fd >= 0)
+		close(target_fd);
+	xdp_fd = -1;
+	target_fd = -1;
 }
 
 /* xdp IF drop|tx|pass|off: native mode */
 static void cmd_xdp(char **arg)
 {
-	union bpf_attr attr = { 0 };
-	int prog, link;
-
-	if (xdp_fd >= 0)
-		close(xdp_fd);
-	xdp_fd = -1;
+	xdp_off();
 	if (!strcmp(arg[2], "off")) {
 		ok();
 		return;
 	}
 
-	prog = xdp_load(!strcmp(arg[2], "drop") ? XDP_DROP :
-			!strcmp(arg[2], "tx") ? XDP_TX : XDP_PASS);
-	if (prog < 0) {
-		fail("load XDP program");
-		return;
-	}
-	attr.link_create.prog_fd = prog;
-	attr.link_create.target_ifindex = if_nametoindex(arg[1]);
-	attr.link_create.attach_type = BPF_XDP;
-	attr.link_create.flags = XDP_FLAGS_DRV_MODE;
-	link = syscall(SYS_bpf, BPF_LINK_CREATE, &attr, sizeof(attr));
-	if (link < 0)
-		fail("attach XDP program");
-	else
-		ok();
-	xdp_fd = link;
-	close(prog);
+	xdp_fd = xdp_verdict(arg[1], !strcmp(arg[2], "drop") ? XDP_DROP :
+			     !strcmp(arg[2], "tx") ? XDP_TX : XDP_PASS,
+			     "vnet_bench");
+	result(xdp_fd >= 0, "XDP program");
+}
+
+/*
+ * xdp-redirect IF TARGET: virtio_net takes redirected frames only while a
+ * program is on the target, so there is one.
+ */
+static void cmd_xdp_redirect(char **arg)
+{
+	xdp_off();
+	target_fd = xdp_verdict(arg[2], XDP_PASS, "target");
+	if (target_fd >= 0)
+		xdp_fd = xdp_redirect(arg[1], arg[2]);
+	result(xdp_fd >= 0, "XDP program");
 }
 
 /* ---- traffic ---- */
@@ -478,6 +547,7 @@ static const struct {
 	{ "arp", 2, false, cmd_arp },
 	{ "channels", 2, false, cmd_channels },
 	{ "xdp", 2, false, cmd_xdp },
+	{ "xdp-redirect", 2, false, cmd_xdp_redirect },
 	{ "tcp-send", 4, false, cmd_tcp },
 	{ "tcp-recv", 4, false, cmd_tcp },
 	{ "udp-send", 4, false, cmd_udp },

@@ -62,17 +62,20 @@ def parse(args):
 def measure(guest, case, driver, scale, kernel_symbols):
     """One run: a fresh bind, one window. Returns (figures, window)."""
     nic = guest.nics[case.nic]
+    outs = [guest.nics[case.out]] if case.out else []
     try:
         if case.binds:
             sample = case.run(guest, nic, driver, scale)
             return {case.figure: sample.value}, None
         name = guest.bind(nic, driver)
         guest.ask(f"write /proc/sys/net/ipv4/conf/{name}/rp_filter 0")
-        sample = case.run(guest, nic, name, scale)
+        out = [(second, guest.bind(second, driver)) for second in outs]
+        sample = case.run(guest, nic, name, scale, *out)
         symbols = counts.Symbols(kernel_symbols, guest.module_symbols())
     finally:
         guest.ask("xdp - off")
-        guest.bind(nic, None)
+        for device in (nic, *outs):
+            guest.bind(device, None)
     window = counts.Window(sample.path, symbols)
     sample.path.unlink()
     for event, expected in sample.seen.items():
@@ -115,7 +118,7 @@ def complaints(guest):
 
 def run_guest(ring, pending, options, kernel, module, work):
     """One boot: the pending cases, until none is left or the guest is lost."""
-    wanted = {case.nic for case in pending}
+    wanted = {name for case in pending for name in (case.nic, case.out)}
     nics = [nic for nic in machine.all_nics() if nic.name in wanted]
     guest = machine.Guest(work, kernel, ring, nics, module)
     say(f"bench: booting Linux {kernel.release}, {ring} ring")

@@ -210,6 +210,7 @@ def all_nics():
         Nic("small", FIRST_SLOT + 1, "vhost-user", "mrg_rxbuf=off," + NO_GUEST_GSO),
         Nic("tap", FIRST_SLOT + 2, "tap", ""),
         Nic("mq", FIRST_SLOT + 3, "vhost-user", "", pairs=64),
+        Nic("out", FIRST_SLOT + 4, "vhost-user", ""),
     ]
 
 

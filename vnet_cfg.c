@@ -492,7 +492,9 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
  *
  * Allocate, stop, swap, start, free: a change that fails leaves the old
  * configuration in force, with traffic flowing. A device that does not come
- * back is left to recovery.
+ * back is left to recovery. A program can always be detached: where there is
+ * no memory for the layout without one, or the device does not answer, less
+ * changes than could.
  *
  * Context: process, sleeps; instance lock held, rtnl too if @new->pairs differs.
  * Return: 0, -EINVAL or -E2BIG for a value out of range, -EOPNOTSUPP for a
@@ -501,6 +503,7 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
 int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 		   struct netlink_ext_ack *extack)
 {
+	bool detach = vd->cfg.xdp && !new->xdp;
 	struct vnet_plan plan = {};
 	int err;
 
@@ -510,20 +513,25 @@ int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 	if (err)
 		return err;
 
-	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, new));
+	/* The last packet that a program sees must not be a merged one. */
+	if (!detach)
+		err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps,
+								 new));
 	if (err) {
 		NL_SET_ERR_MSG(extack,
 			       "the device refused to change its offloads");
 		return err;
 	}
 
-	err = vnet_cfg_apply_queues(vd, &plan, extack);
-	if (err) {
+	err = vnet_cfg_apply_queues(vd, &plan, detach ? NULL : extack);
+	if (err && !detach) {
 		vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
 		return err;
 	}
 
 	vnet_cfg_apply_rest(vd, new);
+	if (detach)
+		vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, new));
 
 	return 0;
 }

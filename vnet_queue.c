@@ -57,6 +57,9 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
 	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
+	txq->premapped = VNET_COMPAT_TX_PREMAPPED &&
+			 txq->vd->rxqs[txq->index].premapped;
+	txq->dma_dev = txq->vd->dma_dev;
 	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
 	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
 }
@@ -66,10 +69,10 @@ static int vnet_rxq_attach(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
 {
 	int err;
 
+	/* No frag size: frags differ in size, so their tails cannot grow. */
 	err = __xdp_rxq_info_reg(&rxq->xdp_rxq, rxq->vd->dev, rxq->index,
 				 rxq->napi.napi_id, mem->xsk ?
-				 xsk_pool_get_rx_frag_step(mem->xsk) :
-				 mem->layout.truesize);
+				 xsk_pool_get_rx_frag_step(mem->xsk) : 0);
 	if (err)
 		return err;
 
@@ -287,9 +290,10 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 	if (vnet_device_stuck(vd))
 		return;
 
-	vnet_rxq_detach(&vd->rxqs[i]);
+	/* It may keep buffers of the receive queue. */
 	if (vd->txqs[i].mem.bufs)
 		vnet_txmem_destroy(&vd->txqs[i].mem);
+	vnet_rxq_detach(&vd->rxqs[i]);
 }
 
 /*

@@ -358,7 +358,7 @@ static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
  * is a program, or the buffers are frames of AF_XDP, which the stack cannot have.
  */
 static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
-					  struct bpf_prog *prog, bool raw,
+					  struct vnet_xdp_buff *vxb, bool raw,
 					  struct vnet_rx_pkt *pkt,
 					  struct vnet_rx_ctx *ctx)
 {
@@ -367,8 +367,8 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 
 	if (raw) {
 		pkt->skb = NULL;
-		fault = prog ? vnet_xdp_run(rxq, prog, pkt, ctx) :
-			       vnet_xsk_pass(rxq, pkt);
+		fault = vxb->prog ? vnet_xdp_run(vxb, pkt, ctx) :
+				    vnet_xsk_pass(rxq, pkt);
 		if (fault || !pkt->skb)
 			return fault;
 		skb = pkt->skb;
@@ -438,12 +438,13 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	struct vnet_rxq *rxq = container_of(napi, struct vnet_rxq, napi);
 	struct vnet_rx_ctx ctx = { .budget = budget };
 	enum vnet_rx_fault fault;
+	struct vnet_xdp_buff vxb;
 	struct vnet_rx_pkt pkt;
-	struct bpf_prog *prog;
 	bool raw;
 
-	prog = rcu_dereference_bh(rxq->xdp_prog);
-	raw = prog || rxq->mem.xsk;
+	vxb.rxq = rxq;
+	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
+	raw = vxb.prog || rxq->mem.xsk;
 	while (ctx.pkts < ctx.budget) {
 		fault = vnet_rxq_next(rxq, &pkt);
 		if (fault == VNET_RX_EMPTY)
@@ -453,7 +454,7 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 		if (likely(!fault)) {
 			rxq->avg_len = vnet_size_ewma_add(rxq->avg_len,
 							  pkt.len);
-			fault = vnet_rx_deliver(rxq, prog, raw, &pkt, &ctx);
+			fault = vnet_rx_deliver(rxq, &vxb, raw, &pkt, &ctx);
 		}
 		vnet_rxq_put_slots(rxq, &pkt);
 		if (unlikely(fault))

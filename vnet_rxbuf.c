@@ -20,6 +20,9 @@
 /* Pages of this order are cut into buffers; see vnet_rxbuf_alloc(). */
 #define VNET_RX_PAGE_ORDER	get_order(SZ_32K)
 
+/* References to a page that is being cut: more than it can have buffers */
+#define VNET_RX_PAGE_REFS	(SZ_32K / VNET_SIZE_ALIGN)
+
 static void vnet_rxmem_layout(const struct vnet_rxq *rxq,
 			      const struct vnet_caps *caps,
 			      const struct vnet_cfg *cfg,
@@ -58,16 +61,22 @@ static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
 }
 
 static int vnet_rxmem_pools(struct vnet_rxq *rxq, struct vnet_rx_mem *mem,
-			    u32 slots)
+			    u32 slots, u32 max_buf)
 {
 	u32 bytes = slots * (mem->layout.truesize +
 			     mem->layout.nr_frags * mem->layout.frag_size);
+	bool one = mem->xdp && !VNET_COMPAT_XDP_MIXED_POOLS;
+	unsigned int order = VNET_RX_PAGE_ORDER;
 
-	mem->pool = vnet_rxmem_pool(rxq, mem, VNET_RX_PAGE_ORDER, bytes);
+	/* A single pool had better be one that always has memory. */
+	if (one && mem->stride == 1)
+		order = get_order(max(mem->layout.truesize, max_buf));
+	mem->cut.size = PAGE_SIZE << order;
+	mem->pool = vnet_rxmem_pool(rxq, mem, order, bytes);
 	if (IS_ERR(mem->pool))
 		return PTR_ERR(mem->pool);
 
-	if (!VNET_RX_PAGE_ORDER || mem->stride > 1)
+	if (!order || one || mem->stride > 1)
 		return 0;
 
 	/* Seldom used: it keeps no more pages than the least. */
@@ -84,8 +93,10 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
 	if (!mem->bufs)
 		return -ENOMEM;
 
-	for (i = 0; i < slots * mem->stride; i++)
+	for (i = 0; i < slots * mem->stride; i++) {
 		mem->bufs[i].slot = i / mem->stride;
+		mem->bufs[i].gen = mem->gen;
+	}
 
 	mem->sg = kmalloc_array(mem->nr_sg, sizeof(*mem->sg), GFP_KERNEL);
 	if (!mem->sg)
@@ -133,6 +144,7 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 			  mem->layout.nr_frags * mem->layout.frag_size;
 	mem->dma = rxq->vd->dma_dev;
 	mem->xdp = cfg->xdp;
+	mem->gen = rxq->mem.gen + 1;
 	if (!caps->indirect)
 		slots = max(slots / mem->nr_sg, 1);
 	slots = min(slots, 0x10000 / mem->stride);
@@ -140,7 +152,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	err = vnet_rxmem_arrays(mem, slots);
 	if (!err)
 		err = mem->xsk ? vnet_xsk_rxmem_init(mem) :
-				 vnet_rxmem_pools(rxq, mem, slots);
+				 vnet_rxmem_pools(rxq, mem, slots,
+						  cfg->rx_buf_len);
 	if (err)
 		vnet_rxmem_destroy(mem);
 
@@ -161,6 +174,19 @@ static void vnet_rxbuf_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 	buf->page = NULL;
 }
 
+/* Nothing more is cut from the present page: its buffers alone keep it. */
+static void vnet_rxmem_cut_end(struct vnet_rx_mem *mem)
+{
+	struct vnet_rx_cut *cut = &mem->cut;
+
+	if (!cut->page)
+		return;
+
+	if (!page_pool_unref_page(cut->page, VNET_RX_PAGE_REFS - cut->users))
+		page_pool_put_unrefed_page(mem->pool, cut->page, -1, false);
+	cut->page = NULL;
+}
+
 /**
  * vnet_rxmem_destroy() - free what vnet_rxmem_create() allocated
  * @mem: memory; all slots have been taken back from the device
@@ -176,6 +202,7 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
 
 	for (i = 0; mem->bufs && i < mem->slots.nr * mem->stride; i++)
 		vnet_rxbuf_free(mem, &mem->bufs[i], false);
+	vnet_rxmem_cut_end(mem);
 
 	if (mem->spare)
 		vnet_xsk_rxmem_exit(mem);
@@ -189,6 +216,54 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
 	memset(mem, 0, sizeof(*mem));
 }
 
+static dma_addr_t vnet_rxmem_page_addr(const struct vnet_rx_mem *mem,
+				       const struct page *page)
+{
+	return mem->dma ? page_pool_get_dma_addr(page) : page_to_phys(page);
+}
+
+/* Take a new page to cut buffers from. */
+static bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
+{
+	struct vnet_rx_cut *cut = &mem->cut;
+
+	vnet_rxmem_cut_end(mem);
+	cut->page = page_pool_alloc_pages(mem->pool, gfp | __GFP_NOWARN |
+						     __GFP_NORETRY);
+	if (!cut->page)
+		return false;
+
+	page_pool_fragment_page(cut->page, VNET_RX_PAGE_REFS);
+	cut->va = page_address(cut->page);
+	cut->addr = vnet_rxmem_page_addr(mem, cut->page);
+	cut->offset = 0;
+	cut->users = 0;
+
+	return true;
+}
+
+/* There is no large page: take a single one, if there is a pool of them. */
+static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
+					    struct vnet_rx_buf *buf, u32 size,
+					    gfp_t gfp)
+{
+	if (!mem->pool0)
+		return false;
+
+	size = min(size, PAGE_SIZE);
+	buf->page = page_pool_alloc_frag(mem->pool0, &buf->offset, size,
+					 gfp | __GFP_NOWARN);
+	if (!buf->page)
+		return false;
+
+	buf->fallback = true;
+	buf->va = page_address(buf->page) + buf->offset;
+	buf->addr = vnet_rxmem_page_addr(mem, buf->page) + buf->offset;
+	buf->truesize = size;
+
+	return true;
+}
+
 /*
  * Cut a region of @size bytes from the large pages. When there are none (the
  * memory of a small guest is easily fragmented), a buffer that needs no more
@@ -197,36 +272,37 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
 static bool vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 			     u32 size, gfp_t gfp)
 {
-	buf->fallback = false;
-	buf->page = page_pool_alloc_frag(mem->pool, &buf->offset, size,
-					 gfp | __GFP_NOWARN | __GFP_NORETRY);
-	if (unlikely(!buf->page) && mem->pool0) {
-		size = min(size, PAGE_SIZE);
-		buf->fallback = true;
-		buf->page = page_pool_alloc_frag(mem->pool0, &buf->offset,
-						 size, gfp | __GFP_NOWARN);
-	}
-	if (unlikely(!buf->page))
-		return false;
+	struct vnet_rx_cut *cut = &mem->cut;
 
+	if (unlikely(!cut->page || cut->offset + size > cut->size) &&
+	    unlikely(!vnet_rxmem_cut_begin(mem, gfp)))
+		return vnet_rxbuf_alloc_small(mem, buf, size, gfp);
+
+	buf->fallback = false;
+	buf->page = cut->page;
+	buf->va = cut->va + cut->offset;
+	buf->addr = cut->addr + cut->offset;
+	buf->offset = cut->offset;
 	buf->truesize = size;
-	buf->va = page_address(buf->page) + buf->offset;
+	cut->offset += size;
+	cut->users++;
 
 	return true;
 }
 
 /* Decide what the device is given of the region that @buf has. */
-static void vnet_rxbuf_cut(const struct vnet_rx_mem *mem,
-			   struct vnet_rx_buf *buf)
+static void vnet_rxbuf_divide(const struct vnet_rx_mem *mem,
+			      struct vnet_rx_buf *buf)
 {
-	bool head = mem->stride == 1 || (buf - mem->bufs) % mem->stride == 0;
+	if (unlikely(mem->stride > 1) && (buf - mem->bufs) % mem->stride) {
+		buf->headroom = 0;
+		buf->room = buf->truesize;
+		return;
+	}
 
-	buf->headroom = head ? mem->layout.headroom : 0;
-	buf->room = buf->truesize - buf->headroom -
-		    (head ? mem->layout.tailroom : 0);
-	buf->addr = mem->dma ? page_pool_get_dma_addr(buf->page) :
-			       page_to_phys(buf->page);
-	buf->addr += buf->offset + buf->headroom;
+	buf->headroom = mem->layout.headroom;
+	buf->room = buf->truesize - buf->headroom - mem->layout.tailroom;
+	buf->addr += buf->headroom;
 }
 
 /* @buf has no region of @size bytes: see to it that it gets one. */
@@ -235,10 +311,10 @@ static noinline bool vnet_rxbuf_renew(struct vnet_rx_mem *mem,
 				      gfp_t gfp)
 {
 	vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
-	if (!vnet_rxbuf_alloc(mem, buf, size, gfp))
+	if (unlikely(!vnet_rxbuf_alloc(mem, buf, size, gfp)))
 		return false;
 
-	vnet_rxbuf_cut(mem, buf);
+	vnet_rxbuf_divide(mem, buf);
 
 	return true;
 }
@@ -360,6 +436,47 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 		mod_timer(&rxq->starve_timer, jiffies + VNET_STARVE_DELAY);
 	}
 	rxq->starved = err == -ENOMEM;
+}
+
+/* A buffer that no slot waits for goes to its page pool; any context */
+void vnet_rxbuf_put(struct vnet_rx_buf *buf)
+{
+	page_pool_put_full_page(vnet_compat_page_pool(buf->page), buf->page,
+				false);
+}
+
+/**
+ * vnet_rxbuf_adopt() - give buffers that were sent back to free slots
+ * @rxq: receive queue
+ * @home: the buffers' own descriptions of them; the last ones are taken
+ * @nr: number of them
+ *
+ * Context: NAPI of @rxq.
+ * Return: buffers left.
+ */
+u32 vnet_rxbuf_adopt(struct vnet_rxq *rxq, struct vnet_rx_buf **home, u32 nr)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	u32 i = mem->slots.nr_free;
+
+	while (nr && i--) {
+		u16 slot = mem->slots.free[i];
+		struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
+		struct vnet_rx_buf *back;
+
+		if (buf->page)
+			continue;
+
+		back = home[--nr];
+		if (unlikely(back->gen != mem->gen)) {
+			vnet_rxbuf_put(back);
+			continue;
+		}
+		*buf = *back;
+		buf->slot = slot;
+	}
+
+	return nr;
 }
 
 /* Timer: the queue had no memory a moment ago, let its poll try again. */

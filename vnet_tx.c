@@ -6,6 +6,7 @@
  * the stack's queue, completion included: an add and a get on one virtqueue
  * must not meet. Completion takes the lock once per poll.
  */
+#include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 
 #include "vnet.h"
@@ -47,7 +48,8 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	memset(mem, 0, sizeof(*mem));
 	mem->bufs = kvcalloc(ring, sizeof(*mem->bufs), GFP_KERNEL);
 	mem->hdrs = kcalloc(ring + 1, caps->hdr_len, GFP_KERNEL);
-	if (mem->bufs && mem->hdrs)
+	mem->home = kcalloc(VNET_XDP_BULK, sizeof(*mem->home), GFP_KERNEL);
+	if (mem->bufs && mem->hdrs && mem->home)
 		err = vnet_slots_create(&mem->slots, ring);
 	if (!err && pool)
 		err = vnet_xsk_txmem_init(txq->vd, pool, caps->hdr_len, mem);
@@ -62,7 +64,10 @@ void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 {
 	if (mem->xsk)
 		vnet_xsk_txmem_exit(mem);
+	while (mem->nr_home)
+		vnet_rxbuf_put(mem->home[--mem->nr_home]);
 	vnet_slots_destroy(&mem->slots);
+	kfree(mem->home);
 	kfree(mem->hdrs);
 	kvfree(mem->bufs);
 	memset(mem, 0, sizeof(*mem));
@@ -183,6 +188,16 @@ static bool vnet_txq_has_room(const struct vnet_txq *txq)
 	return txq->vq->num_free >= txq->stop_at && txq->mem.slots.nr_free;
 }
 
+/* Packets of one descriptor that XDP may send now */
+static u32 vnet_txq_room(const struct vnet_txq *txq)
+{
+	if (unlikely(txq->vq->num_free < txq->stop_at))
+		return 0;
+
+	return min(txq->vq->num_free - txq->stop_at + 1,
+		   txq->mem.slots.nr_free);
+}
+
 /*
  * Stop the queue when the next packet may not fit. The xmit lock is held, so
  * completion cannot have missed the stop; what it needs is a notification.
@@ -236,8 +251,6 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
  * @frames: all others: frames of XDP, orphans
  * @frame_bytes: their bytes
  * @budget: NAPI budget, 0 outside of NAPI
- * @rxq: receive queue whose NAPI this is: frames that its program sent back
- *	return to its page pool at once; or NULL
  * @bulk: frames of other page pools, returned together
  */
 struct vnet_tx_done {
@@ -246,7 +259,6 @@ struct vnet_tx_done {
 	u32 frames;
 	u32 frame_bytes;
 	int budget;
-	struct vnet_rxq *rxq;
 	struct xdp_frame_bulk bulk;
 };
 
@@ -265,14 +277,14 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 		done->frame_bytes += buf->bytes;
 		napi_consume_skb(buf->skb, done->budget);
 		break;
-	case VNET_TX_XDP_TX:
-		if (done->rxq) {
-			done->frames++;
-			done->frame_bytes += buf->bytes;
-			xdp_return_frame_rx_napi(buf->xdpf);
-			break;
-		}
-		fallthrough;
+	case VNET_TX_BACK:
+		done->frames++;
+		done->frame_bytes += buf->bytes;
+		if (likely(txq->mem.nr_home < VNET_XDP_BULK))
+			txq->mem.home[txq->mem.nr_home++] = buf->back;
+		else
+			vnet_rxbuf_put(buf->back);
+		break;
 	case VNET_TX_XDP:
 		done->frames++;
 		done->frame_bytes += buf->bytes;
@@ -291,8 +303,7 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 }
 
 /* Take back what the device has sent; wake the stack when there is room. */
-static void vnet_txq_reap(struct vnet_txq *txq, int budget,
-			  struct vnet_rxq *rxq)
+static void vnet_txq_reap(struct vnet_txq *txq, int budget)
 {
 	struct vnet_txq_stats *s = &txq->stats;
 	struct vnet_tx_done done;
@@ -301,7 +312,6 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 
 	memset(&done, 0, offsetof(struct vnet_tx_done, bulk));
 	done.budget = budget;
-	done.rxq = rxq;
 	xdp_frame_bulk_init(&done.bulk);
 	rcu_read_lock();
 	while ((buf = vnet_vq_get(txq->vq, &len)))
@@ -335,7 +345,7 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
  */
 static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 {
-	vnet_txq_reap(txq, 0, NULL);
+	vnet_txq_reap(txq, 0);
 	if (skb_orphan_frags(skb, GFP_ATOMIC))
 		return -ENOMEM;
 
@@ -455,13 +465,13 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	if (unlikely(!budget)) {
 		if (!__netif_tx_trylock(txq->nq))
 			return 0;
-		vnet_txq_reap(txq, 0, NULL);
+		vnet_txq_reap(txq, 0);
 		__netif_tx_unlock(txq->nq);
 		return 0;
 	}
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	vnet_txq_reap(txq, budget, NULL);
+	vnet_txq_reap(txq, budget);
 	pending = unlikely(txq->mem.xsk) && vnet_xsk_send(txq, budget);
 	if (likely(!pending)) {
 		pending = vnet_txq_arm(txq);
@@ -496,8 +506,13 @@ static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
 	hdr = push ? frame->data - hdr_len : (void *)vnet_tx_hdr(txq, slot);
 	vnet_hdr_zero(hdr, hdr_len);
 	if (likely(push && !xdp_frame_has_frags(frame))) {
-		sg_set_buf(&txq->sg1, hdr, hdr_len + frame->len);
-		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+		if (unlikely(!txq->premapped || txq->dma_dev)) {
+			sg_set_buf(&txq->sg1, hdr, hdr_len + frame->len);
+			return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+		}
+		vnet_sg_set_dma(&txq->sg1, virt_to_phys(hdr),
+				hdr_len + frame->len);
+		return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
 	}
 
 	if (push) {
@@ -518,12 +533,21 @@ static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
 	return vnet_tx_send_many(txq, nr, buf);
 }
 
+/* XDP has sent @sent frames of @nr. */
+static void vnet_txq_sent(struct vnet_txq *txq, u32 sent, u32 nr)
+{
+	vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX, sent);
+	if (unlikely(sent < nr))
+		vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX_DROPS, nr - sent);
+	if (sent)
+		vnet_txq_kick(txq);
+}
+
 /**
  * vnet_txq_send_frames() - transmit XDP frames
  * @txq: transmit queue
  * @frames: frames; the first ones, up to the number returned, are consumed
  * @nr: number of frames
- * @rxq: receive queue whose program sends them back from its NAPI, or NULL
  *
  * Stops when only the descriptors that are reserved for the stack are left.
  *
@@ -531,7 +555,7 @@ static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
  * Return: frames sent.
  */
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr, struct vnet_rxq *rxq)
+			 u32 nr)
 {
 	struct vnet_slots *slots = &txq->mem.slots;
 	struct vnet_tx_buf *buf;
@@ -541,7 +565,7 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 	if (unlikely(!txq->up))
 		return 0;
 
-	vnet_txq_reap(txq, rxq ? NAPI_POLL_WEIGHT : 0, rxq);
+	vnet_txq_reap(txq, 0);
 	txq_trans_cond_update(txq->nq);
 	for (sent = 0; sent < nr; sent++) {
 		if (unlikely(!vnet_txq_has_room(txq)))
@@ -555,14 +579,91 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 		buf = &txq->mem.bufs[slot];
 		buf->xdpf = frames[sent];
 		buf->bytes = xdp_get_frame_len(frames[sent]);
-		buf->type = rxq ? VNET_TX_XDP_TX : VNET_TX_XDP;
+		buf->type = VNET_TX_XDP;
+	}
+	vnet_txq_sent(txq, sent, nr);
+
+	return sent;
+}
+
+/* Give a buffer that is sent back to the device, the header in front of it. */
+static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
+					     const struct vnet_back *back,
+					     struct vnet_tx_buf *buf)
+{
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	u32 start = back->data - hdr_len;
+	u32 len = hdr_len + back->len;
+	dma_addr_t addr;
+	void *hdr;
+
+	if (unlikely(!txq->push_hdr ||
+		     back->data < sizeof(*back->buf) + hdr_len ||
+		     start % __alignof__(struct vnet_hdr))) {
+		hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
+		vnet_hdr_zero(hdr, hdr_len);
+		sg_set_buf(&txq->sg[0], hdr, hdr_len);
+		sg_set_buf(&txq->sg[1], (void *)back->buf + back->data,
+			   back->len);
+		return vnet_tx_send_many(txq, 2, buf);
 	}
 
-	vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX, sent);
-	if (unlikely(sent < nr))
-		vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX_DROPS, nr - sent);
-	if (sent)
-		vnet_txq_kick(txq);
+	hdr = (void *)back->buf + start;
+	vnet_hdr_zero(hdr, hdr_len);
+	if (unlikely(!txq->premapped)) {
+		sg_set_buf(&txq->sg1, hdr, len);
+		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+	}
+
+	addr = back->buf->addr - back->buf->headroom + start;
+	if (txq->dma_dev)
+		dma_sync_single_for_device(txq->dma_dev, addr, len,
+					   DMA_BIDIRECTIONAL);
+	vnet_sg_set_dma(&txq->sg1, addr, len);
+
+	return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
+}
+
+/**
+ * vnet_txq_send_back() - transmit receive buffers of the queue's twin
+ * @txq: transmit queue
+ * @back: buffers; the first ones, up to the number returned, are consumed
+ * @nr: number of buffers
+ *
+ * As vnet_txq_send_frames(). Completed buffers come to @txq->mem.home.
+ *
+ * Context: xmit lock of @txq, NAPI of the receive queue of the same number.
+ * Return: buffers sent.
+ */
+u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
+		       u32 nr)
+{
+	struct vnet_slots *slots = &txq->mem.slots;
+	struct vnet_tx_buf *buf;
+	u32 sent, room;
+	u16 slot;
+
+	if (unlikely(!txq->up))
+		return 0;
+
+	vnet_txq_reap(txq, NAPI_POLL_WEIGHT);
+	txq_trans_cond_update(txq->nq);
+	room = vnet_txq_room(txq);
+	if (unlikely(!txq->push_hdr))
+		room /= 2;
+	room = min(nr, room);
+	for (sent = 0; sent < room; sent++) {
+		slot = vnet_slots_take(slots);
+		buf = &txq->mem.bufs[slot];
+		if (unlikely(vnet_tx_send_back(txq, &back[sent], buf))) {
+			vnet_slots_put(slots, slot);
+			break;
+		}
+		buf->back = back[sent].buf;
+		buf->bytes = back[sent].len;
+		buf->type = VNET_TX_BACK;
+	}
+	vnet_txq_sent(txq, sent, nr);
 
 	return sent;
 }
@@ -590,6 +691,8 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 
 	if (buf->type == VNET_TX_SKB || buf->type == VNET_TX_ORPHAN)
 		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
+	else if (buf->type == VNET_TX_BACK)
+		vnet_rxbuf_put(buf->back);
 	else
 		xdp_return_frame(buf->xdpf);
 

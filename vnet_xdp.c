@@ -18,18 +18,6 @@
 /* What the end of the poll has to do, in vnet_rx_ctx.xdp */
 #define VNET_XDP_FLUSH_REDIRECT		BIT(0)
 
-/**
- * struct vnet_xdp_buff - what a program's metadata functions find
- * @xdp: must be first
- * @rxq: queue that the packet came from
- * @hdr: private copy of its virtio header
- */
-struct vnet_xdp_buff {
-	struct xdp_buff xdp;
-	const struct vnet_rxq *rxq;
-	const struct vnet_hdr *hdr;
-};
-
 static int vnet_xdp_rx_hash(const struct xdp_md *ctx, u32 *hash,
 			    enum xdp_rss_hash_type *type)
 {
@@ -97,8 +85,6 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 	xdp_init_buff(xdp, buf->truesize, &rxq->xdp_rxq);
 	xdp_prepare_buff(xdp, buf->va, buf->headroom + rxq->hdr_len,
 			 pkt->lens[0], true);
-	if (page_is_pfmemalloc(buf->page))
-		xdp_buff_set_frag_pfmemalloc(xdp);
 	if (likely(pkt->nr == 1))
 		return;
 
@@ -228,31 +214,48 @@ static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* Send the collected frames back, under the lock of the queue's twin. */
-static void vnet_xdp_flush_tx(struct vnet_rxq *rxq)
+/* Count @nr packets that the program sent back, @sent of them with success. */
+static void vnet_xdp_count_tx(struct vnet_rxq *rxq, u32 sent, u32 nr)
 {
-	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
-	u32 nr = rxq->nr_xdp_tx, sent, i;
-
-	__netif_tx_lock(txq->nq, smp_processor_id());
-	sent = vnet_txq_send_frames(txq, rxq->xdp_tx, nr, rxq);
-	__netif_tx_unlock(txq->nq);
-
-	for (i = sent; i < nr; i++)
-		xdp_return_frame_rx_napi(rxq->xdp_tx[i]);
-	if (sent < nr)
+	if (unlikely(sent < nr))
 		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_XDP_TX,
 			     nr - sent);
 	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_TX, sent);
-	rxq->nr_xdp_tx = 0;
 }
 
-static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
-				      struct vnet_rx_pkt *pkt,
-				      struct bpf_prog *prog,
-				      struct xdp_buff *xdp)
+/*
+ * Send the collected buffers back, under the lock of the queue's twin, and take
+ * those home that it has sent.
+ */
+static void vnet_xdp_flush_tx(struct vnet_rxq *rxq)
 {
+	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
+	u32 nr = rxq->nr_back, sent, i;
+
+	__netif_tx_lock(txq->nq, smp_processor_id());
+	sent = vnet_txq_send_back(txq, rxq->back, nr);
+	txq->mem.nr_home = vnet_rxbuf_adopt(rxq, txq->mem.home,
+					    txq->mem.nr_home);
+	__netif_tx_unlock(txq->nq);
+
+	for (i = sent; i < nr; i++)
+		vnet_rxbuf_put(rxq->back[i].buf);
+	vnet_xdp_count_tx(rxq, sent, nr);
+	rxq->nr_back = 0;
+}
+
+/* Several buffers, or a frame of AF_XDP, go as a frame of the XDP core. */
+static noinline enum vnet_rx_fault vnet_xdp_tx_frame(struct vnet_rxq *rxq,
+						     struct vnet_rx_pkt *pkt,
+						     struct bpf_prog *prog,
+						     struct xdp_buff *xdp)
+{
+	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
 	struct xdp_frame *frame = NULL;
+	u32 sent;
+
+	if (rxq->nr_back)
+		vnet_xdp_flush_tx(rxq);
 
 	/* A frame of AF_XDP is copied into a page of its own; several are not. */
 	if (likely(!rxq->mem.xsk || !xdp_buff_has_frags(xdp)))
@@ -264,20 +267,48 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 	}
 
 	pkt->bufs[0]->page = NULL;
-	rxq->xdp_tx[rxq->nr_xdp_tx++] = frame;
-	if (rxq->nr_xdp_tx == VNET_XDP_BULK)
+	__netif_tx_lock(txq->nq, smp_processor_id());
+	sent = vnet_txq_send_frames(txq, &frame, 1);
+	__netif_tx_unlock(txq->nq);
+
+	if (!sent)
+		xdp_return_frame_rx_napi(frame);
+	vnet_xdp_count_tx(rxq, sent, 1);
+
+	return VNET_RX_OK;
+}
+
+static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
+				      struct vnet_rx_pkt *pkt,
+				      struct bpf_prog *prog,
+				      struct xdp_buff *xdp)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+	struct vnet_back *back;
+
+	if (unlikely(xdp_buff_has_frags(xdp) || rxq->mem.xsk))
+		return vnet_xdp_tx_frame(rxq, pkt, prog, xdp);
+
+	back = &rxq->back[rxq->nr_back++];
+	back->buf = buf->va;
+	back->data = xdp->data - xdp->data_hard_start;
+	back->len = xdp->data_end - xdp->data;
+	*back->buf = *buf;
+	buf->page = NULL;
+	if (unlikely(rxq->nr_back == VNET_XDP_BULK))
 		vnet_xdp_flush_tx(rxq);
 
 	return VNET_RX_OK;
 }
 
 /* What the program cannot be shown, or must be shown repaired */
-static enum vnet_rx_fault vnet_xdp_prepare(struct vnet_rxq *rxq,
-					   struct vnet_rx_pkt *pkt,
-					   const struct bpf_prog *prog)
+static noinline enum vnet_rx_fault
+vnet_xdp_prepare(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+		 const struct bpf_prog *prog)
 {
 	if (unlikely(pkt->nr > 1 &&
-		     (!prog->aux->xdp_has_frags || pkt->nr > MAX_SKB_FRAGS)))
+		     (!prog->aux->xdp_has_frags ||
+		      pkt->nr > MAX_SKB_FRAGS + 1)))
 		return VNET_RX_XDP_BAD;
 
 	if (unlikely(pkt->hdr.flags & VNET_HDR_NEEDS_CSUM) &&
@@ -289,8 +320,7 @@ static enum vnet_rx_fault vnet_xdp_prepare(struct vnet_rxq *rxq,
 
 /**
  * vnet_xdp_run() - run the program of a queue over one packet
- * @rxq: receive queue
- * @prog: its program
+ * @vxb: program and packet as XDP sees them; @vxb->rxq and @vxb->prog are set
  * @pkt: sound packet; what leaves for good leaves its slots
  * @ctx: state of the poll
  *
@@ -298,24 +328,29 @@ static enum vnet_rx_fault vnet_xdp_prepare(struct vnet_rxq *rxq,
  * the device merged (only where it cannot be told not to) can be
  * passed or dropped, but not sent elsewhere.
  *
- * Context: NAPI of @rxq.
+ * Context: NAPI of the queue.
  * Return: %VNET_RX_OK when the packet is taken care of (dropped by the program
  * included), else the fault to account.
  */
-enum vnet_rx_fault vnet_xdp_run(struct vnet_rxq *rxq, struct bpf_prog *prog,
+enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 				struct vnet_rx_pkt *pkt,
 				struct vnet_rx_ctx *ctx)
 {
-	struct vnet_xdp_buff own = { .rxq = rxq, .hdr = &pkt->hdr };
-	struct xdp_buff *xdp = &own.xdp;
-	enum vnet_rx_fault fault;
+	struct bpf_prog *prog = vxb->prog;
+	struct vnet_rxq *rxq = vxb->rxq;
+	struct xdp_buff *xdp = &vxb->xdp;
+	enum vnet_rx_fault fault = VNET_RX_OK;
 	bool merged;
 	u32 act;
 
-	fault = vnet_xdp_prepare(rxq, pkt, prog);
-	if (unlikely(fault))
-		return fault;
+	if (unlikely(pkt->nr > 1 ||
+		     pkt->hdr.flags & VNET_HDR_NEEDS_CSUM)) {
+		fault = vnet_xdp_prepare(rxq, pkt, prog);
+		if (unlikely(fault))
+			return fault;
+	}
 
+	vxb->hdr = &pkt->hdr;
 	merged = pkt->hdr.gso_type != VNET_HDR_GSO_NONE;
 	if (unlikely(rxq->mem.xsk)) {
 		xdp = vnet_xdp_build_xsk(rxq, pkt);
@@ -363,7 +398,7 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_rxq *rxq, struct bpf_prog *prog,
 /* Once per poll of a queue that runs a program */
 void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
-	if (rxq->nr_xdp_tx)
+	if (rxq->nr_back)
 		vnet_xdp_flush_tx(rxq);
 	if (ctx->xdp & VNET_XDP_FLUSH_REDIRECT)
 		xdp_do_flush();
@@ -396,7 +431,7 @@ int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
 
 	__netif_tx_lock(txq->nq, cpu);
 	if (likely(txq->up))
-		sent = vnet_txq_send_frames(txq, frames, nr, NULL);
+		sent = vnet_txq_send_frames(txq, frames, nr);
 	__netif_tx_unlock(txq->nq);
 
 	return sent;

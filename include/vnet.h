@@ -32,8 +32,8 @@
  */
 #define VNET_PKT_MAX_BUFS	64
 
-/* Frames that XDP_TX collects before they are sent */
-#define VNET_XDP_BULK		16
+/* Frames that XDP_TX collects before they are sent: those of a usual poll */
+#define VNET_XDP_BULK		NAPI_POLL_WEIGHT
 
 /* Descriptors that are always left to the stack, so XDP cannot starve it. */
 #define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
@@ -57,6 +57,7 @@ struct xsk_buff_pool;
  *	length is checked against it
  * @headroom: bytes between @va and what the device writes
  * @slot: slot that the buffer belongs to
+ * @gen: the memory that it belongs to, see struct vnet_rx_mem
  * @fallback: @page comes from the order-0 pool
  */
 struct vnet_rx_buf {
@@ -71,7 +72,45 @@ struct vnet_rx_buf {
 	u16 room;
 	u16 headroom;
 	u16 slot;
+	u16 gen;
 	bool fallback;
+};
+
+/**
+ * struct vnet_back - a packet that a program sends back
+ * @buf: its buffer, out of its slot
+ * @data: start of the frame in the buffer
+ * @len: bytes of the frame
+ *
+ * XDP_TX of a packet of one buffer needs neither the frame nor the page pool of
+ * the XDP core: struct vnet_rx_buf moves from the slot to the start of the
+ * buffer, where programs cannot write, and back to a slot when it was sent.
+ */
+struct vnet_back {
+	struct vnet_rx_buf *buf;
+	u16 data;
+	u16 len;
+};
+
+/* What programs leave alone at the start of a buffer is one of these. */
+static_assert(sizeof(struct vnet_rx_buf) <= sizeof(struct xdp_frame));
+
+/**
+ * struct vnet_rx_cut - the page that buffers are cut from
+ * @page: page, or NULL
+ * @va: its address
+ * @addr: its bus address
+ * @size: its bytes
+ * @offset: bytes that are cut off already
+ * @users: buffers that they have become
+ */
+struct vnet_rx_cut {
+	struct page *page;
+	void *va;
+	dma_addr_t addr;
+	u32 size;
+	u32 offset;
+	u32 users;
 };
 
 /**
@@ -79,12 +118,15 @@ struct vnet_rx_buf {
  * @bufs: receive buffers; slot i owns entries i * @stride to (i+1) * @stride-1
  * @slots: free slots; one slot is one ring buffer (a chain of @stride buffers)
  * @pool: pages of the wanted order
+ * @cut: the page of @pool that buffers are cut from
  * @pool0: single pages for when @pool has none, or NULL
  * @xsk: AF_XDP pool that the buffers come from instead, or NULL
  * @spare: frames taken from it and not yet used
  * @layout: how a buffer is cut
  * @sg: descriptors for posting, @nr_sg entries, written before each post
  * @chain_room: bytes that a slot's buffers offer the device together
+ * @gen: differs from that of the memory before, which buffers on their way back
+ *	may still come from
  * @stride: buffers per slot, 1 but for chains
  * @nr_sg: descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
@@ -98,12 +140,14 @@ struct vnet_rx_mem {
 	struct vnet_rx_buf *bufs;
 	struct vnet_slots slots;
 	struct page_pool *pool;
+	struct vnet_rx_cut cut;
 	struct page_pool *pool0;
 	struct xsk_buff_pool *xsk;
 	struct vnet_xsk_spare *spare;
 	struct vnet_rx_layout layout;
 	struct scatterlist *sg;
 	u32 chain_room;
+	u16 gen;
 	u16 stride;
 	u16 nr_sg;
 	bool split_hdr;
@@ -166,8 +210,8 @@ struct vnet_rx_ctx {
  * @napi: poll context; owns everything below up to the cold group
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
  * @starved: the ring could not be filled; @starve_timer will poll again
- * @nr_xdp_tx: frames in @xdp_tx
- * @xdp_tx: frames that XDP sends back at the end of the poll
+ * @nr_back: buffers in @back
+ * @back: buffers that XDP sends back at the end of the poll
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
  * @xdp_rxq: registration with the XDP core
@@ -199,9 +243,9 @@ struct vnet_rxq {
 	struct napi_struct napi;
 	u32 avg_len;
 	bool starved;
-	u8 nr_xdp_tx;
+	u8 nr_back;
 	struct vnet_rxq_stats stats;
-	struct xdp_frame *xdp_tx[VNET_XDP_BULK];
+	struct vnet_back back[VNET_XDP_BULK];
 
 	/* cold */
 	struct timer_list starve_timer ____cacheline_aligned;
@@ -218,8 +262,8 @@ struct vnet_rxq {
  * @VNET_TX_SKB: a packet of the stack
  * @VNET_TX_ORPHAN: a packet that its socket and byte queue limits have
  *	forgotten, see struct vnet_txq
- * @VNET_TX_XDP: a frame redirected to this device
- * @VNET_TX_XDP_TX: a frame sent back by the program of the queue's twin
+ * @VNET_TX_XDP: a frame of the XDP core, redirected to this device mostly
+ * @VNET_TX_BACK: a buffer sent back by the program of the queue's twin
  * @VNET_TX_XSK: frames of AF_XDP that make one packet
  * @VNET_TX_XSK_DONE: the same, when the device is done but not yet with all
  *	that were sent earlier: AF_XDP completes in order
@@ -229,7 +273,7 @@ enum vnet_tx_type {
 	VNET_TX_SKB,
 	VNET_TX_ORPHAN,
 	VNET_TX_XDP,
-	VNET_TX_XDP_TX,
+	VNET_TX_BACK,
 	VNET_TX_XSK,
 	VNET_TX_XSK_DONE,
 };
@@ -237,7 +281,8 @@ enum vnet_tx_type {
 /**
  * struct vnet_tx_buf - one transmit slot
  * @skb: owned packet, for %VNET_TX_SKB and %VNET_TX_ORPHAN
- * @xdpf: owned frame, for the ones of XDP
+ * @xdpf: owned frame, for %VNET_TX_XDP
+ * @back: owned buffer, for %VNET_TX_BACK
  * @descs: descriptors of AF_XDP, for %VNET_TX_XSK
  * @bytes: length of the packet, virtio header excluded
  * @type: enum vnet_tx_type
@@ -246,6 +291,7 @@ struct vnet_tx_buf {
 	union {
 		struct sk_buff *skb;
 		struct xdp_frame *xdpf;
+		struct vnet_rx_buf *back;
 		u32 descs;
 	};
 	u32 bytes;
@@ -259,12 +305,17 @@ struct vnet_tx_buf {
  * @hdrs: one virtio header per slot, as long as on the wire, for packets
  *	without room of their own; and one more, always zero
  * @xsk: state of AF_XDP zero copy, NULL without a pool
+ * @home: receive buffers that have been sent back and await a slot, room for
+ *	%VNET_XDP_BULK
+ * @nr_home: number of them
  */
 struct vnet_tx_mem {
 	struct vnet_tx_buf *bufs;
 	struct vnet_slots slots;
 	void *hdrs;
 	struct vnet_xsk_tx *xsk;
+	struct vnet_rx_buf **home;
+	u32 nr_home;
 };
 
 /**
@@ -278,6 +329,8 @@ struct vnet_tx_mem {
  * @orphan: tx-frames 0: packets are orphaned when they are sent and taken back
  *	by the next one; the device interrupts only for a queue that is stopped.
  *	Written under the xmit lock
+ * @premapped: buffers that are sent back are posted by bus address
+ * @dma_dev: device that has mapped them, NULL when it is the physical address
  * @max_sg: most descriptors that one packet may take
  * @stop_at: free ring entries below which the stack is stopped
  * @ring: entries of the ring that are used
@@ -301,6 +354,8 @@ struct vnet_txq {
 	u16 index;
 	bool push_hdr;
 	bool orphan;
+	bool premapped;
+	struct device *dma_dev;
 	u16 max_sg;
 	u32 stop_at;
 	u32 ring;
@@ -451,6 +506,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);
+void vnet_rxbuf_put(struct vnet_rx_buf *buf);
+u32 vnet_rxbuf_adopt(struct vnet_rxq *rxq, struct vnet_rx_buf **home, u32 nr);
 void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token);
 void vnet_rxbuf_starved(struct timer_list *timer);
 
@@ -469,7 +526,9 @@ void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr, struct vnet_rxq *rxq);
+			 u32 nr);
+u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
+		       u32 nr);
 void vnet_txq_reclaim(struct virtqueue *vq, void *token);
 
 /* vnet_queue.c: the life of the queues */

@@ -15,6 +15,7 @@
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <net/page_pool/helpers.h>
 #include <net/xdp.h>
 #include <net/xdp_sock_drv.h>
 
@@ -252,6 +253,26 @@ struct ethtool_rxfh_fields {
 #else
 #define vnet_compat_health_create(devlink, ops, priv) \
 	devlink_health_reporter_create(devlink, ops, 0, priv)
+#endif
+
+/* The pool of @page. 6.18: kept in struct netmem_desc, no more in struct page */
+static inline struct page_pool *vnet_compat_page_pool(struct page *page)
+{
+#ifdef VNET_HAVE_NETMEM_DESC
+	return pp_page_to_nmdesc(page)->pp;
+#else
+	return page->pp;
+#endif
+}
+
+/*
+ * 6.14: frames that are returned together may come from different page pools;
+ * before, each receive queue must have one only.
+ */
+#ifdef VNET_HAVE_XDP_MIXED_POOLS
+#define VNET_COMPAT_XDP_MIXED_POOLS	1
+#else
+#define VNET_COMPAT_XDP_MIXED_POOLS	0
 #endif
 
 /* 6.14: the truesize of the frags is kept with them; before, all are alike */

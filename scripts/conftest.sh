@@ -55,6 +55,15 @@ names=
 probe ADD_PREMAPPED <<'END'
 	virtqueue_add_inbuf_premapped(NULL, NULL, 0, NULL, NULL, 0);
 END
+# 6.18: what a page pool keeps of a page has a struct of its own
+probe NETMEM_DESC <<'END'
+	(void)pp_page_to_nmdesc(compound_head(NULL))->pp;
+END
+# 6.14: frames of several page pools can be returned together
+probe XDP_MIXED_POOLS <<'END'
+	struct xdp_frame frame;
+	frame.mem_type = MEM_TYPE_PAGE_POOL;
+END
 # 6.17: more than 64 feature bits
 probe FEATURES128 <<'END'
 	struct virtio_device vdev;

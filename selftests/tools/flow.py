@@ -283,4 +283,5 @@ def main():
             sys.exit(f"{' '.join(words)}: nothing came in time")
 
 
-main()
+if __name__ == "__main__":
+    main()

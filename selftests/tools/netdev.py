@@ -2,7 +2,8 @@
 """What the kernel tells about a net device over the netlink family "netdev".
 
     netdev.py INTERFACE    one JSON object: qstats (the device), queues (with
-                           their statistics and NAPI), napis, pools
+                           their statistics and NAPI), napis, pools,
+                           xdp_features (bits)
 
 The numbers are those of include/uapi/linux/netdev.h.
 """
@@ -14,7 +15,7 @@ import sys
 
 GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
 NLM_REQUEST, NLM_ACK, NLM_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 4, 0x300, 2, 3
-PAGE_POOL_GET, QUEUE_GET, NAPI_GET, QSTATS_GET = 5, 10, 11, 12
+DEV_GET, PAGE_POOL_GET, QUEUE_GET, NAPI_GET, QSTATS_GET = 1, 5, 10, 11, 12
 QSTATS = {
     8: "rx-packets", 9: "rx-bytes", 10: "tx-packets", 11: "tx-bytes", 12: "rx-alloc-fail",
     13: "rx-hw-drops", 14: "rx-hw-drop-overruns", 15: "rx-csum-complete",
@@ -95,8 +96,9 @@ def main():
     pools = [{"id": number(r[1]), "inflight": number(r[4]) if 4 in r else 0,
               "detached": 6 in r} for r in netlink.dump(PAGE_POOL_GET)
              if number(r.get(2, b"")) == ifindex]
+    xdp = [number(r[3]) for r in netlink.dump(DEV_GET) if number(r[1]) == ifindex]
     print(json.dumps({"qstats": counters(device[0]) if device else {}, "queues": queues,
-                      "napis": napis, "pools": pools}))
+                      "napis": napis, "pools": pools, "xdp_features": xdp[0] if xdp else 0}))
 
 
 main()

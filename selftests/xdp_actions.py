@@ -23,7 +23,7 @@ def account(env, sent, seen, moved, dropped):
     assert moved["rx_xdp_packets"] >= reached, f"{moved}"
 
 
-@test(profiles=TAPS, drivers=["vnet"], timeout=120)
+@test(profiles=TAPS, drivers=["vnet"], timeout=120, quick=True)
 def actions(env):
     "Every action by turns: each packet goes the way that the program says; settings come back."
     ends, before = Ends(env), settings(env)
@@ -118,7 +118,7 @@ def metadata(env):
 
 
 @test(profiles=["modern-split", "packed", "small", "big", "legacy", "iommu", "no-indirect",
-                "no-ctrl-vq", "mtu-jumbo"], drivers=["vnet"], timeout=180)
+                "no-ctrl-vq", "mtu-jumbo"], drivers=["vnet"], timeout=180, quick=True)
 def jumbo(env):
     "Packets of several buffers with every action, at an MTU of 9000; contents right."
     env.host_ns.ip_cmd("link", "set", env.host_ns.taps[0], "mtu", "9000")

@@ -51,7 +51,7 @@ def storm(env):
         program.close()
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=180)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180, quick=True)
 def storm_counted(env):
     "The same on the scripted device: what it gave is received, sent back or counted as dropped."
     program = Program(env)
@@ -143,7 +143,8 @@ def down_up(env):
         program.close()
 
 
-@test(profiles=["modern-split", "packed", "small", "big", "legacy"], drivers=["vnet"], timeout=120)
+@test(profiles=["modern-split", "packed", "small", "big", "legacy"], drivers=["vnet"], timeout=120,
+      quick=True)
 def mtu(env):
     "A program without frags: too large an MTU is refused, at attach and afterwards, with a reason."
     program = Program(env)
@@ -206,7 +207,7 @@ def rx_hash(env):
         program.close()
 
 
-@test(profiles=["two-nics"], drivers=["vnet"], timeout=150, up=False)
+@test(profiles=["two-nics"], drivers=["vnet"], timeout=150, quick=True, up=False)
 def redirect_nics(env):
     "From one NIC to the other, which has no program; then to one that is down."
     other = env.guest.interface(env.guest.macs[1])

@@ -98,7 +98,7 @@ def lost_state(env):
     healthy(env)
 
 
-@test(**SCRIPTED)
+@test(**SCRIPTED, quick=True)
 def needs_reset(env):
     "DEVICE_NEEDS_RESET: the device is back within a second or so."
     before = one_queue(env)
@@ -214,3 +214,22 @@ def not_wanted(env):
     flows(env)
     is_only(grown(env, before), reset_user=(1, 1), heal_device_resets=(1, 1))
     healthy(env)
+
+
+@test(profiles=["modern-split", "packed"], drivers=["vnet"], timeout=120, quick=True)
+def tcp_survives(env):
+    "A TCP connection survives function level resets."
+    env.host_ns.serve("iperf3 -s -1", 5201)
+    job = env.guest.start(f"iperf3 -J -t 12 -c {env.gateway}")
+    time.sleep(3)
+    path = pci(env)
+    begin = time.monotonic()
+    env.guest.run(f"echo 1 > {path}/reset", timeout=30)
+    seconds = time.monotonic() - begin
+    time.sleep(3)
+    env.guest.run(f"echo 1 > {path}/reset", timeout=30)
+    done = json.loads(job.wait(60).out)
+    assert "error" not in done, done["error"]
+    last = done["intervals"][-3:]
+    assert all(entry["sum"]["bytes"] for entry in last), f"no bytes at the end: {last}"
+    assert seconds < 5, f"a reset took {seconds:.1f} s"

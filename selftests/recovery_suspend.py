@@ -5,6 +5,7 @@ The lab's guests have their root on virtiofs, whose driver refuses to be
 suspended. This guest is a kernel and a small initramfs: busybox, ip, ethtool.
 """
 
+import contextlib
 import itertools
 import os
 import re
@@ -15,12 +16,15 @@ import threading
 import time
 from pathlib import Path
 
+from lab import initramfs
 from lab.api import test
+from qemu.qmp import QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
 COUNTER = itertools.count(1)
 PROGRAMS = ("/usr/bin/busybox", "/usr/sbin/ip", "/usr/sbin/ethtool", "/usr/sbin/tc",
             "/usr/sbin/bridge")
+MODULES = ("llc", "stp", "garp", "mrp", "8021q", "button")
 INIT = """#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/bin
 /bin/busybox --install -s /bin
@@ -42,12 +46,12 @@ ethtool -K $nic tx off gro off rx-gro-hw off >/dev/null 2>&1
 bridge fdb add 52:54:00:11:22:33 dev $nic self
 tc qdisc add dev $nic root pfifo limit 77
 settings() {
-    ip -d link show $nic; ip addr show dev $nic | sed 's/valid_lft.*//'
+    ip -d link show $nic; ip addr show dev $nic | sed 's/valid_lft.*//; s/ tentative//'
     for o in k l g c x; do ethtool -$o $nic; done
     bridge fdb show dev $nic; tc qdisc show dev $nic; cat /sys/class/net/$nic/ifindex
 }
 flows() {
-    for i in 1 2 3 4 5 6 7 8 9 10; do
+    for try in 1 2 3 4 5 6 7 8 9 10; do
         ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return
     done
     return 1
@@ -69,16 +73,19 @@ done
     echo "RESULT counters began anew"
 rmmod %(driver)s || echo "RESULT cannot unload"
 echo "RESULT end"
-poweroff -f
+sleep 1000
 """
 SUSPENDS = {
     "mem": "{ echo deep > /sys/power/mem_sleep; echo mem > /sys/power/state; }",
-    "idle": "{ echo devices > /sys/power/pm_test; echo freeze > /sys/power/state; }",
-    "disk": "{ echo devices > /sys/power/pm_test; echo disk > /sys/power/state; }",
+    "idle": "echo freeze > /sys/power/state",
+    # There is nowhere to write the image to: the devices are frozen, the image
+    # is made, the devices are thawed, and only then it fails.
+    "disk": "{ echo disk > /sys/power/state 2>/dev/null || dmesg | grep -q 'Waking up from "
+            "system sleep state S4'; }",
 }
 
 
-def initramfs(directory, module, driver, suspend, rounds):
+def archive_of(directory, kernel, module, driver, suspend, rounds):
     """A root of a few files; the path of its archive."""
     root = Path(directory) / "root"
     for name in ("bin", "proc", "sys", "dev", "tmp", "modules"):
@@ -92,8 +99,11 @@ def initramfs(directory, module, driver, suspend, rounds):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(os.path.realpath(file), target)
     shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+    for name in MODULES:
+        (root / f"modules/{name}.ko").write_bytes(initramfs.module(kernel, name))
     shutil.copy(module, root / "modules")
-    (root / "init").write_text(INIT % {"modules": Path(module).name, "rounds": rounds,
+    (root / "init").write_text(INIT % {"modules": " ".join(f"{name}.ko" for name in (
+                                       *MODULES, driver)), "rounds": rounds,
                                        "suspend": SUSPENDS[suspend], "driver": driver})
     (root / "init").chmod(0o755)
     archive = Path(directory) / "initramfs"
@@ -102,7 +112,7 @@ def initramfs(directory, module, driver, suspend, rounds):
     return archive
 
 
-def wake(path, end):
+def wake(path, console, end):
     """Wake the guest whenever it has gone to sleep."""
     monitor = QEMUMonitorProtocol(path)
     monitor.connect()
@@ -111,15 +121,20 @@ def wake(path, end):
             if event["event"] == "SUSPEND":
                 time.sleep(0.2)
                 monitor.cmd("system_wakeup")
+        text = console.read_text(errors="replace")
+        if text.count("suspend entry (s2idle)") > text.count("suspend exit"):
+            time.sleep(1)
+            monitor.cmd("system_powerdown")     # the power button
         time.sleep(0.1)
-    monitor.close()
+    with contextlib.suppress(EOFError, QMPError, OSError):  # QEMU may have ended
+        monitor.close()
 
 
 def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
     """Boot, suspend a few times, and read what the guest found."""
     module = env.guest.root / "lab" / f"{env.driver}.ko"
     with tempfile.TemporaryDirectory() as directory:
-        archive = initramfs(directory, module, env.driver, suspend, rounds)
+        archive = archive_of(directory, env.kernel, module, env.driver, suspend, rounds)
         console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
         end = threading.Event()
         with open(console, "wb") as out, subprocess.Popen([
@@ -129,17 +144,20 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
                 "no_console_suspend net.ifnames=0",
                 "-qmp", f"unix:{qmp},server=on,wait=off", "-serial", "stdio",
-                "-netdev", "user,id=n", "-device", f"virtio-net-pci,netdev=n,romfile=,{props}"],
+                "-netdev", "user,id=n,ipv6=off",
+                "-device", f"virtio-net-pci,netdev=n,romfile=,{props}"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
-            waker = threading.Thread(target=wake, args=(qmp, end))
+            waker = threading.Thread(target=wake, args=(qmp, console, end))
             try:
                 env.wait(lambda: os.path.exists(qmp), "QEMU does not start")
                 waker.start()
-                qemu.wait(limit)
+                # Powering off hangs in firmware after some suspends.
+                env.wait(lambda: qemu.poll() is not None or "RESULT end" in
+                         console.read_text(errors="replace"), "the guest has not ended", limit)
             finally:
                 end.set()
-                waker.join()
                 qemu.kill()
+                waker.join()
         text = console.read_text(errors="replace")
     results = [line for line in text.splitlines() if line.startswith("RESULT")]
     assert results == ["RESULT end"], f"{results or 'no result'}; see {console}: {text[-1500:]}"
@@ -168,13 +186,13 @@ def to_ram_legacy(env):
     suspended(env, "mem", "disable-legacy=off,disable-modern=on", rounds=2, limit=220)
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def to_idle(env):
-    "Suspend to idle, as far as the devices take part in it."
-    suspended(env, "idle", rounds=1, limit=220)
+    "Suspend to idle; the power button wakes the guest."
+    suspended(env, "idle", rounds=env.rounds(full=20, quick=2), limit=220)
 
 
 @test(**ONE)
 def hibernate(env):
-    "Hibernation, as far as the devices take part in it: freeze and thaw."
+    "Hibernation as far as the image: freeze and thaw, without the restore."
     suspended(env, "disk", rounds=1, limit=220)

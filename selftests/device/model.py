@@ -124,16 +124,24 @@ class NetModel:
         self.violations = []
         self.sent = collections.deque(maxlen=self.options["tx_kept"])
         self.drops = collections.Counter()
-        sizes = {int(k): v for k, v in self.options["queue_sizes"].items()}
         count = self.options["num_queues"]
         if count is None:
             count = 2 * self.pairs + has(self.offered, "CTRL_VQ")
-        self.queues = [Queue(i, sizes.get(i, self.options["queue_size"]))
+        self.queues = [Queue(i, self.options["queue_size"])
                        for i in range(count)]
+        self.set_queue_sizes(self.options["queue_sizes"])
         self.acked = 0
         self.status = 0
         self.control = ControlState(self)
         self._name_roles()
+
+    def set_queue_sizes(self, sizes):
+        """Largest sizes by index, for the next negotiation."""
+        sizes = {int(k): v for k, v in sizes.items()}
+        for queue in self.queues:
+            queue.max_size = sizes.get(queue.index, self.options["queue_size"])
+            if not queue.enabled:
+                queue.size = queue.max_size
 
     # --- log ------------------------------------------------------------------
     def log(self, kind, **fields):

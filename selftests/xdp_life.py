@@ -68,8 +68,9 @@ def storm_counted(env):
         given = steady(env, lambda: totals(env, "rx")) - given
         moved = change()
         seen = moved["rx_packets"] + moved["rx_drops"]
-        # between the last look at a ring and its reset the device may use a few buffers more
-        assert given - 16 * turns <= seen <= given, f"{given} given, {seen} seen: {change.total()}"
+        # Between the last look at a ring and its reset, twice a turn, the device may use more
+        # buffers: four bursts at most, on a busy machine.
+        assert given - 64 * turns <= seen <= given, f"{given} given, {seen} seen: {change.total()}"
         assert moved["rx_packets"] > given / 2, f"{moved['rx_packets']} of {given} received"
         assert not env.device.violations(), f"{env.device.violations()}"
     finally:

@@ -97,6 +97,15 @@ def enter(rootdir, command, over=()):
         return process.wait()
 
 
+def programs(rootdir):
+    """The layer of users' programs, or none: the tests that need it then say so."""
+    try:
+        return [layers.ensure(rootdir, "programs")]
+    except SetupError as error:
+        say(f"layer: {error}")
+        return []
+
+
 def inside(rootdir, command, args, over=()):
     return enter(rootdir, ["python3", "-m", "lab.inside", command, *args], over)
 
@@ -147,7 +156,7 @@ def check(rootdir, args):
         say(f"{counts[0]} passed, {counts[1]} failed, {counts[None]} skipped")
         return 1 if counts[1] else 0
     return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}",
-                                    f"--skipped={counts[None]}"])
+                                    f"--skipped={counts[None]}"], programs(rootdir))
 
 
 def collect_garbage(cache):
@@ -186,7 +195,8 @@ def main():
             return kselftest(rootdir, options.args)
         if options.command == "check":
             return check(rootdir, options.args)
-        return inside(rootdir, options.command, options.args)
+        over = programs(rootdir) if options.command == "test" else ()
+        return inside(rootdir, options.command, options.args, over)
     except SetupError as error:
         die(error)
     except KeyboardInterrupt:

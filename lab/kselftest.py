@@ -45,7 +45,7 @@ FORWARDING = ("bridge_mdb_host.sh", "local_termination.sh", "min_max_mtu.sh", "t
 # tests that the device with hash reports serves, beside the other one
 HASH = ("toeplitz.py", "xdp_metadata.py", "rss_api.py")
 # what 'make check' runs
-QUICK = ("queues.py", "napi_id.py", "napi_threaded.py", "irq.py", "stats.py", "uso.py")
+QUICK = ("queues.py", "napi_id.py", "napi_threaded.py", "irq.py", "stats.py")
 
 KTAP = re.compile(r"(not )?ok \d+ (.*?)(?:\s+# ?(SKIP|XFAIL)\b\s*(.*))?$")
 SHELL = re.compile(r"TEST: (.*?)\s+\[\s*(OK|PASS|FAIL|SKIP|XFAIL|XPASS)\s*\]$")

@@ -180,7 +180,7 @@ def matches(name, pattern):
 # commit: these files run on every profile and kernel, the others on the newest
 # kernel and the first profile that they name; of LONG only those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
-LONG = ("control_device", "recovery_*", "hostile*", "xdp_*")
+LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users")
 
 
 def in_time(test, kernel, profile, chosen, options):

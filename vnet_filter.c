@@ -410,7 +410,8 @@ int vnet_ndo_set_mac(struct net_device *dev, void *addr)
 	}
 	eth_commit_mac_addr_change(dev, addr);
 
-	if (vnet_mac_in_table(vd))
+	/* The table has the new address, or the old one not any more. */
+	if (!vd->caps.ctrl_mac && vd->caps.le)
 		vnet_rx_mode_apply(vd, &dev->uc, &dev->mc);
 
 	return 0;

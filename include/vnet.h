@@ -471,8 +471,13 @@ struct vnet_dev {
 };
 
 /* Messages that the user can choose from: ethtool -s msglvl */
-#define vnet_warn(vd, type, fmt, ...) \
-	netif_warn((vd)->cfg.policy, type, (vd)->dev, fmt, ##__VA_ARGS__)
+#define vnet_warn(vd, type, fmt, ...)					\
+do {									\
+	const struct vnet_dev *__vd = (vd);				\
+									\
+	netif_warn(__vd->cfg.policy, type, __vd->dev, fmt,		\
+		   ##__VA_ARGS__);					\
+} while (0)
 
 /*
  * A device that was given up takes no settings: nobody could say whether they

@@ -209,6 +209,8 @@ class Scripted:
         state = self.device.control()
         for name in ("commands", "commands_ok", "announce_acks"):
             del state[name]
+        for name in ("unicast", "multicast"):
+            state[name].sort()
         # A virtqueue with the global values of its own is as good as without.
         state["vq_coalesce"] = {
             vq: value for vq, value in state["vq_coalesce"].items()

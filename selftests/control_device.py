@@ -20,6 +20,8 @@ def change_everything(nut):
     """Set everything that can be set, and see each command arrive."""
     nut.run("ip link set NIC address 52:54:00:aa:bb:cc")
     assert nut.sent("mac.addr")["decoded"]["mac"] == "52:54:00:aa:bb:cc"
+    # The stack makes a link-local address of it when the interface comes up.
+    nut.run("ip link set NIC down; ip link set NIC up")
     nut.run("ip link set NIC promisc on")
     assert nut.sent("rx.promisc")["data"] == "01"
     nut.run("ip link set NIC allmulticast on")
@@ -165,7 +167,7 @@ def unanswered(env):
             control, settings = nut.control(), nut.settings()
             before = nut.counters()
             nut.device.fault(cmd="*", action="never", count=1)
-            job = nut.guest.start(f"sleep 0.3; bash -c 'time -p ip link add type dummy'")
+            job = nut.guest.start("sleep 0.3; bash -c 'time -p ip link add type dummy'")
             text = nut.run(f"bash -c 'time -p {command}'", check=False).err
             other = job.wait(30).err
             assert "timed out" in text, text
@@ -578,7 +580,8 @@ def deny(env):
         bus = nut.out("basename $(readlink -f /sys/class/net/NIC/device/..)").strip()
         every = {"MQ", "CTRL_VLAN", "VERSION_1", "RSS"}
         try:
-            for text, without in (("CTRL_VLAN", {"CTRL_VLAN"}), (f"{name}/RSS,virtio99/MQ", {"RSS"}),
+            for text, without in (("CTRL_VLAN", {"CTRL_VLAN"}),
+                                  (f"{name}/RSS,virtio99/MQ", {"RSS"}),
                                   (f"{bus}/MQ,CTRL_VLAN", {"MQ", "CTRL_VLAN"}),
                                   ("VERSION_1,NONSENSE,/,", set())):
                 nut.run(f"echo {text} > {knob}")

@@ -233,3 +233,38 @@ def tcp_survives(env):
     last = done["intervals"][-3:]
     assert all(entry["sum"]["bytes"] for entry in last), f"no bytes at the end: {last}"
     assert seconds < 5, f"a reset took {seconds:.1f} s"
+
+
+def longest_gap(env, target, deed):
+    """Seconds for which no packet came back, around a deed."""
+    env.guest.run("rm -f /tmp/gap")
+    job = env.guest.start(f"ping -D -i 0.02 -w 14 {target} > /tmp/gap")
+    time.sleep(2)
+    deed()
+    job.wait(30)
+    text = env.guest.run("cat /tmp/gap").out
+    times = [float(t) for t in re.findall(r"^\[([\d.]+)\] \d+ bytes from", text, re.MULTILINE)]
+    assert len(times) > 100, text[-500:]
+    # The end counts, too: nothing may come back any more.
+    return max(b - a for a, b in zip(times, times[1:] + [times[0] + 13.5]))
+
+
+@test(**SCRIPTED, full=True)
+def times(env):
+    "How long no packet comes through: NEEDS_RESET, a stalled queue, a broken ring."
+    one_queue(env)
+
+    def hold():
+        for kind in ("queue-reset", "reset"):
+            env.device.when({"kind": kind}, {"op": "clear"})
+        env.device.fault(queue="tx0", action="hold")
+
+    def broken():
+        env.device.call("ring", queue="rx0", action="used", id=9999)
+
+    for what, deed, limit in (("NEEDS_RESET", env.device.needs_reset, 2),
+                              ("broken ring", broken, 3), ("stalled queue", hold, 8)):
+        gap = longest_gap(env, OTHER, deed)
+        print(f"  recovery_device.times: {env.kernel.name}: {what}: {gap:.2f} s", flush=True)
+        assert gap < limit, f"{what}: nothing for {gap:.1f} s"
+        time.sleep(2)

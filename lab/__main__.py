@@ -23,7 +23,7 @@ COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "g
             "bench", "kselftest", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run"}
-STEPS = ("unit", "gates", "kunit")  # what check does before the tests in guests
+STEPS = ("unit", "gates", "kunit", "kselftest")  # what check does before the tests in guests
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is

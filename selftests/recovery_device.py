@@ -6,6 +6,7 @@ import re
 import time
 
 from lab.api import test
+from lab.guest import Guest
 
 from .recovery_queues import OTHER, SCRIPTED, counters, flows, grown, healthy, is_only, one_queue
 
@@ -268,3 +269,24 @@ def times(env):
         print(f"  recovery_device.times: {env.kernel.name}: {what}: {gap:.2f} s", flush=True)
         assert gap < limit, f"{what}: nothing for {gap:.1f} s"
         time.sleep(2)
+
+
+@test(**SCRIPTED, quick=True)
+def surprise_removal(env):
+    "A device that vanishes under traffic (all reads give ones) can be removed."
+    with Guest(env.kernel, "scripted", f"{env.guest.log}-surprise") as guest:
+        guest.load(env.driver, env.guest.root / "lab" / f"{env.driver}.ko")
+        nic = guest.interface(guest.macs[0])
+        guest.run(f"ip addr add 10.0.2.15/24 dev {nic}; ip link set {nic} up;"
+                  f"ping -q -c 2 -i 0.2 -W 5 {OTHER}")
+        guest.start(f"ping -q -i 0.01 {OTHER}")
+        path = guest.run(f"readlink -f /sys/class/net/{nic}/device/..").out.strip()
+        guest.device.fault(device="bus", action="dead")
+        time.sleep(1.5)
+        guest.run(f"timeout 5 ip link show {nic}")
+        guest.run(f"echo 1 > {path}/remove", timeout=40)
+        assert guest.interface(guest.macs[0]) is None, "the interface is still there"
+        guest.run(f"timeout 20 rmmod {env.driver}", timeout=30)
+        # The virtio core warns that the status of a device that is gone is not zero.
+        splats = [line for line in guest.splats() if "WARNING:" in line or "BUG:" in line]
+        assert all("virtio_dev_remove" in line for line in splats), splats

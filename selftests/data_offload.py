@@ -248,3 +248,36 @@ def qstats_agree(env):
                         ("tx-needs-csum", "tx_needs_csum")):
         assert 0 < told[here] <= table[there] + 20 and table[there] <= told[here] + 20, \
             f"{here} is {told[here]} and {there} is {table[there]}"
+
+
+UFO_RECEIVER = """
+import socket, sys
+sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+sock.bind(("", {port})); sock.settimeout(20)
+print("ready", flush=True)
+data = sock.recv(1 << 16)
+print(len(data), data == bytes(i & 255 for i in range({size})))
+"""
+
+
+@test(profiles=["scripted"], drivers=["vnet"])
+def udp_fragments(env):
+    "UFO: a datagram that the host did not fragment arrives as one, in every receive mode."
+    size, port = 8000, PORT + 30
+    data = packet.udp_frame(bytes.fromhex(env.mac.replace(":", "")), bytes.fromhex("525400766efe"),
+                            "10.0.2.15", "10.0.2.2", port, 7, bytes(i & 255 for i in range(size)))
+    hdr = {"flags": 1, "gso_type": 3, "gso_size": 1480, "hdr_len": 42, "csum_start": 34,
+           "csum_offset": 6}
+    for features in (["default", "MQ", "GUEST_UFO"], ["default", "MQ", "GUEST_UFO", "RING_PACKED"],
+                     ["default", "MQ", "GUEST_UFO", "-MRG_RXBUF"]):
+        env.device.call("offer", features=features)
+        env.unbind()
+        env.bind()
+        env.configure()
+        change = Change(env)
+        job = env.guest.start(f"exec python3 -c '{UFO_RECEIVER.format(port=port, size=size)}'")
+        env.wait(lambda: env.guest.run(f"ss -H -n -l -u sport = :{port}").out, "no receiver")
+        env.device.inject(data, hdr=hdr, **({"buffers": 6} if "-MRG_RXBUF" not in features else {}))
+        done = job.wait(30)
+        assert f"{size} True" in done.out, f"{features}: {done.out}, {change.total()}"
+        assert change.total().get("rx_gro_packets") == 1, f"{features}: {change.total()}"

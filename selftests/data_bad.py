@@ -274,8 +274,11 @@ def used_ids(env):
 def changed_after(env):
     "A device that rewrites headers, before and after the driver has read them."
     renegotiate(env, "mergeable")
+    before = counters(env)
     for number in range(200):
         env.device.inject(frame(env, 1000), rewrite={"seconds": 0, "hdr": {
             "num_buffers": number % 4, "gso_type": number & 255, "flags": number & 15}})
     wait_alive(env)
-    assert counters(env)["rx_packets"] > 20, f"{counters(env)['rx_packets']} packets received"
+    # a number of buffers that was read after it grew takes up to two packets along
+    seen = sum(outcome(env, before).values())
+    assert seen >= 200 // 3, f"{outcome(env, before)} of 200 packets"

@@ -148,6 +148,9 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	if (!caps->indirect)
 		slots = max(slots / mem->nr_sg, 1);
 	slots = min(slots, 0x10000 / mem->stride);
+	if (mem->stride == 1 && !mem->xsk)
+		slots = vnet_size_rx_slots(&mem->layout, slots,
+					   PAGE_SIZE << VNET_RX_PAGE_ORDER);
 
 	err = vnet_rxmem_arrays(mem, slots);
 	if (!err)

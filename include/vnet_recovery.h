@@ -14,9 +14,6 @@ struct devlink_health_reporter;
 struct virtio_device;
 struct vnet_dev;
 
-/* A status register that reads so belongs to a device that is not there. */
-#define VNET_STATUS_GONE	0xff
-
 /**
  * enum vnet_reset_reason - why recovery was asked for
  * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long

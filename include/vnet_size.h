@@ -95,22 +95,17 @@ static inline u32 vnet_size_tailroom(void)
 
 /*
  * With a program, headroom and virtio header (which is copied out first) give
- * XDP_PACKET_HEADROOM. Without, it is what is left of 2048 bytes, in whole
- * cache lines. NET_IP_ALIGN aligns the IP header on machines that need it.
+ * XDP_PACKET_HEADROOM; without, the stack gets what it wants of any driver.
+ * NET_IP_ALIGN aligns the IP header on machines that need it.
  */
 static inline u32 vnet_size_headroom(u8 hdr_len, bool xdp)
 {
 	u32 pad = hdr_len % 4 ? 0 : NET_IP_ALIGN;
-	u32 used = vnet_size_tailroom() + hdr_len + VNET_SIZE_FRAME + pad;
-	u32 room;
 
 	if (xdp)
 		return ALIGN(XDP_PACKET_HEADROOM - hdr_len, 64) + pad;
 
-	room = used < VNET_SIZE_BUF_MIN ?
-	       ALIGN_DOWN(VNET_SIZE_BUF_MIN - used, 64) : 0;
-
-	return max_t(u32, room, NET_SKB_PAD) + pad;
+	return NET_SKB_PAD + pad;
 }
 
 /* Bytes of a region that are not frame */
@@ -123,9 +118,8 @@ static inline u32 vnet_size_overhead(u8 hdr_len, bool xdp)
 /* The smallest region: one that holds a frame of the usual MTU */
 static inline u32 vnet_size_base(u8 hdr_len, bool xdp)
 {
-	u32 need = vnet_size_overhead(hdr_len, xdp) + VNET_SIZE_FRAME;
-
-	return max_t(u32, VNET_SIZE_BUF_MIN, ALIGN(need, VNET_SIZE_ALIGN));
+	return ALIGN(vnet_size_overhead(hdr_len, xdp) + VNET_SIZE_FRAME,
+		     VNET_SIZE_ALIGN);
 }
 
 /* The smallest region that holds a frame of @len bytes: the base, or 2^n */
@@ -330,6 +324,25 @@ static inline unsigned int vnet_size_tx_ring_min(bool indirect)
 {
 	/* The virtio header, the linear part and the fragments */
 	return indirect ? 2 : MAX_SKB_FRAGS + 2;
+}
+
+/**
+ * vnet_size_rx_slots() - how many buffers a ring is worth
+ * @l: layout, not of chains
+ * @slots: buffers that the ring takes
+ * @page: bytes of a page that buffers are cut from
+ *
+ * A region that is no power of two may leave a page for the last few buffers
+ * alone; the ring does without them.
+ *
+ * Return: @slots, or up to a sixty-fourth less.
+ */
+static inline u32 vnet_size_rx_slots(const struct vnet_rx_layout *l, u32 slots,
+				     u32 page)
+{
+	u32 rest = slots % (page / l->truesize);
+
+	return rest <= slots / 64 ? slots - rest : slots;
 }
 
 /* The moving average @avg, scaled, after a packet of @len bytes */

@@ -146,12 +146,13 @@ static void size_headroom(struct kunit *test)
 	if (!usual())
 		kunit_skip(test, "other sizes than on x86-64");
 
-	KUNIT_EXPECT_EQ(test, vnet_size_headroom(10, false), 192);
-	KUNIT_EXPECT_EQ(test, vnet_size_headroom(12, false), 192);
-	KUNIT_EXPECT_EQ(test, vnet_size_headroom(20, false), 128);
-	KUNIT_EXPECT_EQ(test, vnet_size_headroom(24, false), 128);
+	KUNIT_EXPECT_EQ(test, vnet_size_headroom(10, false), 64);
+	KUNIT_EXPECT_EQ(test, vnet_size_headroom(12, false), 64);
+	KUNIT_EXPECT_EQ(test, vnet_size_headroom(20, false), 64);
+	KUNIT_EXPECT_EQ(test, vnet_size_headroom(24, false), 64);
 	KUNIT_EXPECT_EQ(test, vnet_size_headroom(12, true), 256);
 	KUNIT_EXPECT_EQ(test, vnet_size_headroom(24, true), 256);
+	KUNIT_EXPECT_EQ(test, vnet_size_base(12, false), 1920);
 	KUNIT_EXPECT_EQ(test, vnet_size_base(24, false), 2048);
 	KUNIT_EXPECT_EQ(test, vnet_size_base(12, true), 2176);
 }
@@ -165,15 +166,18 @@ static void size_small(struct kunit *test)
 		kunit_skip(test, "other sizes than on x86-64");
 
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
-	KUNIT_EXPECT_EQ(test, l.truesize, 2048);
-	KUNIT_EXPECT_EQ(test, l.buf_len, 2048 - 192 - 320);
+	KUNIT_EXPECT_EQ(test, l.truesize, 1920);
+	KUNIT_EXPECT_EQ(test, l.buf_len, 1920 - 64 - 320);
 	in.mtu = 68;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
-	KUNIT_EXPECT_EQ(test, l.truesize, 2048);
+	KUNIT_EXPECT_EQ(test, l.truesize, 1920);
 	in.mtu = 1502;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
-	KUNIT_EXPECT_EQ(test, l.truesize, 2048);
+	KUNIT_EXPECT_EQ(test, l.truesize, 1920);
 	in.mtu = 1503;
+	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+	KUNIT_EXPECT_EQ(test, l.truesize, 2048);
+	in.mtu = 1631;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
 	KUNIT_EXPECT_EQ(test, l.truesize, 4096);
 	in.mtu = 1500;
@@ -200,10 +204,10 @@ static void size_mergeable(struct kunit *test)
 		u32 mtu;
 		u32 want;
 	} cases[] = {
-		{ 0, 4096, false, 1500, 2048 },
-		{ 64, 32768, false, 1500, 2048 },
-		{ 1514, 32768, false, 1500, 2048 },
-		{ 1518, 32768, false, 1500, 2048 },
+		{ 0, 4096, false, 1500, 1920 },
+		{ 64, 32768, false, 1500, 1920 },
+		{ 1514, 32768, false, 1500, 1920 },
+		{ 1518, 32768, false, 1500, 1920 },
 		{ 2000, 32768, false, 9000, 4096 },
 		{ 9014, 32768, false, 9000, 16384 },
 		{ 9014, 4096, false, 9000, 4096 },
@@ -233,6 +237,27 @@ static void size_mergeable(struct kunit *test)
 	}
 }
 
+static void size_slots(struct kunit *test)
+{
+	struct vnet_rx_layout l = { .truesize = 1920 };	/* 17 to 32 KiB */
+	u32 slots;
+
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 256, SZ_32K), 255);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 1024, SZ_32K), 1020);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 64, SZ_32K), 64);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 1, SZ_32K), 1);
+	for (slots = 1; slots <= 32768; slots++) {
+		u32 got = vnet_size_rx_slots(&l, slots, SZ_32K);
+
+		if (got > slots || got < slots - slots / 64)
+			KUNIT_EXPECT_EQ_MSG(test, got, slots, "of %u", slots);
+	}
+	l.truesize = 2048;
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 256, SZ_32K), 256);
+	l.truesize = SZ_32K;
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 256, SZ_32K), 256);
+}
+
 static void size_chain(struct kunit *test)
 {
 	struct vnet_size_in in = usual_in(VNET_RX_CHAIN);
@@ -243,7 +268,7 @@ static void size_chain(struct kunit *test)
 
 	in.guest_gso = true;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
-	KUNIT_EXPECT_EQ(test, l.truesize, 2048);
+	KUNIT_EXPECT_EQ(test, l.truesize, 1920);
 	KUNIT_EXPECT_EQ(test, l.frag_size, 4096);
 	KUNIT_EXPECT_EQ(test, l.nr_frags, 16);
 	in.max_buf = 2048;	/* would take 32 followers */
@@ -347,6 +372,7 @@ static struct kunit_case size_cases[] = {
 	KUNIT_CASE(size_headroom),
 	KUNIT_CASE(size_small),
 	KUNIT_CASE(size_mergeable),
+	KUNIT_CASE(size_slots),
 	KUNIT_CASE(size_chain),
 	KUNIT_CASE(size_refuses),
 	KUNIT_CASE(size_rings),

@@ -129,6 +129,10 @@ def threaded(env):
     env.guest.run(f"echo 1 > {path}; ip link set {env.nic} down; ip link set {env.nic} up")
     ends.guest(f"get {env.host_ns.ip} {PORT} {MIB} ; put {env.host_ns.ip} {PORT} {MIB}")
     env.guest.run(f"echo 0 > {path}")
+    # nor is a queue waited for that does not run
+    env.guest.run(f"ip link set {env.nic} down; echo 1 > {path}; echo 0 > {path}; "
+                  f"ip link set {env.nic} up")
+    ends.guest(f"get {env.host_ns.ip} {PORT} {MIB}")
 
 
 @test(profiles=["modern-split", "packed", "mq", "legacy"], drivers=["vnet"])

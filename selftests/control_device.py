@@ -58,7 +58,7 @@ def function_reset(nut):
         nut.run("echo 1 > $(readlink -f /sys/class/net/NIC/device/..)/reset", timeout=60)
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def survive(env):
     "Every setting reaches the device, reads back, and survives a reset, down/up and an FLR."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
@@ -157,7 +157,7 @@ def receive_modes(env):
         assert bool(nut.control()["rx"]["nomulti"]) == (not multicast), multicast
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def unanswered(env):
     "A command that is never answered ends in time, and the device is reset."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
@@ -244,7 +244,7 @@ def hash_switch(env):
         nut.refused("ethtool -N NIC rx-flow-hash tcp4 r")
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def bad_input(env):
     "What is out of range is refused, and the message names the limit."
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:

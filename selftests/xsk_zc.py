@@ -180,7 +180,7 @@ def order(env):
     assert late["done"] == 40 and not late["wrong"] and not late["sending"], late
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=200)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=200, full=True)
 def held(env):
     "Packets that the device keeps over a reset, and over the end of the socket, come back once."
     tools(env)
@@ -201,8 +201,35 @@ def held(env):
     env.guest.run("pkill -KILL -f xsk.py", check=False)
     env.wait(lambda: change()["tx_purged"] >= 80, "the frames are not taken back", 30)
     env.device.clear()
-    env.guest.run("ping -q -c 3 -i 0.2 -W 5 10.0.2.2")
+    env.device.release("tx0")
+    env.wait(lambda: not env.guest.run("ping -q -c 1 -W 1 10.0.2.2", check=False).status,
+             "no packet comes through any more", 30)
     assert not env.device.violations(), env.device.violations()[:3]
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=200, full=True)
+def hanging(env):
+    "The socket ends while the device hangs in a reset with its frames: nobody waits for it."
+    tools(env)
+    hold(env)
+    env.guest.run(f"devlink health set virtio/{env.virtio} reporter tx auto_recover false")
+    change = Change(env)
+    job = env.guest.start(f"exec python3 /tmp/xsk.py send {env.nic} 0 40 100 --frames 64 "
+                          "--to 52:54:00:76:6e:fe,10.0.2.15,10.0.2.2")
+    env.wait(lambda: change()["tx_xsk_packets"] == 40, "the packets are not sent")
+    env.device.fault(device="queue-reset", action="hang")
+    env.device.fault(device="reset", action="stuck", seconds=15)
+    env.guest.run("pkill -KILL -f xsk.py")
+    job.wait(20)
+    env.wait(lambda: "taken from a device that hangs" in env.guest.run("dmesg").out,
+             "the pool is not given up", 30)
+    env.guest.run(f"timeout 2 ip link show {env.nic}")
+    env.device.clear()
+    env.guest.run(f"devlink health set virtio/{env.virtio} reporter tx auto_recover true")
+    env.wait(lambda: not env.guest.run("ping -q -c 1 -W 1 10.0.2.2", check=False).status,
+             "the device does not come back", 60)
+    client = Client(env)
+    client.stop()
 
 
 @test(profiles=["modern-split", "big", "no-indirect", "iommu"], drivers=["vnet"], timeout=150,

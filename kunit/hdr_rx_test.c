@@ -548,7 +548,7 @@ static void hdr_rx_tunnel_flags(struct kunit *test)
 			rx(test, &p, &hdr, &rxc_all, NULL));
 }
 
-static void hdr_rx_tunnel_expect(struct kunit *test, const struct vnet_pkt *p,
+static void hdr_rx_tunnel_expect(struct kunit *test, struct vnet_pkt *p,
 				 const struct vnet_hdr *hdr)
 {
 	struct sk_buff *skb;

@@ -262,39 +262,44 @@ struct vnet_tx_done {
 	struct xdp_frame_bulk bulk;
 };
 
-/* The completion switch: release what @buf holds and free its slot. */
-static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
-			      struct vnet_tx_done *done)
+/* Release what @buf holds, no packet of the stack. Is its slot free now? */
+static bool vnet_txq_complete_frame(struct vnet_txq *txq,
+				    struct vnet_tx_buf *buf,
+				    struct vnet_tx_done *done)
 {
+	done->frames++;
+	done->frame_bytes += buf->bytes;
 	switch (buf->type) {
-	case VNET_TX_SKB:
-		done->skbs++;
-		done->skb_bytes += buf->bytes;
-		napi_consume_skb(buf->skb, done->budget);
-		break;
 	case VNET_TX_ORPHAN:
-		done->frames++;
-		done->frame_bytes += buf->bytes;
 		napi_consume_skb(buf->skb, done->budget);
 		break;
 	case VNET_TX_BACK:
-		done->frames++;
-		done->frame_bytes += buf->bytes;
 		if (likely(txq->mem.nr_home < VNET_XDP_BULK))
 			txq->mem.home[txq->mem.nr_home++] = buf->back;
 		else
 			vnet_rxbuf_put(buf->back);
 		break;
 	case VNET_TX_XDP:
-		done->frames++;
-		done->frame_bytes += buf->bytes;
 		xdp_return_frame_bulk(buf->xdpf, &done->bulk);
 		break;
 	case VNET_TX_XSK:
-		done->frames++;
-		done->frame_bytes += buf->bytes;
 		/* vnet_xsk_complete() frees the slot when its turn has come. */
 		buf->type = VNET_TX_XSK_DONE;
+		return false;
+	}
+
+	return true;
+}
+
+/* The completion: release what @buf holds and free its slot. */
+static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
+			      struct vnet_tx_done *done)
+{
+	if (likely(buf->type == VNET_TX_SKB)) {
+		done->skbs++;
+		done->skb_bytes += buf->bytes;
+		napi_consume_skb(buf->skb, done->budget);
+	} else if (!vnet_txq_complete_frame(txq, buf, done)) {
 		return;
 	}
 
@@ -355,13 +360,49 @@ static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 	return 0;
 }
 
-/* Account for a packet; is the doorbell to be rung? */
-static bool vnet_tx_account(struct vnet_txq *txq, u32 len, bool more)
+/* Transmit a packet; inlined once for each @type, so that neither pays. */
+static __always_inline netdev_tx_t
+vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 {
-	if (unlikely(txq->orphan))
-		return !more || netif_xmit_stopped(txq->nq);
+	bool more = netdev_xmit_more();
+	struct vnet_tx_buf *buf;
+	int err = -ENOSPC;
+	bool kick;
+	u16 slot;
 
-	return __netdev_tx_sent_queue(txq->nq, len, more);
+	if (likely(txq->mem.slots.nr_free)) {
+		slot = vnet_slots_take(&txq->mem.slots);
+		err = vnet_tx_send_skb(txq, skb, slot);
+		if (unlikely(err))
+			vnet_slots_put(&txq->mem.slots, slot);
+	}
+	if (unlikely(err))
+		return vnet_tx_refuse(txq, skb, err);
+
+	buf = &txq->mem.bufs[slot];
+	buf->skb = skb;
+	buf->bytes = skb->len;
+	buf->type = type;
+	vnet_tx_count(txq, skb);
+
+	vnet_txq_stop_if_full(txq);
+	if (type == VNET_TX_ORPHAN)
+		kick = !more || netif_xmit_stopped(txq->nq);
+	else
+		kick = __netdev_tx_sent_queue(txq->nq, skb->len, more);
+	if (kick)
+		vnet_txq_kick(txq);
+
+	return NETDEV_TX_OK;
+}
+
+static noinline netdev_tx_t vnet_txq_xmit_orphan(struct vnet_txq *txq,
+						 struct sk_buff *skb)
+{
+	if (unlikely(vnet_tx_orphan(txq, skb)))
+		return vnet_tx_refuse(txq, skb, -ENOMEM);
+
+	return vnet_txq_xmit(txq, skb, VNET_TX_ORPHAN);
 }
 
 /**
@@ -377,35 +418,12 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
-	bool more = netdev_xmit_more();
-	struct vnet_tx_buf *buf;
-	int err = -ENOSPC;
-	u16 slot;
 
 	skb_tx_timestamp(skb);
-	if (unlikely(txq->orphan && vnet_tx_orphan(txq, skb)))
-		return vnet_tx_refuse(txq, skb, -ENOMEM);
+	if (unlikely(txq->orphan))
+		return vnet_txq_xmit_orphan(txq, skb);
 
-	if (likely(txq->mem.slots.nr_free)) {
-		slot = vnet_slots_take(&txq->mem.slots);
-		err = vnet_tx_send_skb(txq, skb, slot);
-		if (unlikely(err))
-			vnet_slots_put(&txq->mem.slots, slot);
-	}
-	if (unlikely(err))
-		return vnet_tx_refuse(txq, skb, err);
-
-	buf = &txq->mem.bufs[slot];
-	buf->skb = skb;
-	buf->bytes = skb->len;
-	buf->type = txq->orphan ? VNET_TX_ORPHAN : VNET_TX_SKB;
-	vnet_tx_count(txq, skb);
-
-	vnet_txq_stop_if_full(txq);
-	if (vnet_tx_account(txq, skb->len, more))
-		vnet_txq_kick(txq);
-
-	return NETDEV_TX_OK;
+	return vnet_txq_xmit(txq, skb, VNET_TX_SKB);
 }
 
 /*

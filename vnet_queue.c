@@ -565,6 +565,12 @@ int vnet_queues_create(struct vnet_dev *vd)
 /* The net device is unregistered, or never was; all queues are down. */
 void vnet_queues_destroy(struct vnet_dev *vd)
 {
+	u16 i;
+
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vnet_compat_napi_free(&vd->rxqs[i].napi);
+		vnet_compat_napi_free(&vd->txqs[i].napi);
+	}
 	synchronize_net();
 	kvfree(vd->rxqs);
 	kvfree(vd->txqs);

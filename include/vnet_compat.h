@@ -184,23 +184,40 @@ static inline void vnet_compat_assert_locked(struct net_device *dev)
 
 #define napi_enable_locked(napi)	napi_enable(napi)
 #define napi_disable_locked(napi)	napi_disable(napi)
-#define __netif_napi_del_locked(napi)	__netif_napi_del(napi)
-#define netif_napi_add_locked(dev, napi, poll) netif_napi_add(dev, napi, poll)
-#define netif_napi_add_config_locked(dev, napi, poll, index) \
-	netif_napi_add_config(dev, napi, poll, index)
 #define netif_napi_set_irq_locked(napi, irq)	netif_napi_set_irq(napi, irq)
-#endif
 
-/* 6.14: NAPI settings that outlive the NAPI */
-#ifndef VNET_HAVE_NAPI_CONFIG
+/*
+ * Here nobody waits for a NAPI that is disabled, but one that is added anew has
+ * another number. So it is added once and stays until the queues are freed.
+ */
 static inline void
-netif_napi_add_config(struct net_device *dev, struct napi_struct *napi,
-		      int (*poll)(struct napi_struct *napi, int budget),
-		      int index)
+netif_napi_add_locked(struct net_device *dev, struct napi_struct *napi,
+		      int (*poll)(struct napi_struct *napi, int budget))
 {
-	netif_napi_add(dev, napi, poll);
+	if (!test_bit(NAPI_STATE_LISTED, &napi->state))
+		netif_napi_add(dev, napi, poll);
+}
+
+static inline void
+netif_napi_add_config_locked(struct net_device *dev, struct napi_struct *napi,
+			     int (*poll)(struct napi_struct *napi, int budget),
+			     int index)
+{
+	netif_napi_add_locked(dev, napi, poll);
+}
+
+static inline void __netif_napi_del_locked(struct napi_struct *napi)
+{
 }
 #endif
+
+/* A NAPI is about to be freed. */
+static inline void vnet_compat_napi_free(struct napi_struct *napi)
+{
+#ifndef VNET_HAVE_NETDEV_LOCK
+	__netif_napi_del(napi);
+#endif
+}
 
 /* 6.13: net_dim() takes its sample by pointer */
 static inline void vnet_compat_net_dim(struct dim *dim,

@@ -86,10 +86,6 @@ probe NETDEV_LOCK <<'END'
 	napi_enable_locked(NULL);
 	netdev_unlock(dev);
 END
-# 6.14: NAPI settings that survive
-probe NAPI_CONFIG <<'END'
-	netif_napi_add_config_locked(NULL, NULL, NULL, 0);
-END
 # 7.2: receive mode set from process context
 probe RX_MODE_ASYNC <<'END'
 	struct net_device_ops ops = { .ndo_set_rx_mode_async = NULL };

@@ -342,10 +342,8 @@ def tx_hold(a, command):
     a.run(command, timeout=20)
 
 
-@case("C3_hold_unbind", "the device holds all packets while the driver is unbound")
-def tx_hold_unbind(a):
-    a.device.fault(queue="tx*", action="hold")
-    a.wait(0.5)
+def unbind_meanwhile(a):
+    """Unbind the driver while the device misbehaves; bind it to an honest one."""
     a.quiet()
     a.unbind()
     a.device.clear()
@@ -353,6 +351,13 @@ def tx_hold_unbind(a):
     a.env.configure()
     a.before = None
     a.forgive()
+
+
+@case("C3_hold_unbind", "the device holds all packets while the driver is unbound")
+def tx_hold_unbind(a):
+    a.device.fault(queue="tx*", action="hold")
+    a.wait(0.5)
+    unbind_meanwhile(a)
 
 
 # ---- D: control queue -----------------------------------------------------------
@@ -462,13 +467,7 @@ def ctrl_dead_unbind(a):
     a.device.fault(cmd="*", action="never")
     a.guest.start(f"ip link set {a.env.nic} promisc on")
     a.wait(0.5)
-    a.quiet()
-    a.unbind()
-    a.device.clear()
-    a.env.bind()
-    a.env.configure()
-    a.before = None
-    a.forgive()
+    unbind_meanwhile(a)
 
 
 # ---- E: configuration and features ----------------------------------------------

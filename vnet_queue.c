@@ -685,6 +685,9 @@ static int vnet_device_stop(struct vnet_dev *vd)
 
 	vnet_ctrl_stop(vd);
 	for (i = 0; i < vd->caps.max_pairs; i++) {
+		/* What arrived until the reset; afterwards it looks unused. */
+		if (vd->rxqs[i].mem.bufs)
+			vnet_rxq_purge(&vd->rxqs[i]);
 		vnet_vq_reclaim(vd->rxqs[i].vq, &vd->rxqs[i].mem.slots,
 				vnet_rxbuf_reclaim);
 		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,

@@ -191,13 +191,24 @@ static enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
 	return VNET_RX_OK;
 }
 
-/* Give the packet to another device or CPU. */
+/*
+ * Of several AF_XDP frames the core gives a socket all, but a device or CPU a
+ * copy of the first.
+ */
+static bool vnet_xdp_would_cut(const struct xdp_buff *xdp)
+{
+	return xdp_buff_has_frags(xdp) && vnet_xdp_is_xsk(xdp) &&
+	       bpf_net_ctx_get_ri()->map_type != BPF_MAP_TYPE_XSKMAP;
+}
+
+/* Give the packet to another device or CPU, or to a socket. */
 static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
 					    struct vnet_rx_pkt *pkt,
 					    struct bpf_prog *prog,
 					    struct xdp_buff *xdp)
 {
-	if (unlikely(xdp_do_redirect(rxq->vd->dev, xdp, prog))) {
+	if (unlikely(vnet_xdp_would_cut(xdp) ||
+		     xdp_do_redirect(rxq->vd->dev, xdp, prog))) {
 		trace_xdp_exception(rxq->vd->dev, prog, XDP_REDIRECT);
 		vnet_xdp_put_buff(pkt, xdp);
 		/* A socket without room has freed it; once more does no harm. */

@@ -151,6 +151,8 @@ PROFILES = {p.name: p for p in (
             on=("MQ", "HASH_REPORT", "ACCESS_PLATFORM")),
     Profile("queues-64", "64 queue pairs", {**MODERN, "mq": "on", "vectors": "130"}, queues=64,
             special=True, on=("MQ",)),
+    Profile("bounce", "all memory for devices is bounced, this one reads past that", MODERN,
+            append="swiotlb=force", special=True, off=("ACCESS_PLATFORM",)),
     Profile("scripted", "the scripted device with four queue pairs: says what a test wants",
             net="device", nics=0, special=True,
             device={"pairs": 4, "features": ["default", "MQ"]}, on=("MQ", "RING_RESET")),

@@ -4,6 +4,7 @@
 import json
 import struct
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import SetupError
@@ -102,6 +103,22 @@ def back(env, count, size=200, rate=1500, keep=0, quiet=1.0, link=None):
         f"python3 {TOOLS}/back.py {link or env.host_ns.taps[0]} {env.mac} {env.ip} {PORT} {count} "
         f"{size} --rate {rate} --keep {keep} --quiet {quiet}", timeout=60 + count / rate).out
     return json.loads(out)
+
+
+@contextmanager
+def known(env):
+    """The host's side knows the guest's MAC: who takes all packets does not answer it."""
+    ns = env.host_ns
+    ns.run(f"ip neigh replace {env.ip} lladdr {env.mac} nud permanent dev {ns.device}")
+    try:
+        yield
+    finally:
+        ns.run(f"ip neigh del {env.ip} dev {ns.device}")
+
+
+def host_mac(env):
+    """The MAC of the host's side."""
+    return json.loads(env.host_ns.run(f"ip -j link show {env.host_ns.device}").out)[0]["address"]
 
 
 def settings(env):

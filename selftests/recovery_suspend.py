@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from lab import initramfs
@@ -24,8 +26,10 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 COUNTER = itertools.count(1)
 PROGRAMS = ("/usr/bin/busybox", "/usr/sbin/ip", "/usr/sbin/ethtool", "/usr/sbin/tc",
             "/usr/sbin/bridge")
+LEFT_OUT = shutil.ignore_patterns("test", "unittest", "pydoc_data", "asyncio", "xml", "email",
+                                  "multiprocessing")
 MODULES = ("llc", "stp", "garp", "mrp", "8021q", "button")
-INIT = """#!/bin/busybox sh
+START = """#!/bin/busybox sh
 export PATH=/usr/sbin:/usr/bin:/bin
 /bin/busybox --install -s /bin
 mount -t proc proc /proc; mount -t sysfs sysfs /sys
@@ -34,6 +38,19 @@ exec > /dev/ttyS0 2>&1
 dmesg -n 8
 for m in %(modules)s; do insmod /modules/$m || echo "RESULT cannot load $m"; done
 nic=$(ls /sys/class/net | grep -v lo)
+flows() {
+    for try in 1 2 3 4 5 6 7 8 9 10; do
+        ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return
+    done
+    return 1
+}
+"""
+END = """
+rmmod %(driver)s || echo "RESULT cannot unload"
+echo "RESULT end"
+sleep 1000
+"""
+INIT = START + """
 ip link set $nic address 52:54:00:aa:bb:cc
 ip addr add 10.0.2.15/24 dev $nic
 ip link set $nic up mtu 1300
@@ -50,12 +67,6 @@ settings() {
     for o in k l g c x; do ethtool -$o $nic; done
     bridge fdb show dev $nic; tc qdisc show dev $nic; cat /sys/class/net/$nic/ifindex
 }
-flows() {
-    for try in 1 2 3 4 5 6 7 8 9 10; do
-        ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return
-    done
-    return 1
-}
 flows || echo "RESULT no packet before"
 sleep 1
 settings > /tmp/before
@@ -71,10 +82,7 @@ while [ $i -lt %(rounds)s ]; do
 done
 [ $(cat /sys/class/net/$nic/statistics/rx_packets) -gt $packets ] ||
     echo "RESULT counters began anew"
-rmmod %(driver)s || echo "RESULT cannot unload"
-echo "RESULT end"
-sleep 1000
-"""
+""" + END
 SUSPENDS = {
     "mem": "{ echo deep > /sys/power/mem_sleep; echo mem > /sys/power/state; }",
     "idle": "echo freeze > /sys/power/state",
@@ -85,13 +93,34 @@ SUSPENDS = {
 }
 
 
-def archive_of(directory, kernel, module, driver, suspend, rounds):
+@dataclass(frozen=True)
+class Inside:
+    """What the guest is to do, and what happens beside it.
+
+    init    its first program, with gaps for suspend, rounds, modules and driver
+    trees   directories of the lab's root that it has, too; programs, with their libraries
+    files   for its /
+    forward options of QEMU's user-mode network
+    beside  called with what it has printed, again and again
+    """
+
+    init: str = INIT
+    trees: tuple = ()
+    programs: tuple = ()
+    files: tuple = ()
+    forward: str = ""
+    beside: Callable = lambda text: None
+
+
+def archive_of(directory, kernel, module, init, inside):
     """A root of a few files; the path of its archive."""
     root = Path(directory) / "root"
     for name in ("bin", "proc", "sys", "dev", "tmp", "modules"):
         (root / name).mkdir(parents=True)
     files = set()
-    for program in PROGRAMS:
+    for tree in inside.trees:
+        shutil.copytree(tree, root / tree.lstrip("/"), ignore=LEFT_OUT)
+    for program in (*PROGRAMS, *inside.programs):
         text = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
         files |= {program, *re.findall(r"(/\S+) \(0x", text)}
     for file in files:
@@ -101,10 +130,10 @@ def archive_of(directory, kernel, module, driver, suspend, rounds):
     shutil.copy("/usr/bin/busybox", root / "bin/busybox")
     for name in MODULES:
         (root / f"modules/{name}.ko").write_bytes(initramfs.module(kernel, name))
+    for file in inside.files:
+        shutil.copy(file, root)
     shutil.copy(module, root / "modules")
-    (root / "init").write_text(INIT % {"modules": " ".join(f"{name}.ko" for name in (
-                                       *MODULES, driver)), "rounds": rounds,
-                                       "suspend": SUSPENDS[suspend], "driver": driver})
+    (root / "init").write_text(init)
     (root / "init").chmod(0o755)
     archive = Path(directory) / "initramfs"
     subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, cwd=root,
@@ -130,11 +159,13 @@ def wake(path, console, end):
         monitor.close()
 
 
-def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
-    """Boot, suspend a few times, and read what the guest found."""
+def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, inside=Inside()):
+    """Boot, suspend a few times, and read what the guest found; what it has printed."""
     module = env.guest.root / "lab" / f"{env.driver}.ko"
+    init = inside.init % {"modules": " ".join(f"{name}.ko" for name in (*MODULES, env.driver)),
+                          "rounds": rounds, "suspend": SUSPENDS[suspend], "driver": env.driver}
     with tempfile.TemporaryDirectory() as directory:
-        archive = archive_of(directory, env.kernel, module, env.driver, suspend, rounds)
+        archive = archive_of(directory, env.kernel, module, init, inside)
         console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
         end = threading.Event()
         with open(console, "wb") as out, subprocess.Popen([
@@ -144,16 +175,20 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
                 "no_console_suspend net.ifnames=0",
                 "-qmp", f"unix:{qmp},server=on,wait=off", "-serial", "stdio",
-                "-netdev", "user,id=n,ipv6=off",
+                "-netdev", f"user,id=n,ipv6=off{inside.forward}",
                 "-device", f"virtio-net-pci,netdev=n,romfile=,{props}"],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
+            def ended():
+                text = console.read_text(errors="replace")
+                inside.beside(text)
+                return qemu.poll() is not None or "RESULT end" in text
+
             waker = threading.Thread(target=wake, args=(qmp, console, end))
             try:
                 env.wait(lambda: os.path.exists(qmp), "QEMU does not start")
                 waker.start()
                 # Powering off hangs in firmware after some suspends.
-                env.wait(lambda: qemu.poll() is not None or "RESULT end" in
-                         console.read_text(errors="replace"), "the guest has not ended", limit)
+                env.wait(ended, "the guest has not ended", limit)
             finally:
                 end.set()
                 qemu.kill()
@@ -163,6 +198,7 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150):
     assert results == ["RESULT end"], f"{results or 'no result'}; see {console}: {text[-1500:]}"
     bad = re.search(r"BUG:|WARNING:|Call Trace:|Oops", text)
     assert not bad, f"the kernel complained: {text[bad.start():bad.start() + 800]}"
+    return text
 
 
 ONE = {"profiles": ["modern-split"], "up": False, "timeout": 240, "drivers": ["vnet"]}

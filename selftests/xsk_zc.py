@@ -1,11 +1,23 @@
 # SPDX-License-Identifier: GPL-2.0
 """AF_XDP zero copy: every frame is accounted, on every device, whatever happens to the queues."""
 
+import errno
+import importlib.util
 import json
+import re
+import socket
+import subprocess
+import sys
+import sysconfig
 
 from lab.api import test
 
 from ._data import TOOLS, Change, Ends, result
+from ._xdp import (ABORTED, DROP, EVERY, PASS, REDIRECT, SINK, TX, UNKNOWN, Program, back,
+                   difference, host_mac, settings, tap_drops)
+from ._xdp import PORT as PLANNED
+from .recovery_suspend import END, START, Inside, suspended
+from .xdp_actions import account
 
 PORT = 7000
 READY = "/tmp/xsk.ready"
@@ -79,6 +91,60 @@ def traffic_stack(env):
     env.guest.run(f"ping -q -c 3 -i 0.2 -s 1400 -W 5 {env.gateway}")
 
 
+@test(profiles=["modern-split", "packed", "legacy", "small", "big", "iommu", "mmio"],
+      drivers=["vnet"], timeout=150, full=True)
+def actions(env):
+    "A program that keeps packets from the socket: every action, each packet goes its way."
+    ends, program = Ends(env), Program(env)
+    client = Client(env, "--no-prog")
+    try:
+        program.veth()
+        program.plan(*EVERY)
+        program.attach()
+        job = ends.guest_sink(PLANNED, 4)
+        change, lost = Change(env), tap_drops(env)
+        sent = back(env, 600)
+        seen, passed, moved = program.counts(), result(job), change.total()
+        account(env, sent, seen, moved, tap_drops(env) - lost)
+        assert passed["distinct"] == seen[PASS] and not passed["damaged"], (passed, seen)
+        assert moved["rx_xsk_copies"] >= seen[PASS], (moved, seen)
+        assert seen[SINK] == seen[REDIRECT], seen
+        program.detach()
+    finally:
+        program.close()
+    done = client.stop()
+    assert not total(done, "rx"), done
+    traffic_stack(env)
+
+
+@test(profiles=["modern-split", "big"], drivers=["vnet"], timeout=150, full=True)
+def actions_of_several(env):
+    "The same with packets of two frames: what the core would cut is dropped and counted."
+    ends, program = Ends(env), Program(env)
+    client = Client(env, "--no-prog --sg")
+    try:
+        program.veth()
+        program.plan(*EVERY)
+        program.attach()
+        job = ends.guest_sink(PLANNED, 4)
+        change, lost = Change(env), tap_drops(env)
+        sent = back(env, 300, size=1460)
+        seen, passed, moved = program.counts(), result(job), change.total()
+        assert sum(seen[:6]) == sent["sent"] - sent["refused"] - (tap_drops(env) - lost), seen
+        assert passed["distinct"] == seen[PASS] and not passed["damaged"], (passed, seen)
+        assert moved["rx_xdp_drops"] == seen[ABORTED] + seen[DROP] + seen[UNKNOWN], (moved, seen)
+        assert moved["rx_drop_xdp_tx_err"] == seen[TX] and not sent["back"], (moved, seen)
+        assert moved["rx_drop_xdp_redirect_err"] == seen[REDIRECT], (moved, seen)
+        assert not seen[SINK], seen
+        program.detach()
+    finally:
+        program.close()
+    client.stop()
+    client = Client(env, "--sg")
+    traffic(env, "1400-1459")
+    client.stop()
+
+
 @test(profiles=["mq"], drivers=["vnet"], timeout=300, full=True)
 def life(env):
     "Channels, rings, MTU, down and up, and a reset of the device with the sockets open."
@@ -96,6 +162,61 @@ def life(env):
         traffic(env, "64-103")
     client.stop()
     traffic_stack(env)
+
+
+# A guest in memory, see recovery_suspend.py, that echoes 20 datagrams in each stage.
+SLEEPER = START + """
+ip addr add 10.0.2.15/24 dev $nic
+ip link set $nic up
+flows || echo "RESULT no packet before"
+python3 /xsk.py echo $nic 0 --ready /tmp/ready > /tmp/out 2>&1 &
+client=$!
+while [ ! -e /tmp/ready ] && kill -0 $client; do sleep 0.2; done
+stage=1
+while :; do
+    flows || echo "RESULT no packet in stage $stage"
+    echo "STAGE $stage"
+    for try in $(seq 60); do
+        seen=$(ethtool -S $nic | sed -n 's/ *tx_xsk_packets: //p')
+        [ $seen -ge $((stage * 20)) ] && break
+        sleep 0.5
+    done
+    [ $seen -ge $((stage * 20)) ] || echo "RESULT $seen packets from the socket in stage $stage"
+    sleep 1
+    [ $stage -gt %(rounds)s ] && break
+    stage=$((stage + 1))
+    %(suspend)s || echo "RESULT suspend failed"
+done
+kill -TERM $client
+wait $client
+echo "CLIENT $(cat /tmp/out)"
+""" + END
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=240, up=False, full=True)
+def suspend(env):
+    "A socket open while the machine is suspended to RAM, twice: it goes on, no frame is missing."
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    echoed, done = [], set()
+
+    def beside(text):
+        for stage in set(re.findall(r"^STAGE (\d+)", text, re.M)) - done:
+            done.add(stage)
+            out = subprocess.run(["python3", str(TOOLS / "flow.py"), "sizes", "127.0.0.1",
+                                  str(port), "64-83"], capture_output=True, text=True, check=True,
+                                 timeout=60).stdout
+            echoed.append(20 + json.loads(out)["retries"])
+
+    text = suspended(env, "mem", rounds=2, limit=220, inside=Inside(
+        init=SLEEPER, trees=(sysconfig.get_path("stdlib"),), files=(TOOLS / "xsk.py",),
+        programs=(sys.executable, importlib.util.find_spec("_ctypes").origin),
+        forward=f",hostfwd=udp:127.0.0.1:{port}-10.0.2.15:{PORT}", beside=beside))
+    one, = json.loads(re.search(r"^CLIENT (.*)", text, re.M)[1])
+    assert len(echoed) == 3, echoed
+    assert one["rx"] == one["tx"] == one["done"] == sum(echoed), (echoed, one)
+    assert one["zerocopy"] and not one["wrong"] and not one["sending"], one
 
 
 @test(profiles=EXTREMES, drivers=["vnet"], timeout=200, full=True)
@@ -131,12 +252,6 @@ def send(env):
     have = result(job)
     assert have["distinct"] == 1000 and not have["damaged"], have
     assert change()["tx_xsk_packets"] == 1000
-
-
-def host_mac(env):
-    env.guest.run(f"ping -q -c 1 -W 5 {env.gateway}")
-    line = env.guest.run(f"ip neigh show {env.gateway}").out.split()
-    return line[line.index("lladdr") + 1]
 
 
 @test(profiles=["modern-split", "packed", "small"], drivers=["vnet"], timeout=150, full=True)
@@ -286,21 +401,22 @@ def checksum(env):
     assert have["distinct"] == 50 and not have["damaged"], have
 
 
+def bind(env, queues, options=""):
+    """What became of binds to these queues, one after the other."""
+    tools(env)
+    out = env.guest.run(f"python3 /tmp/xsk.py bind {env.nic} {queues} {options}").out
+    return json.loads(out.strip().splitlines()[-1])
+
+
 @test(profiles=["mq", "small", "legacy"], drivers=["vnet"], timeout=120, full=True)
 def refused(env):
     "Binds that cannot be: an errno, and nothing has changed."
-    tools(env)
-
-    def bind(queues, options=""):
-        out = env.guest.run(f"python3 /tmp/xsk.py bind {env.nic} {queues} {options}").out
-        return json.loads(out.strip().splitlines()[-1])
-
     features = env.guest.run(f"ethtool -k {env.nic}").out
-    assert bind("0,0") == ["ok", "EBUSY"]
-    assert bind("9") == ["EINVAL"]
-    assert bind("0", "--headroom 512") == ["EINVAL"], "1280 bytes hold no packet"
+    assert bind(env, "0,0") == ["ok", "EBUSY"]
+    assert bind(env, "9") == ["EINVAL"]
+    assert bind(env, "0", "--headroom 512") == ["EINVAL"], "1280 bytes hold no packet"
     if env.profile.name == "small":
-        assert bind("0", "--headroom 512 --sg") == ["EINVAL"], "one buffer holds one packet"
+        assert bind(env, "0", "--headroom 512 --sg") == ["EINVAL"], "one buffer holds one packet"
     client = Client(env)
     done = env.guest.run(f"ip link set {env.nic} mtu 3000 2>&1", check=False)
     assert done.status, "an MTU that does not fit the frames was accepted"
@@ -308,3 +424,15 @@ def refused(env):
     client.stop()
     assert env.guest.run(f"ethtool -k {env.nic}").out == features
     traffic_stack(env)
+
+
+@test(profiles=["bounce"], drivers=["vnet"], timeout=120, full=True)
+def unmappable(env):
+    "Physical addresses are wanted, the bus has others: EOPNOTSUPP with a reason, nothing changed."
+    before = settings(env)
+    change = Change(env)
+    assert bind(env, "0") == [errno.errorcode[errno.EOPNOTSUPP]]
+    assert "no ACCESS_PLATFORM" in env.guest.run("dmesg").out
+    assert settings(env) == before, difference(before, settings(env))
+    traffic_stack(env)
+    assert not change()["rx_xsk_copies"], change()

@@ -220,9 +220,18 @@ static void vnet_ndo_tx_timeout(struct net_device *dev, unsigned int queue)
 	vnet_recovery_request_vq(vd, VNET_RESET_TX_TIMEOUT, queue * 2 + 1);
 }
 
+/* Where the kernel passes no extack, the log says why @what was refused. */
+static void vnet_log_refusal(struct vnet_dev *vd, const char *what,
+			     const struct netlink_ext_ack *extack)
+{
+	if (extack->_msg && net_ratelimit())
+		netdev_info(vd->dev, "%s refused: %s\n", what, extack->_msg);
+}
+
 static int vnet_ndo_change_mtu(struct net_device *dev, int mtu)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
+	struct netlink_ext_ack extack = {};
 	struct vnet_cfg new = vd->cfg;
 	int err;
 
@@ -231,8 +240,10 @@ static int vnet_ndo_change_mtu(struct net_device *dev, int mtu)
 		return err;
 
 	new.mtu = mtu;
-	err = vnet_cfg_apply(vd, &new, NULL);
-	if (!err)
+	err = vnet_cfg_apply(vd, &new, &extack);
+	if (err)
+		vnet_log_refusal(vd, "MTU", &extack);
+	else
 		WRITE_ONCE(dev->mtu, mtu);
 
 	return err;
@@ -285,7 +296,6 @@ static int vnet_xdp_setup(struct vnet_dev *vd, struct bpf_prog *prog,
 	return 0;
 }
 
-/* A refusal has no way to user space but its errno: the log says why. */
 static int vnet_xsk_setup(struct vnet_dev *vd, struct xsk_buff_pool *pool,
 			  u16 queue)
 {
@@ -293,8 +303,8 @@ static int vnet_xsk_setup(struct vnet_dev *vd, struct xsk_buff_pool *pool,
 	int err;
 
 	err = vnet_cfg_xsk(vd, queue, pool, &extack);
-	if (err && extack._msg && net_ratelimit())
-		netdev_info(vd->dev, "AF_XDP pool refused: %s\n", extack._msg);
+	if (err)
+		vnet_log_refusal(vd, "AF_XDP pool", &extack);
 
 	return err;
 }

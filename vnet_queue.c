@@ -57,9 +57,10 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
 	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
-	txq->premapped = VNET_COMPAT_TX_PREMAPPED &&
-			 txq->vd->rxqs[txq->index].premapped;
 	txq->dma_dev = txq->vd->dma_dev;
+	txq->premapped = VNET_COMPAT_TX_PREMAPPED && txq->push_hdr &&
+			 txq->vd->rxqs[txq->index].premapped;
+	txq->physical = txq->premapped && !txq->dma_dev;
 	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
 	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
 }

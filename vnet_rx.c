@@ -27,46 +27,46 @@ void vnet_rxq_irq(struct virtqueue *vq)
 }
 
 /*
- * Pull one buffer and append it to @pkt. The length is the device's claim:
- * beyond this point it is never more than the buffer has room for.
+ * Pull one buffer, or NULL. The length is the device's claim: beyond this point
+ * it is never more than the buffer has room for.
  */
-static __always_inline enum vnet_rx_fault
-vnet_rxq_pull(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+static __always_inline struct vnet_rx_buf *
+vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault)
 {
-	enum vnet_rx_fault fault = VNET_RX_OK;
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf;
-	u32 len, room;
+	u32 room;
 
-	buf = vnet_vq_get(rxq->vq, &len);
+	buf = vnet_vq_get(rxq->vq, len);
 	if (!buf)
-		return VNET_RX_EMPTY;
+		return NULL;
 
-	room = mem->stride == 1 ? buf->room : mem->chain_room;
-	if (unlikely(len > room)) {
-		fault = VNET_RX_OVERRUN;
-		len = room;
+	room = likely(mem->stride == 1) ? buf->room : mem->chain_room;
+	if (unlikely(*len > room)) {
+		*fault = VNET_RX_OVERRUN;
+		*len = room;
 	}
 
-	pkt->bufs[pkt->nr] = buf;
-	pkt->lens[pkt->nr++] = len;
-	pkt->len += len;
-
-	return fault;
+	return buf;
 }
 
 /* Make the @len bytes that the device wrote to @buf visible to the CPU. */
-static void vnet_rxq_sync(const struct vnet_rx_mem *mem,
-			  const struct vnet_rx_buf *buf, u32 len)
+static noinline void vnet_rxq_sync_dma(const struct vnet_rx_mem *mem,
+			      const struct vnet_rx_buf *buf, u32 len)
 {
-	if (!mem->dma)
-		return;
-
 	if (unlikely(mem->xsk))
 		vnet_xsk_sync_for_cpu(buf, len);
 	else
 		page_pool_dma_sync_for_cpu(mem->pool, buf->page,
-					   buf->offset + buf->headroom, len);
+					   vnet_rxbuf_offset(buf), len);
+}
+
+static __always_inline void vnet_rxq_sync(const struct vnet_rx_mem *mem,
+					  const struct vnet_rx_buf *buf,
+					  u32 len)
+{
+	if (mem->dma)
+		vnet_rxq_sync_dma(mem, buf, len);
 }
 
 /* One used length for a chain of buffers: tell how much lies in each. */
@@ -90,18 +90,24 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 						    struct vnet_rx_pkt *pkt,
 						    u16 nr)
 {
-	enum vnet_rx_fault fault = VNET_RX_OK, one;
+	enum vnet_rx_fault fault = VNET_RX_OK;
+	struct vnet_rx_buf *buf;
+	u32 len;
+	u16 i;
 
 	if (!nr || nr > VNET_PKT_MAX_BUFS)
 		return VNET_RX_BAD_CHAIN;
 
 	while (pkt->nr < nr) {
-		one = vnet_rxq_pull(rxq, pkt);
-		if (unlikely(one == VNET_RX_EMPTY))
+		buf = vnet_rxq_pull(rxq, &len, &fault);
+		if (unlikely(!buf))
 			return VNET_RX_MISSING;
-		if (unlikely(one))
-			fault = one;
+		pkt->bufs[pkt->nr] = buf;
+		pkt->lens[pkt->nr++] = len;
+		pkt->len += len;
 	}
+	for (i = 1; i < nr; i++)
+		vnet_rxq_sync(&rxq->mem, pkt->bufs[i], pkt->lens[i]);
 
 	return fault;
 }
@@ -122,36 +128,40 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 static __always_inline enum vnet_rx_fault
 vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 {
+	enum vnet_rx_fault fault = VNET_RX_OK, rest;
 	struct vnet_rx_mem *mem = &rxq->mem;
-	enum vnet_rx_fault fault, rest;
 	struct vnet_rx_buf *buf;
-	u16 nr, i;
+	u16 nr = 1;
+	u32 len;
 
-	pkt->nr = 0;
-	pkt->len = 0;
-	fault = vnet_rxq_pull(rxq, pkt);
-	if (fault == VNET_RX_EMPTY)
-		return fault;
-	if (unlikely(pkt->lens[0] < rxq->hdr_len))
+	buf = vnet_rxq_pull(rxq, &len, &fault);
+	if (!buf)
+		return VNET_RX_EMPTY;
+
+	pkt->bufs[0] = buf;
+	pkt->lens[0] = len;
+	pkt->len = len;
+	pkt->nr = 1;
+	if (unlikely(len < rxq->hdr_len))
 		return VNET_RX_RUNT;
 
-	buf = pkt->bufs[0];
-	if (unlikely(mem->stride > 1))
+	if (unlikely(mem->stride > 1)) {
 		vnet_rxq_split_chain(rxq, pkt);
-	vnet_rxq_sync(mem, buf, pkt->lens[0]);
+		len = pkt->lens[0];
+		nr = pkt->nr;
+	}
+	vnet_rxq_sync(mem, buf, len);
 	memcpy(&pkt->hdr, buf->va + buf->headroom, sizeof(pkt->hdr));
 
-	nr = rxq->mergeable ? vnet_hdr_nr_buffers(&pkt->hdr, rxq->hdr_ctx.le) :
-			      pkt->nr;
-	if (unlikely(nr != pkt->nr)) {
+	if (rxq->mergeable)
+		nr = vnet_hdr_nr_buffers(&pkt->hdr, rxq->hdr_ctx.le);
+	if (unlikely(nr != 1)) {
 		rest = vnet_rxq_collect(rxq, pkt, nr);
 		if (rest)
 			fault = rest;
 	}
 	if (unlikely(fault))
 		return fault;
-	for (i = 1; i < pkt->nr; i++)
-		vnet_rxq_sync(mem, pkt->bufs[i], pkt->lens[i]);
 
 	pkt->lens[0] -= rxq->hdr_len;
 	pkt->len -= rxq->hdr_len;
@@ -220,7 +230,7 @@ static u16 vnet_rx_add_frags(struct sk_buff *skb, struct sk_buff *part,
 			continue;
 
 		skb_fill_page_desc(part, nr++, buf->page,
-				   buf->offset + buf->headroom, pkt->lens[i]);
+				   vnet_rxbuf_offset(buf), pkt->lens[i]);
 		len += pkt->lens[i];
 		truesize += buf->truesize;
 		buf->page = NULL;
@@ -442,7 +452,9 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	struct vnet_rx_pkt pkt;
 	bool raw;
 
+	xdp_init_buff(&vxb.xdp, 0, &rxq->xdp_rxq);
 	vxb.rxq = rxq;
+	vxb.hdr = &pkt.hdr;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
 	raw = vxb.prog || rxq->mem.xsk;
 	while (ctx.pkts < ctx.budget) {

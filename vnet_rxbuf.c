@@ -93,10 +93,8 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
 	if (!mem->bufs)
 		return -ENOMEM;
 
-	for (i = 0; i < slots * mem->stride; i++) {
+	for (i = 0; i < slots * mem->stride; i++)
 		mem->bufs[i].slot = i / mem->stride;
-		mem->bufs[i].gen = mem->gen;
-	}
 
 	mem->sg = kmalloc_array(mem->nr_sg, sizeof(*mem->sg), GFP_KERNEL);
 	if (!mem->sg)
@@ -143,8 +141,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	mem->chain_room = mem->layout.buf_len +
 			  mem->layout.nr_frags * mem->layout.frag_size;
 	mem->dma = rxq->vd->dma_dev;
+	mem->plain = mem->nr_sg == 1 && rxq->premapped && !mem->dma;
 	mem->xdp = cfg->xdp;
-	mem->gen = rxq->mem.gen + 1;
 	if (!caps->indirect)
 		slots = max(slots / mem->nr_sg, 1);
 	slots = min(slots, 0x10000 / mem->stride);
@@ -163,8 +161,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	return err;
 }
 
-static void vnet_rxbuf_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
-			    bool direct)
+static noinline void vnet_rxbuf_free(struct vnet_rx_mem *mem,
+				     struct vnet_rx_buf *buf, bool direct)
 {
 	if (!buf->page)
 		return;
@@ -172,7 +170,7 @@ static void vnet_rxbuf_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 	if (mem->xsk)
 		xsk_buff_free(buf->xdp);
 	else
-		page_pool_put_full_page(buf->fallback ? mem->pool0 : mem->pool,
+		page_pool_put_full_page(vnet_compat_page_pool(buf->page),
 					buf->page, direct);
 	buf->page = NULL;
 }
@@ -188,6 +186,7 @@ static void vnet_rxmem_cut_end(struct vnet_rx_mem *mem)
 	if (!page_pool_unref_page(cut->page, VNET_RX_PAGE_REFS - cut->users))
 		page_pool_put_unrefed_page(mem->pool, cut->page, -1, false);
 	cut->page = NULL;
+	cut->left = 0;
 }
 
 /**
@@ -226,7 +225,7 @@ static dma_addr_t vnet_rxmem_page_addr(const struct vnet_rx_mem *mem,
 }
 
 /* Take a new page to cut buffers from. */
-static bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
+static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
 {
 	struct vnet_rx_cut *cut = &mem->cut;
 
@@ -239,7 +238,7 @@ static bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
 	page_pool_fragment_page(cut->page, VNET_RX_PAGE_REFS);
 	cut->va = page_address(cut->page);
 	cut->addr = vnet_rxmem_page_addr(mem, cut->page);
-	cut->offset = 0;
+	cut->left = cut->size;
 	cut->users = 0;
 
 	return true;
@@ -250,18 +249,19 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 					    struct vnet_rx_buf *buf, u32 size,
 					    gfp_t gfp)
 {
+	unsigned int offset;
+
 	if (!mem->pool0)
 		return false;
 
 	size = min(size, PAGE_SIZE);
-	buf->page = page_pool_alloc_frag(mem->pool0, &buf->offset, size,
+	buf->page = page_pool_alloc_frag(mem->pool0, &offset, size,
 					 gfp | __GFP_NOWARN);
 	if (!buf->page)
 		return false;
 
-	buf->fallback = true;
-	buf->va = page_address(buf->page) + buf->offset;
-	buf->addr = vnet_rxmem_page_addr(mem, buf->page) + buf->offset;
+	buf->va = page_address(buf->page) + offset;
+	buf->addr = vnet_rxmem_page_addr(mem, buf->page) + offset;
 	buf->truesize = size;
 
 	return true;
@@ -272,29 +272,31 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
  * memory of a small guest is easily fragmented), a buffer that needs no more
  * than one page comes from the pool of single pages.
  */
-static bool vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
+static __always_inline bool
+vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 			     u32 size, gfp_t gfp)
 {
 	struct vnet_rx_cut *cut = &mem->cut;
 
-	if (unlikely(!cut->page || cut->offset + size > cut->size) &&
+	if (unlikely(cut->left < size) &&
 	    unlikely(!vnet_rxmem_cut_begin(mem, gfp)))
 		return vnet_rxbuf_alloc_small(mem, buf, size, gfp);
 
-	buf->fallback = false;
 	buf->page = cut->page;
-	buf->va = cut->va + cut->offset;
-	buf->addr = cut->addr + cut->offset;
-	buf->offset = cut->offset;
+	buf->va = cut->va;
+	buf->addr = cut->addr;
 	buf->truesize = size;
-	cut->offset += size;
+	cut->va += size;
+	cut->addr += size;
+	cut->left -= size;
 	cut->users++;
 
 	return true;
 }
 
 /* Decide what the device is given of the region that @buf has. */
-static void vnet_rxbuf_divide(const struct vnet_rx_mem *mem,
+static __always_inline void
+vnet_rxbuf_divide(const struct vnet_rx_mem *mem,
 			      struct vnet_rx_buf *buf)
 {
 	if (unlikely(mem->stride > 1) && (buf - mem->bufs) % mem->stride) {
@@ -308,29 +310,22 @@ static void vnet_rxbuf_divide(const struct vnet_rx_mem *mem,
 	buf->addr += buf->headroom;
 }
 
-/* @buf has no region of @size bytes: see to it that it gets one. */
-static noinline bool vnet_rxbuf_renew(struct vnet_rx_mem *mem,
-				      struct vnet_rx_buf *buf, u32 size,
-				      gfp_t gfp)
+/* See to it that @buf has a region of @size bytes, kept or new. */
+static __always_inline bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem,
+					      struct vnet_rx_buf *buf,
+					      u32 size, gfp_t gfp)
 {
-	vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
+	if (buf->page) {
+		if (likely(buf->truesize == size))
+			return true;
+		vnet_rxbuf_free(mem, buf, gfp == GFP_ATOMIC);
+	}
 	if (unlikely(!vnet_rxbuf_alloc(mem, buf, size, gfp)))
 		return false;
 
 	vnet_rxbuf_divide(mem, buf);
 
 	return true;
-}
-
-/* See to it that @buf has a region of @size bytes, kept or new. */
-static __always_inline bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem,
-					      struct vnet_rx_buf *buf,
-					      u32 size, gfp_t gfp)
-{
-	if (likely(buf->page && buf->truesize == size))
-		return true;
-
-	return vnet_rxbuf_renew(mem, buf, size, gfp);
 }
 
 /* Write descriptor @sg for @buf. */
@@ -342,7 +337,7 @@ static __always_inline void vnet_rxbuf_describe(struct vnet_rxq *rxq,
 
 	if (unlikely(!rxq->premapped)) {
 		sg_set_page(sg, buf->page, buf->room,
-			    buf->offset + buf->headroom);
+			    vnet_rxbuf_offset(buf));
 		return;
 	}
 
@@ -358,7 +353,7 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 				 const struct vnet_rx_buf *buf)
 {
 	struct scatterlist *sg = rxq->mem.sg;
-	u32 offset = buf->offset + buf->headroom;
+	u32 offset = vnet_rxbuf_offset(buf);
 	u8 hdr_len = rxq->hdr_len;
 
 	if (rxq->premapped) {
@@ -372,8 +367,9 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 	}
 }
 
-static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
-					   gfp_t gfp)
+/* Post a slot that is not plain, see struct vnet_rx_mem. */
+static noinline int vnet_rxbuf_post_any(struct vnet_rxq *rxq, u16 slot,
+					 gfp_t gfp)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	const struct vnet_rx_layout *l = &mem->layout;
@@ -395,6 +391,22 @@ static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
 		vnet_rxbuf_split_hdr(rxq, buf);
 
 	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, rxq->premapped);
+}
+
+static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
+					   gfp_t gfp)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_buf *buf = &mem->bufs[slot];
+
+	if (unlikely(!mem->plain))
+		return vnet_rxbuf_post_any(rxq, slot, gfp);
+
+	if (unlikely(!vnet_rxbuf_ensure(mem, buf, mem->layout.truesize, gfp)))
+		return -ENOMEM;
+	vnet_sg_set_dma(mem->sg, buf->addr, buf->room);
+
+	return vnet_vq_post(rxq->vq, mem->sg, 1, buf, true);
 }
 
 /**
@@ -459,19 +471,23 @@ void vnet_rxbuf_put(struct vnet_rx_buf *buf)
  */
 u32 vnet_rxbuf_adopt(struct vnet_rxq *rxq, struct vnet_rx_buf **home, u32 nr)
 {
-	struct vnet_rx_mem *mem = &rxq->mem;
-	u32 i = mem->slots.nr_free;
+	const struct vnet_rx_mem *mem = &rxq->mem;
+	const u16 *first = mem->slots.free;
+	const u16 *free = first + mem->slots.nr_free;
+	struct vnet_rx_buf *bufs = mem->bufs;
+	struct page_pool *pool = mem->pool;
+	u32 stride = mem->stride;
 
-	while (nr && i--) {
-		u16 slot = mem->slots.free[i];
-		struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
+	while (nr && free > first) {
+		u16 slot = *--free;
+		struct vnet_rx_buf *buf = &bufs[slot * stride];
 		struct vnet_rx_buf *back;
 
 		if (buf->page)
 			continue;
 
 		back = home[--nr];
-		if (unlikely(back->gen != mem->gen)) {
+		if (unlikely(vnet_compat_page_pool(back->page) != pool)) {
 			vnet_rxbuf_put(back);
 			continue;
 		}

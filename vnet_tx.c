@@ -262,6 +262,28 @@ struct vnet_tx_done {
 	struct xdp_frame_bulk bulk;
 };
 
+/*
+ * A frame that shares its page with others, as those of vnet do, needs no more
+ * than to be subtracted from the page's users; the last one is for the bulk.
+ */
+static __always_inline bool vnet_tx_unref_frame(struct xdp_frame *frame)
+{
+	struct page *page;
+
+	if (unlikely(vnet_compat_frame_mem_type(frame) != MEM_TYPE_PAGE_POOL ||
+		     xdp_frame_has_frags(frame)))
+		return false;
+
+	page = virt_to_head_page(frame->data);
+	if (unlikely(vnet_compat_pp_users(page) == 1))
+		return false;
+	if (unlikely(!page_pool_unref_page(page, 1)))
+		page_pool_put_unrefed_page(vnet_compat_page_pool(page), page,
+					   -1, false);
+
+	return true;
+}
+
 /* Release what @buf holds, no packet of the stack. Is its slot free now? */
 static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 				    struct vnet_tx_buf *buf,
@@ -280,7 +302,8 @@ static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 			vnet_rxbuf_put(buf->back);
 		break;
 	case VNET_TX_XDP:
-		xdp_return_frame_bulk(buf->xdpf, &done->bulk);
+		if (unlikely(!vnet_tx_unref_frame(buf->xdpf)))
+			xdp_return_frame_bulk(buf->xdpf, &done->bulk);
 		break;
 	case VNET_TX_XSK:
 		/* vnet_xsk_complete() frees the slot when its turn has come. */
@@ -506,39 +529,37 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	return 0;
 }
 
-/* Put the header in front of @frame and give it to the device. */
-static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
-			      u16 slot)
+/* May the virtio header be written in front of the data of @frame? */
+static __always_inline bool
+vnet_tx_frame_can_push(const struct xdp_frame *frame, u8 hdr_len)
 {
-	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+	return frame->headroom >= hdr_len &&
+	       IS_ALIGNED((unsigned long)frame->data - hdr_len,
+			  __alignof__(struct vnet_hdr));
+}
+
+/* A frame of several pieces, or whose header or addresses need more work */
+static noinline int vnet_tx_send_frame_slow(struct vnet_txq *txq,
+					    struct xdp_frame *frame,
+					    struct vnet_tx_buf *buf)
+{
+	struct scatterlist *sg = txq->sg;
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
 	struct skb_shared_info *si = NULL;
-	struct scatterlist *sg = txq->sg;
 	struct vnet_hdr *hdr;
 	unsigned int nr = 0;
-	bool push;
 	u32 i;
 
-	push = txq->push_hdr && frame->headroom >= hdr_len &&
-	       IS_ALIGNED((unsigned long)frame->data, __alignof__(*hdr));
-	hdr = push ? frame->data - hdr_len : (void *)vnet_tx_hdr(txq, slot);
-	vnet_hdr_zero(hdr, hdr_len);
-	if (likely(push && !xdp_frame_has_frags(frame))) {
-		if (unlikely(!txq->premapped || txq->dma_dev)) {
-			sg_set_buf(&txq->sg1, hdr, hdr_len + frame->len);
-			return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
-		}
-		vnet_sg_set_dma(&txq->sg1, virt_to_phys(hdr),
-				hdr_len + frame->len);
-		return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
-	}
-
-	if (push) {
+	if (txq->push_hdr && vnet_tx_frame_can_push(frame, hdr_len)) {
+		hdr = frame->data - hdr_len;
 		sg_set_buf(&sg[nr++], hdr, hdr_len + frame->len);
 	} else {
+		hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
 		sg_set_buf(&sg[nr++], hdr, hdr_len);
 		sg_set_buf(&sg[nr++], frame->data, frame->len);
 	}
+	vnet_hdr_zero(hdr, hdr_len);
+
 	if (xdp_frame_has_frags(frame))
 		si = xdp_get_shared_info_from_frame(frame);
 	for (i = 0; si && i < si->nr_frags; i++)
@@ -549,6 +570,24 @@ static int vnet_tx_send_frame(struct vnet_txq *txq, struct xdp_frame *frame,
 		return -EMSGSIZE;
 
 	return vnet_tx_send_many(txq, nr, buf);
+}
+
+/* Put the header in front of @frame and give it to the device. */
+static __always_inline int vnet_tx_send_frame(struct vnet_txq *txq,
+					      struct xdp_frame *frame,
+					      struct vnet_tx_buf *buf)
+{
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	void *hdr = frame->data - hdr_len;
+
+	if (unlikely(xdp_frame_has_frags(frame) || !txq->physical ||
+		     !vnet_tx_frame_can_push(frame, hdr_len)))
+		return vnet_tx_send_frame_slow(txq, frame, buf);
+
+	vnet_hdr_zero(hdr, hdr_len);
+	vnet_sg_set_dma(&txq->sg1, virt_to_phys(hdr), hdr_len + frame->len);
+
+	return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
 }
 
 /* XDP has sent @sent frames of @nr. */
@@ -577,7 +616,7 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 {
 	struct vnet_slots *slots = &txq->mem.slots;
 	struct vnet_tx_buf *buf;
-	u32 sent;
+	u32 sent, most;
 	u16 slot;
 
 	if (unlikely(!txq->up))
@@ -585,16 +624,17 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 
 	vnet_txq_reap(txq, 0);
 	txq_trans_cond_update(txq->nq);
-	for (sent = 0; sent < nr; sent++) {
-		if (unlikely(!vnet_txq_has_room(txq)))
+	most = min(nr, slots->nr_free);
+	for (sent = 0; sent < most; sent++) {
+		if (unlikely(txq->vq->num_free < txq->stop_at))
 			break;
 
 		slot = vnet_slots_take(slots);
-		if (unlikely(vnet_tx_send_frame(txq, frames[sent], slot))) {
+		buf = &txq->mem.bufs[slot];
+		if (unlikely(vnet_tx_send_frame(txq, frames[sent], buf))) {
 			vnet_slots_put(slots, slot);
 			break;
 		}
-		buf = &txq->mem.bufs[slot];
 		buf->xdpf = frames[sent];
 		buf->bytes = xdp_get_frame_len(frames[sent]);
 		buf->type = VNET_TX_XDP;
@@ -602,6 +642,38 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 	vnet_txq_sent(txq, sent, nr);
 
 	return sent;
+}
+
+/* May the virtio header be written between the record of @back and its data? */
+static __always_inline bool vnet_tx_back_can_push(const struct vnet_txq *txq,
+						  const struct vnet_back *back)
+{
+	return back->data >= sizeof(*back->buf) + txq->hdr_ctx.hdr_len &&
+	       IS_ALIGNED(back->data - txq->hdr_ctx.hdr_len,
+			  __alignof__(struct vnet_hdr));
+}
+
+/* The same with the header elsewhere, or by the address that the core finds. */
+static noinline int vnet_tx_send_back_slow(struct vnet_txq *txq,
+					   const struct vnet_back *back,
+					   struct vnet_tx_buf *buf)
+{
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	void *data = (void *)back->buf + back->data;
+	void *hdr = data - hdr_len;
+
+	if (txq->push_hdr && vnet_tx_back_can_push(txq, back)) {
+		vnet_hdr_zero(hdr, hdr_len);
+		sg_set_buf(&txq->sg1, hdr, hdr_len + back->len);
+		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+	}
+
+	hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
+	vnet_hdr_zero(hdr, hdr_len);
+	sg_set_buf(&txq->sg[0], hdr, hdr_len);
+	sg_set_buf(&txq->sg[1], data, back->len);
+
+	return vnet_tx_send_many(txq, 2, buf);
 }
 
 /* Give a buffer that is sent back to the device, the header in front of it. */
@@ -613,28 +685,13 @@ static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
 	u32 start = back->data - hdr_len;
 	u32 len = hdr_len + back->len;
 	dma_addr_t addr;
-	void *hdr;
 
-	if (unlikely(!txq->push_hdr ||
-		     back->data < sizeof(*back->buf) + hdr_len ||
-		     start % __alignof__(struct vnet_hdr))) {
-		hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
-		vnet_hdr_zero(hdr, hdr_len);
-		sg_set_buf(&txq->sg[0], hdr, hdr_len);
-		sg_set_buf(&txq->sg[1], (void *)back->buf + back->data,
-			   back->len);
-		return vnet_tx_send_many(txq, 2, buf);
-	}
+	if (unlikely(!txq->premapped || !vnet_tx_back_can_push(txq, back)))
+		return vnet_tx_send_back_slow(txq, back, buf);
 
-	hdr = (void *)back->buf + start;
-	vnet_hdr_zero(hdr, hdr_len);
-	if (unlikely(!txq->premapped)) {
-		sg_set_buf(&txq->sg1, hdr, len);
-		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
-	}
-
+	vnet_hdr_zero((void *)back->buf + start, hdr_len);
 	addr = back->buf->addr - back->buf->headroom + start;
-	if (txq->dma_dev)
+	if (unlikely(!txq->physical))
 		dma_sync_single_for_device(txq->dma_dev, addr, len,
 					   DMA_BIDIRECTIONAL);
 	vnet_sg_set_dma(&txq->sg1, addr, len);

@@ -74,21 +74,13 @@ static enum vnet_rx_fault vnet_xdp_finish_csum(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* Show the buffers of @pkt as an XDP buffer; the frags leave their slots. */
-static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
-				struct xdp_buff *xdp)
+/* The other buffers of @pkt become frags of @xdp and leave their slots. */
+static noinline void vnet_xdp_build_frags(struct vnet_rx_pkt *pkt,
+					  struct xdp_buff *xdp)
 {
-	struct vnet_rx_buf *buf = pkt->bufs[0];
-	struct skb_shared_info *si;
+	struct skb_shared_info *si = xdp_get_shared_info_from_buff(xdp);
 	u16 i;
 
-	xdp_init_buff(xdp, buf->truesize, &rxq->xdp_rxq);
-	xdp_prepare_buff(xdp, buf->va, buf->headroom + rxq->hdr_len,
-			 pkt->lens[0], true);
-	if (likely(pkt->nr == 1))
-		return;
-
-	si = xdp_get_shared_info_from_buff(xdp);
 	vnet_compat_xdp_frags_init(si);
 	for (i = 1; i < pkt->nr; i++) {
 		struct vnet_rx_buf *frag = pkt->bufs[i];
@@ -97,8 +89,7 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 			continue;
 
 		skb_frag_fill_page_desc(&si->frags[si->nr_frags++], frag->page,
-					frag->offset + frag->headroom,
-					pkt->lens[i]);
+					vnet_rxbuf_offset(frag), pkt->lens[i]);
 		vnet_compat_xdp_frags_add(si, pkt->lens[i], frag->truesize);
 		if (page_is_pfmemalloc(frag->page))
 			xdp_buff_set_frag_pfmemalloc(xdp);
@@ -108,25 +99,38 @@ static void vnet_xdp_build_buff(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		xdp_buff_set_frags_flag(xdp);
 }
 
+/* Show the first buffer of @pkt as an XDP buffer. */
+static __always_inline void vnet_xdp_build_head(struct vnet_rxq *rxq,
+						struct vnet_rx_pkt *pkt,
+						struct xdp_buff *xdp)
+{
+	struct vnet_rx_buf *buf = pkt->bufs[0];
+
+	xdp->frame_sz = buf->truesize;
+	xdp->flags = 0;
+	xdp_prepare_buff(xdp, buf->va, buf->headroom + rxq->hdr_len,
+			 pkt->lens[0], true);
+}
+
 /* The room behind the XDP buffer of an AF_XDP frame is the driver's. */
 static_assert(sizeof(struct vnet_xdp_buff) <=
 	      offsetofend(struct xdp_buff_xsk, cb));
 
-/* The same of AF_XDP frames, which have an XDP buffer of their own, or NULL */
-static struct xdp_buff *vnet_xdp_build_xsk(struct vnet_rxq *rxq,
-					   struct vnet_rx_pkt *pkt)
+/* The same of AF_XDP frames, the first of which has an XDP buffer of its own */
+static enum vnet_rx_fault vnet_xdp_build_xsk(struct vnet_rxq *rxq,
+					     struct vnet_rx_pkt *pkt)
 {
 	struct xdp_buff *xdp = vnet_xsk_build(rxq, pkt);
 	struct vnet_xdp_buff *vxb;
 
 	if (unlikely(!xdp))
-		return NULL;
+		return VNET_RX_XDP_BAD;
 
 	vxb = container_of(xdp, struct vnet_xdp_buff, xdp);
 	vxb->rxq = rxq;
 	vxb->hdr = &pkt->hdr;
 
-	return xdp;
+	return VNET_RX_OK;
 }
 
 static bool vnet_xdp_is_xsk(const struct xdp_buff *xdp)
@@ -150,9 +154,23 @@ static void vnet_xdp_put_buff(struct vnet_rx_pkt *pkt, struct xdp_buff *xdp)
 	pkt->bufs[0]->page = NULL;
 }
 
+/* A packet that the device merged has no form on the wire to be sent in. */
+static bool vnet_xdp_is_merged(const struct vnet_rx_pkt *pkt)
+{
+	return pkt->hdr.gso_type != VNET_HDR_GSO_NONE;
+}
+
+static noinline enum vnet_rx_fault vnet_xdp_refuse(struct vnet_rx_pkt *pkt,
+						   struct xdp_buff *xdp)
+{
+	vnet_xdp_put_buff(pkt, xdp);
+
+	return VNET_RX_XDP_BAD;
+}
+
 /* The program passed the packet: build the skb of what it made of it. */
-static enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
-					struct xdp_buff *xdp)
+static noinline enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
+						 struct xdp_buff *xdp)
 {
 	struct skb_shared_info *si = xdp_get_shared_info_from_buff(xdp);
 	u32 metasize = xdp->data - xdp->data_meta;
@@ -312,19 +330,34 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* What the program cannot be shown, or must be shown repaired */
+/*
+ * Show a packet that is not simply one buffer: some cannot be shown to the
+ * program, some must be repaired first, some are frames of AF_XDP.
+ */
 static noinline enum vnet_rx_fault
-vnet_xdp_prepare(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
-		 const struct bpf_prog *prog)
+vnet_xdp_build_any(struct vnet_xdp_buff *vxb, struct vnet_rx_pkt *pkt)
 {
+	struct vnet_rxq *rxq = vxb->rxq;
+	enum vnet_rx_fault fault;
+
 	if (unlikely(pkt->nr > 1 &&
-		     (!prog->aux->xdp_has_frags ||
+		     (!vxb->prog->aux->xdp_has_frags ||
 		      pkt->nr > MAX_SKB_FRAGS + 1)))
 		return VNET_RX_XDP_BAD;
 
-	if (unlikely(pkt->hdr.flags & VNET_HDR_NEEDS_CSUM) &&
-	    pkt->hdr.gso_type == VNET_HDR_GSO_NONE)
-		return vnet_xdp_finish_csum(rxq, pkt);
+	if (pkt->hdr.flags & VNET_HDR_NEEDS_CSUM &&
+	    pkt->hdr.gso_type == VNET_HDR_GSO_NONE) {
+		fault = vnet_xdp_finish_csum(rxq, pkt);
+		if (unlikely(fault))
+			return fault;
+	}
+
+	if (rxq->mem.xsk)
+		return vnet_xdp_build_xsk(rxq, pkt);
+
+	vnet_xdp_build_head(rxq, pkt, &vxb->xdp);
+	if (pkt->nr > 1)
+		vnet_xdp_build_frags(pkt, &vxb->xdp);
 
 	return VNET_RX_OK;
 }
@@ -351,24 +384,17 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 	struct vnet_rxq *rxq = vxb->rxq;
 	struct xdp_buff *xdp = &vxb->xdp;
 	enum vnet_rx_fault fault = VNET_RX_OK;
-	bool merged;
 	u32 act;
 
-	if (unlikely(pkt->nr > 1 ||
-		     pkt->hdr.flags & VNET_HDR_NEEDS_CSUM)) {
-		fault = vnet_xdp_prepare(rxq, pkt, prog);
+	if (likely(pkt->nr == 1 && !rxq->mem.xsk &&
+		   !(pkt->hdr.flags & VNET_HDR_NEEDS_CSUM))) {
+		vnet_xdp_build_head(rxq, pkt, xdp);
+	} else {
+		fault = vnet_xdp_build_any(vxb, pkt);
 		if (unlikely(fault))
 			return fault;
-	}
-
-	vxb->hdr = &pkt->hdr;
-	merged = pkt->hdr.gso_type != VNET_HDR_GSO_NONE;
-	if (unlikely(rxq->mem.xsk)) {
-		xdp = vnet_xdp_build_xsk(rxq, pkt);
-		if (!xdp)
-			return VNET_RX_XDP_BAD;
-	} else {
-		vnet_xdp_build_buff(rxq, pkt, xdp);
+		if (rxq->mem.xsk)
+			xdp = pkt->bufs[0]->xdp;
 	}
 	ctx->hot[VNET_RXS_XDP_PACKETS]++;
 	act = bpf_prog_run_xdp(prog, xdp);
@@ -376,17 +402,17 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 		ctx->hot[VNET_RXS_PACKETS]++;
 		ctx->hot[VNET_RXS_BYTES] += pkt->len;
 	}
-	if (unlikely(merged && (act == XDP_TX || act == XDP_REDIRECT))) {
-		vnet_xdp_put_buff(pkt, xdp);
-		return VNET_RX_XDP_BAD;
-	}
 
 	switch (act) {
 	case XDP_PASS:
 		return vnet_xdp_pass(pkt, xdp);
 	case XDP_TX:
+		if (unlikely(vnet_xdp_is_merged(pkt)))
+			return vnet_xdp_refuse(pkt, xdp);
 		return vnet_xdp_tx(rxq, pkt, prog, xdp);
 	case XDP_REDIRECT:
+		if (unlikely(vnet_xdp_is_merged(pkt)))
+			return vnet_xdp_refuse(pkt, xdp);
 		ctx->xdp |= VNET_XDP_FLUSH_REDIRECT;
 		return vnet_xdp_redirect(rxq, pkt, prog, xdp);
 	case XDP_DROP:

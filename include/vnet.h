@@ -51,14 +51,13 @@ struct xsk_buff_pool;
  * @xdp: the same for a queue with an AF_XDP pool: the frame
  * @va: start of the buffer's region, headroom included
  * @addr: bus address of what is given to the device
- * @offset: the same as bytes from the start of @page
  * @truesize: bytes of the region
  * @room: bytes given to the device, virtio header included; the device's used
  *	length is checked against it
  * @headroom: bytes between @va and what the device writes
  * @slot: slot that the buffer belongs to
- * @gen: the memory that it belongs to, see struct vnet_rx_mem
- * @fallback: @page comes from the order-0 pool
+ *
+ * There is one for each buffer of every ring: 32 bytes.
  */
 struct vnet_rx_buf {
 	union {
@@ -67,13 +66,10 @@ struct vnet_rx_buf {
 	};
 	void *va;
 	dma_addr_t addr;
-	u32 offset;
 	u16 truesize;
 	u16 room;
 	u16 headroom;
 	u16 slot;
-	u16 gen;
-	bool fallback;
 };
 
 /**
@@ -98,19 +94,19 @@ static_assert(sizeof(struct vnet_rx_buf) <= sizeof(struct xdp_frame));
 /**
  * struct vnet_rx_cut - the page that buffers are cut from
  * @page: page, or NULL
- * @va: its address
+ * @va: address of the rest, which is not cut off yet
  * @addr: its bus address
- * @size: its bytes
- * @offset: bytes that are cut off already
- * @users: buffers that they have become
+ * @left: its bytes, 0 without a page
+ * @users: buffers that were cut off
+ * @size: bytes of a whole page
  */
 struct vnet_rx_cut {
 	struct page *page;
 	void *va;
 	dma_addr_t addr;
-	u32 size;
-	u32 offset;
+	u32 left;
 	u32 users;
+	u32 size;
 };
 
 /**
@@ -125,11 +121,10 @@ struct vnet_rx_cut {
  * @layout: how a buffer is cut
  * @sg: descriptors for posting, @nr_sg entries, written before each post
  * @chain_room: bytes that a slot's buffers offer the device together
- * @gen: differs from that of the memory before, which buffers on their way back
- *	may still come from
  * @stride: buffers per slot, 1 but for chains
  * @nr_sg: descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
+ * @plain: a slot is one descriptor, posted by its physical address
  * @dma: bus addresses come from the pools' mapping, which may need syncing
  * @xdp: laid out and mapped for an XDP program
  *
@@ -147,10 +142,10 @@ struct vnet_rx_mem {
 	struct vnet_rx_layout layout;
 	struct scatterlist *sg;
 	u32 chain_room;
-	u16 gen;
 	u16 stride;
 	u16 nr_sg;
 	bool split_hdr;
+	bool plain;
 	bool dma;
 	bool xdp;
 };
@@ -243,7 +238,7 @@ struct vnet_rxq {
 	struct napi_struct napi;
 	u32 avg_len;
 	bool starved;
-	u8 nr_back;
+	u32 nr_back;
 	struct vnet_rxq_stats stats;
 	struct vnet_back back[VNET_XDP_BULK];
 
@@ -329,7 +324,8 @@ struct vnet_tx_mem {
  * @orphan: tx-frames 0: packets are orphaned when they are sent and taken back
  *	by the next one; the device interrupts only for a queue that is stopped.
  *	Written under the xmit lock
- * @premapped: buffers that are sent back are posted by bus address
+ * @premapped: what XDP sends can be posted by bus address
+ * @physical: the bus address is the physical address
  * @dma_dev: device that has mapped them, NULL when it is the physical address
  * @max_sg: most descriptors that one packet may take
  * @stop_at: free ring entries below which the stack is stopped
@@ -355,6 +351,7 @@ struct vnet_txq {
 	bool push_hdr;
 	bool orphan;
 	bool premapped;
+	bool physical;
 	struct device *dma_dev;
 	u16 max_sg;
 	u32 stop_at;
@@ -502,6 +499,12 @@ static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
 	const struct vnet_rx_buf *buf = pkt->bufs[i];
 
 	return buf->va + buf->headroom + (i ? 0 : rxq->hdr_len);
+}
+
+/* Where the device writes in @buf, as bytes from the start of its page */
+static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
+{
+	return buf->va - page_address(buf->page) + buf->headroom;
 }
 
 /* vnet_rxbuf.c: buffers of the receive rings */

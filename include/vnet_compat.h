@@ -84,6 +84,14 @@ static inline int vnet_compat_add_outbuf_premapped(struct virtqueue *vq,
 #endif
 }
 
+/* 6.13: the length that belongs to the bus address is used; before, the other */
+static inline void vnet_compat_sg_set_len(struct scatterlist *sg, u32 len)
+{
+#ifndef VNET_HAVE_ADD_PREMAPPED
+	sg->length = len;
+#endif
+}
+
 /* To be called on an empty virtqueue whose buffers will all be premapped. */
 static inline int vnet_compat_set_premapped(struct virtqueue *vq)
 {
@@ -279,6 +287,26 @@ static inline struct page_pool *vnet_compat_page_pool(struct page *page)
 	return pp_page_to_nmdesc(page)->pp;
 #else
 	return page->pp;
+#endif
+}
+
+/* References to @page that page_pool_unref_page() counts down. 6.18: as above */
+static inline long vnet_compat_pp_users(struct page *page)
+{
+#ifdef VNET_HAVE_NETMEM_DESC
+	return atomic_long_read(&pp_page_to_nmdesc(page)->pp_ref_count);
+#else
+	return atomic_long_read(&page->pp_ref_count);
+#endif
+}
+
+/* 6.14: the type alone; before, it is in struct xdp_mem_info */
+static inline u32 vnet_compat_frame_mem_type(const struct xdp_frame *frame)
+{
+#ifdef VNET_HAVE_XDP_MIXED_POOLS
+	return frame->mem_type;
+#else
+	return frame->mem.type;
 #endif
 }
 

@@ -42,7 +42,7 @@ static inline void vnet_sg_set_dma(struct scatterlist *sg, dma_addr_t dma,
 {
 	sg_dma_address(sg) = dma;
 	sg_dma_len(sg) = len;
-	sg->length = len;
+	vnet_compat_sg_set_len(sg, len);
 }
 
 /**

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """What is measured: each case prepares a device, opens one window, closes it."""
 
+import contextlib
 import struct
 import time
 from dataclasses import dataclass, field
@@ -153,6 +154,52 @@ def redirect(size, burst, count):
     return run
 
 
+@contextlib.contextmanager
+def af_xdp(guest, nic, name):
+    "A zero-copy socket on the first queue, until the driver leaves the device."
+    up(guest, nic, name)
+    nic.backend.hold()
+    guest.ask(f"xsk {name}")
+    nic.backend.rewind()
+    yield
+    nic.backend.hold()
+
+
+def xsk_receive(size, burst, count):
+    "Packets that a program gives to an AF_XDP socket."
+    def run(guest, nic, name, scale):
+        frame = udp_frame(nic, size)
+        total = int(count * scale) // burst * burst
+
+        def move(packets):
+            guest.begin(f"xsk-rx {packets}")
+            seconds = nic.backend.send(frame, packets, burst, GAP)
+            guest.answer("xsk-rx")
+            return seconds
+
+        with af_xdp(guest, nic, name):
+            move(2048)
+            path, seconds = guest.window_around(lambda: move(total))
+        return Sample(total, path, seconds, total * size, {"programs": total})
+    return run
+
+
+def xsk_send(size, count):
+    "Packets of an AF_XDP socket."
+    def run(guest, nic, name, scale):
+        total = int(count * scale)
+        with af_xdp(guest, nic, name):
+            guest.ask(f"xsk-tx 2048 {size}")
+            guest.skip_window()
+            before = nic.backend.stat()
+            path, seconds = guest.window_command(f"xsk-tx {total} {size}")
+            sent = nic.backend.stat()["packets"] - before["packets"]
+        if sent != total:
+            raise BenchError(f"the device was given {sent} packets of {total}")
+        return Sample(total, path, seconds, total * size)
+    return run
+
+
 def udp_send(size, count=20000):
     def run(guest, nic, name, scale):
         up(guest, nic, name)
@@ -233,6 +280,9 @@ CASES = [
     Case("xdptx-small", "XDP_TX 64 B, small", "small", receive(60, BURST, 20000, "tx")),
     Case("redirect", "XDP_REDIRECT 64 B to another device", "mrg", redirect(60, BURST, 20000),
          target=0.75, out="out"),
+    Case("xsk-rx", "AF_XDP zero copy, receive 64 B", "zc", xsk_receive(60, BURST, 20000),
+         target=0.90),
+    Case("xsk-tx", "AF_XDP zero copy, transmit 64 B", "zc", xsk_send(60, 20000), target=0.90),
     Case("tcp-rx", "TCP stream, receive", "tap", tcp(False), "kernel", "KiB", 0.88,
          repeats=4),
     Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.98,

@@ -27,7 +27,7 @@ BUCKETS = [(name, re.compile(pattern)) for name, pattern in [
              r"mod_zone_page_state|split_page|get_pfnblock|set_pfnblock|dec_slabs|inc_slabs)"),
     ("copy", r"_*(mem(cpy|set|move|cmp)|rep_(movs|stos)|copy_(to|from|mc)_|_copy_|copy_user|"
              r"clear_(page|user)|copyout|copyin)|clear_pages|memcpy_orig|memset_orig"),
-    ("xdp", r"_*(xdp|bpf|xsk)_|cpu_map_|dev_map_"),
+    ("xdp", r"_*(xdp|bpf|xsk|xskq|xp)_|cpu_map_|dev_map_"),
 ]]
 DP = ("driver", "ring", "dma", "page_pool", "skb", "slab", "copy", "xdp")
 DRIVER_MODULES = ("virtio_net", "vnet")

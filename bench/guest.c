@@ -14,9 +14,11 @@
 #include <linux/bpf.h>
 #include <linux/ethtool.h>
 #include <linux/if_link.h>
+#include <linux/if_xdp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <poll.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
@@ -362,17 +364,17 @@ static int xdp_verdict(const char *dev, int verdict, const char *name)
 	return xdp_attach(dev, xdp_load(insns, ARRAY_SIZE(insns), name));
 }
 
-/* A program that redirects all packets to a device, through a map */
-static int xdp_redirect(const char *dev, const char *target)
+/* A program that redirects all packets to the one entry of a map of @type */
+static int xdp_redirect(const char *dev, unsigned int type, uint32_t value)
 {
 	union bpf_attr create = {
-		.map_type = BPF_MAP_TYPE_DEVMAP,
+		.map_type = type,
 		.key_size = 4,
 		.value_size = 4,
 		.max_entries = 1,
 	};
 	int map = syscall(SYS_bpf, BPF_MAP_CREATE, &create, sizeof(create));
-	uint32_t key = 0, value = if_nametoindex(target);
+	uint32_t key = 0;
 	union bpf_attr update = {
 		.map_fd = map,
 		.key = (uintptr_t)&key,
@@ -432,8 +434,191 @@ static void cmd_xdp_redirect(char **arg)
 	xdp_off();
 	target_fd = xdp_verdict(arg[2], XDP_PASS, "target");
 	if (target_fd >= 0)
-		xdp_fd = xdp_redirect(arg[1], arg[2]);
+		xdp_fd = xdp_redirect(arg[1], BPF_MAP_TYPE_DEVMAP,
+				      if_nametoindex(arg[2]));
 	result(xdp_fd >= 0, "XDP program");
+}
+
+/* ---- AF_XDP: one zero-copy socket on queue 0 ---- */
+
+#define XSK_RING 512		/* entries of each ring; as many frames rx and tx */
+#define XSK_FRAME 2048
+#define XSK_BATCH 64
+
+struct xsk_ring {
+	uint32_t *prod, *cons, *flags;
+	void *desc;
+	void *map;
+	size_t len;
+};
+
+static struct {
+	int fd;
+	uint8_t *frames;
+	struct xsk_ring fill, comp, rx, tx;
+} xsk = { .fd = -1 };
+
+static bool xsk_ring_map(struct xsk_ring *r, int option, size_t entry,
+			 const struct xdp_ring_offset *off, uint64_t at)
+{
+	int size = XSK_RING;
+
+	if (setsockopt(xsk.fd, SOL_XDP, option, &size, sizeof(size)))
+		return false;
+	r->len = off->desc + size * entry;
+	r->map = mmap(NULL, r->len, PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_POPULATE, xsk.fd, at);
+	if (r->map == MAP_FAILED)
+		return false;
+	r->prod = r->map + off->producer;
+	r->cons = r->map + off->consumer;
+	r->flags = r->map + off->flags;
+	r->desc = r->map + off->desc;
+
+	return true;
+}
+
+static uint32_t xsk_ready(const struct xsk_ring *r)
+{
+	return __atomic_load_n(r->prod, __ATOMIC_ACQUIRE) - *r->cons;
+}
+
+static void xsk_advance(uint32_t *index, uint32_t nr)
+{
+	__atomic_store_n(index, *index + nr, __ATOMIC_RELEASE);
+}
+
+static void xsk_fill(uint64_t addr)
+{
+	((uint64_t *)xsk.fill.desc)[*xsk.fill.prod % XSK_RING] = addr;
+	xsk_advance(xsk.fill.prod, 1);
+}
+
+static void xsk_off(void)
+{
+	struct xsk_ring *rings[] = { &xsk.fill, &xsk.comp, &xsk.rx, &xsk.tx };
+
+	xdp_off();
+	for (size_t i = 0; i < ARRAY_SIZE(rings); i++) {
+		if (rings[i]->map && rings[i]->map != MAP_FAILED)
+			munmap(rings[i]->map, rings[i]->len);
+		rings[i]->map = NULL;
+	}
+	if (xsk.fd >= 0)
+		close(xsk.fd);
+	xsk.fd = -1;
+	if (xsk.frames)
+		munmap(xsk.frames, 2 * XSK_RING * XSK_FRAME);
+	xsk.frames = NULL;
+}
+
+static bool xsk_open(const char *dev)
+{
+	struct xdp_umem_reg reg = {
+		.len = 2 * XSK_RING * XSK_FRAME, .chunk_size = XSK_FRAME,
+	};
+	struct sockaddr_xdp sxdp = {
+		.sxdp_family = AF_XDP,
+		.sxdp_ifindex = if_nametoindex(dev),
+		.sxdp_flags = XDP_ZEROCOPY | XDP_USE_NEED_WAKEUP,
+	};
+	struct xdp_mmap_offsets off;
+	socklen_t len = sizeof(off);
+
+	xsk.fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+	xsk.frames = mmap(NULL, reg.len, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	reg.addr = (uintptr_t)xsk.frames;
+	if (xsk.fd < 0 || xsk.frames == MAP_FAILED ||
+	    setsockopt(xsk.fd, SOL_XDP, XDP_UMEM_REG, &reg, sizeof(reg)) ||
+	    getsockopt(xsk.fd, SOL_XDP, XDP_MMAP_OFFSETS, &off, &len))
+		return false;
+	memset(xsk.frames, 'v', reg.len);
+	if (!xsk_ring_map(&xsk.fill, XDP_UMEM_FILL_RING, sizeof(uint64_t), &off.fr,
+			  XDP_UMEM_PGOFF_FILL_RING) ||
+	    !xsk_ring_map(&xsk.comp, XDP_UMEM_COMPLETION_RING, sizeof(uint64_t),
+			  &off.cr, XDP_UMEM_PGOFF_COMPLETION_RING) ||
+	    !xsk_ring_map(&xsk.rx, XDP_RX_RING, sizeof(struct xdp_desc), &off.rx,
+			  XDP_PGOFF_RX_RING) ||
+	    !xsk_ring_map(&xsk.tx, XDP_TX_RING, sizeof(struct xdp_desc), &off.tx,
+			  XDP_PGOFF_TX_RING))
+		return false;
+	for (uint64_t i = 0; i < XSK_RING; i++)
+		xsk_fill(i * XSK_FRAME);
+	if (bind(xsk.fd, (void *)&sxdp, sizeof(sxdp)))
+		return false;
+	xdp_fd = xdp_redirect(dev, BPF_MAP_TYPE_XSKMAP, xsk.fd);
+
+	return xdp_fd >= 0;
+}
+
+static void cmd_xsk(char **arg)
+{
+	xsk_off();
+	result(xsk_open(arg[1]), "AF_XDP socket");
+}
+
+/* xsk-rx COUNT: take so many packets and give their frames back */
+static void cmd_xsk_rx(char **arg)
+{
+	struct pollfd p = { .fd = xsk.fd, .events = POLLIN };
+	const struct xdp_desc *desc = xsk.rx.desc;
+	uint64_t left = strtoull(arg[1], NULL, 0);
+	bool good = true;
+
+	while (left && good) {
+		uint32_t nr = xsk_ready(&xsk.rx);
+
+		if (!nr) {
+			good = poll(&p, 1, 5000) > 0;
+			continue;
+		}
+		for (uint32_t i = 0; i < nr; i++)
+			xsk_fill(desc[(*xsk.rx.cons + i) % XSK_RING].addr /
+				 XSK_FRAME * XSK_FRAME);
+		xsk_advance(xsk.rx.cons, nr);
+		left -= nr < left ? nr : left;
+	}
+	result(good, arg[0]);
+}
+
+/* xsk-tx COUNT SIZE: send so many packets, until the last one is completed */
+static void cmd_xsk_tx(char **arg)
+{
+	uint64_t count = strtoull(arg[1], NULL, 0), sent = 0, done = 0;
+	uint64_t ns = now_ns(), patience = ns + 30000000000ull;
+	struct xdp_desc *desc = xsk.tx.desc;
+	uint32_t size = atoi(arg[2]);
+	bool good = true;
+
+	window_open();
+	while (done < count && good) {
+		uint64_t room = XSK_RING - (sent - done), nr = count - sent;
+		uint32_t completed = xsk_ready(&xsk.comp);
+
+		if (nr > XSK_BATCH)
+			nr = XSK_BATCH;
+		if (nr > room)
+			nr = 0;		/* a whole batch or none */
+		for (uint64_t i = 0; i < nr; i++)
+			desc[(*xsk.tx.prod + i) % XSK_RING] = (struct xdp_desc){
+				.addr = (XSK_RING + (sent + i) % XSK_RING) *
+					XSK_FRAME,
+				.len = size,
+			};
+		xsk_advance(xsk.tx.prod, nr);
+		sent += nr;
+		xsk_advance(xsk.comp.cons, completed);
+		done += completed;
+		if (nr && *xsk.tx.flags & XDP_RING_NEED_WAKEUP)
+			good = sendto(xsk.fd, NULL, 0, MSG_DONTWAIT, NULL, 0) >= 0 ||
+			       errno == EAGAIN || errno == EBUSY;
+		else if (!nr && !completed)
+			good = now_ns() < patience;
+	}
+	ns = now_ns() - ns;
+	window_close();
+	timed_result(good, ns, arg[0]);
 }
 
 /* ---- traffic ---- */
@@ -548,6 +733,9 @@ static const struct {
 	{ "channels", 2, false, cmd_channels },
 	{ "xdp", 2, false, cmd_xdp },
 	{ "xdp-redirect", 2, false, cmd_xdp_redirect },
+	{ "xsk", 1, false, cmd_xsk },
+	{ "xsk-rx", 1, false, cmd_xsk_rx },
+	{ "xsk-tx", 2, false, cmd_xsk_tx },
 	{ "tcp-send", 4, false, cmd_tcp },
 	{ "tcp-recv", 4, false, cmd_tcp },
 	{ "udp-send", 4, false, cmd_udp },

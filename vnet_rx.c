@@ -65,7 +65,7 @@ static __always_inline void vnet_rxq_sync(const struct vnet_rx_mem *mem,
 					  const struct vnet_rx_buf *buf,
 					  u32 len)
 {
-	if (mem->dma)
+	if (unlikely(mem->sync))
 		vnet_rxq_sync_dma(mem, buf, len);
 }
 
@@ -383,6 +383,7 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 			return fault;
 		skb = pkt->skb;
 	} else {
+		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, pkt->len);
 		skb = vnet_rx_build(rxq, pkt, ctx);
 		if (unlikely(!skb))
 			return VNET_RX_NOMEM;
@@ -454,20 +455,18 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 
 	xdp_init_buff(&vxb.xdp, 0, &rxq->xdp_rxq);
 	vxb.rxq = rxq;
-	vxb.hdr = &pkt.hdr;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
 	raw = vxb.prog || rxq->mem.xsk;
+	rxq->hdr = &pkt.hdr;
+	vnet_rxmem_look(rxq);
 	while (ctx.pkts < ctx.budget) {
 		fault = vnet_rxq_next(rxq, &pkt);
 		if (fault == VNET_RX_EMPTY)
 			break;
 
 		ctx.pkts++;
-		if (likely(!fault)) {
-			rxq->avg_len = vnet_size_ewma_add(rxq->avg_len,
-							  pkt.len);
+		if (likely(!fault))
 			fault = vnet_rx_deliver(rxq, &vxb, raw, &pkt, &ctx);
-		}
 		vnet_rxq_put_slots(rxq, &pkt);
 		if (unlikely(fault))
 			vnet_rxq_drop(rxq, &pkt, fault);
@@ -490,6 +489,7 @@ void vnet_rxq_purge(struct vnet_rxq *rxq)
 	struct vnet_rx_pkt pkt;
 	u32 n = 0;
 
+	vnet_rxmem_look(rxq);
 	while (vnet_rxq_next(rxq, &pkt) != VNET_RX_EMPTY) {
 		vnet_rxq_put_slots(rxq, &pkt);
 		n++;

@@ -18,16 +18,22 @@
 /* What the end of the poll has to do, in vnet_rx_ctx.xdp */
 #define VNET_XDP_FLUSH_REDIRECT		BIT(0)
 
+static struct vnet_rxq *vnet_xdp_rxq(const struct xdp_buff *xdp)
+{
+	return container_of(xdp->rxq, struct vnet_rxq, xdp_rxq);
+}
+
 static int vnet_xdp_rx_hash(const struct xdp_md *ctx, u32 *hash,
 			    enum xdp_rss_hash_type *type)
 {
-	const struct vnet_xdp_buff *vxb = (const void *)ctx;
+	const struct xdp_buff *xdp = (const void *)ctx;
+	const struct vnet_rxq *rxq = vnet_xdp_rxq(xdp);
 
-	if (!vxb->rxq->rx_hash)
+	if (!rxq->rx_hash)
 		return -ENODATA;
 
-	*type = vnet_hash_xdp_type(vnet_hdr_hash_report(vxb->hdr));
-	*hash = vnet_hdr_hash(vxb->hdr);
+	*type = vnet_hash_xdp_type(vnet_hdr_hash_report(rxq->hdr));
+	*hash = vnet_hdr_hash(rxq->hdr);
 
 	return *type == XDP_RSS_TYPE_NONE ? -ENODATA : 0;
 }
@@ -112,26 +118,6 @@ static __always_inline void vnet_xdp_build_head(struct vnet_rxq *rxq,
 			 pkt->lens[0], true);
 }
 
-/* The room behind the XDP buffer of an AF_XDP frame is the driver's. */
-static_assert(sizeof(struct vnet_xdp_buff) <=
-	      offsetofend(struct xdp_buff_xsk, cb));
-
-/* The same of AF_XDP frames, the first of which has an XDP buffer of its own */
-static enum vnet_rx_fault vnet_xdp_build_xsk(struct vnet_rxq *rxq,
-					     struct vnet_rx_pkt *pkt)
-{
-	struct xdp_buff *xdp = vnet_xsk_build(rxq, pkt);
-	struct vnet_xdp_buff *vxb;
-
-	if (unlikely(!xdp))
-		return VNET_RX_XDP_BAD;
-
-	vxb = container_of(xdp, struct vnet_xdp_buff, xdp);
-	vxb->rxq = rxq;
-	vxb->hdr = &pkt->hdr;
-
-	return VNET_RX_OK;
-}
 
 static bool vnet_xdp_is_xsk(const struct xdp_buff *xdp)
 {
@@ -179,8 +165,7 @@ static noinline enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
 	u8 nr_frags = 0;
 
 	if (unlikely(vnet_xdp_is_xsk(xdp)))
-		return vnet_xsk_copy(container_of(xdp->rxq, struct vnet_rxq,
-						  xdp_rxq), pkt, xdp);
+		return vnet_xsk_copy(vnet_xdp_rxq(xdp), pkt, xdp);
 
 	if (xdp_buff_has_frags(xdp)) {
 		nr_frags = si->nr_frags;
@@ -213,7 +198,7 @@ static noinline enum vnet_rx_fault vnet_xdp_pass(struct vnet_rx_pkt *pkt,
  * Of several AF_XDP frames the core gives a socket all, but a device or CPU a
  * copy of the first.
  */
-static bool vnet_xdp_would_cut(const struct xdp_buff *xdp)
+static bool vnet_xdp_would_cut(struct xdp_buff *xdp)
 {
 	return xdp_buff_has_frags(xdp) && vnet_xdp_is_xsk(xdp) &&
 	       bpf_net_ctx_get_ri()->map_type != BPF_MAP_TYPE_XSKMAP;
@@ -331,11 +316,11 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 }
 
 /*
- * Show a packet that is not simply one buffer: some cannot be shown to the
- * program, some must be repaired first, some are frames of AF_XDP.
+ * A packet that is not simply one buffer: some cannot be shown to the program,
+ * some must be repaired first.
  */
 static noinline enum vnet_rx_fault
-vnet_xdp_build_any(struct vnet_xdp_buff *vxb, struct vnet_rx_pkt *pkt)
+vnet_xdp_build_rest(struct vnet_xdp_buff *vxb, struct vnet_rx_pkt *pkt)
 {
 	struct vnet_rxq *rxq = vxb->rxq;
 	enum vnet_rx_fault fault;
@@ -352,12 +337,13 @@ vnet_xdp_build_any(struct vnet_xdp_buff *vxb, struct vnet_rx_pkt *pkt)
 			return fault;
 	}
 
-	if (rxq->mem.xsk)
-		return vnet_xdp_build_xsk(rxq, pkt);
+	if (pkt->nr == 1)
+		return VNET_RX_OK;
 
-	vnet_xdp_build_head(rxq, pkt, &vxb->xdp);
-	if (pkt->nr > 1)
-		vnet_xdp_build_frags(pkt, &vxb->xdp);
+	if (rxq->mem.xsk)
+		return vnet_xsk_build_frags(rxq, pkt);
+
+	vnet_xdp_build_frags(pkt, &vxb->xdp);
 
 	return VNET_RX_OK;
 }
@@ -386,15 +372,16 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 	enum vnet_rx_fault fault = VNET_RX_OK;
 	u32 act;
 
-	if (likely(pkt->nr == 1 && !rxq->mem.xsk &&
-		   !(pkt->hdr.flags & VNET_HDR_NEEDS_CSUM))) {
-		vnet_xdp_build_head(rxq, pkt, xdp);
+	if (unlikely(rxq->mem.xsk)) {
+		xdp = pkt->bufs[0]->xdp;
+		xsk_buff_set_size(xdp, pkt->lens[0]);
 	} else {
-		fault = vnet_xdp_build_any(vxb, pkt);
+		vnet_xdp_build_head(rxq, pkt, xdp);
+	}
+	if (unlikely(pkt->nr > 1 || pkt->hdr.flags & VNET_HDR_NEEDS_CSUM)) {
+		fault = vnet_xdp_build_rest(vxb, pkt);
 		if (unlikely(fault))
 			return fault;
-		if (rxq->mem.xsk)
-			xdp = pkt->bufs[0]->xdp;
 	}
 	ctx->hot[VNET_RXS_XDP_PACKETS]++;
 	act = bpf_prog_run_xdp(prog, xdp);

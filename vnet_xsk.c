@@ -4,9 +4,9 @@
  * its transmit rings sent from where they lie.
  *
  * A received packet begins where the user expects it; the virtio header is in
- * the headroom in front of it. A transmitted one has its header in the array
- * that every transmit queue has, because the memory in front of the frame is
- * the user's.
+ * the headroom in front of it. A transmitted one has its header elsewhere,
+ * because the memory in front of the frame is the user's. Two descriptors cost
+ * more than the copy of a short frame: that one is sent from behind a header.
  */
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
@@ -33,6 +33,9 @@
 
 #define VNET_XSK_SG		(1 + VNET_XSK_SEGS * VNET_XSK_FRAME_SG)
 
+/* Header and frame of a packet that is copied */
+#define VNET_XSK_CELL		256
+
 /**
  * struct vnet_xsk_spare - frames taken from the fill ring, not yet in a slot
  * @nr: how many
@@ -51,6 +54,11 @@ struct vnet_xsk_spare {
  * @hdrs: bus address of the queue's headers
  * @zero_hdr: bus address of the one that is always zero
  * @hdr_bytes: bytes of all headers
+ * @copy_max: bytes of the longest frame that is copied
+ * @cells: %VNET_XSK_CELL bytes for each slot, a header that is always zero and
+ *	room for a frame; or NULL: nothing is copied
+ * @cells_dma: their bus address
+ * @sg1: descriptor of a packet that is copied
  * @open: packet of which not all frames have been seen, or NULL
  * @bad: @open has more pieces than a packet may have
  * @nr_sg: descriptors written for the packet
@@ -69,6 +77,10 @@ struct vnet_xsk_tx {
 	dma_addr_t hdrs;
 	dma_addr_t zero_hdr;
 	u32 hdr_bytes;
+	u32 copy_max;
+	void *cells;
+	dma_addr_t cells_dma;
+	struct scatterlist sg1;
 	struct vnet_tx_buf *open;
 	bool bad;
 	u32 nr_sg;
@@ -193,11 +205,26 @@ int vnet_ndo_xsk_wakeup(struct net_device *dev, u32 queue, u32 flags)
 
 /* ---- receive ----------------------------------------------------------- */
 
+/* Every frame is laid out alike: its descriptions differ in the frame alone. */
 int vnet_xsk_rxmem_init(struct vnet_rx_mem *mem)
 {
-	mem->spare = kzalloc_obj(*mem->spare);
+	u32 i;
 
-	return mem->spare ? 0 : -ENOMEM;
+	mem->spare = kzalloc_obj(*mem->spare);
+	if (!mem->spare)
+		return -ENOMEM;
+
+	for (i = 0; i < mem->slots.nr * mem->stride; i++) {
+		struct vnet_rx_buf *buf = &mem->bufs[i];
+
+		buf->truesize = mem->layout.truesize;
+		buf->headroom = i % mem->stride ? XDP_PACKET_HEADROOM :
+						  mem->layout.headroom;
+		buf->room = buf->truesize - buf->headroom -
+			    mem->layout.tailroom;
+	}
+
+	return 0;
 }
 
 void vnet_xsk_rxmem_exit(struct vnet_rx_mem *mem)
@@ -209,15 +236,15 @@ void vnet_xsk_rxmem_exit(struct vnet_rx_mem *mem)
 }
 
 /* See to it that @buf has a frame; one that it kept is used again. */
-static bool vnet_xsk_ensure(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
-			    u8 hdr_len)
+static __always_inline bool vnet_xsk_ensure(struct vnet_rx_mem *mem,
+					    struct vnet_rx_buf *buf)
 {
 	struct vnet_xsk_spare *spare = mem->spare;
 
 	if (buf->xdp)
 		return true;
 
-	if (!spare->nr)
+	if (unlikely(!spare->nr))
 		spare->nr = xsk_buff_alloc_batch(mem->xsk, spare->xdp,
 						 min(mem->slots.nr_free + 1,
 						     VNET_XSK_BATCH));
@@ -226,14 +253,25 @@ static bool vnet_xsk_ensure(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 
 	buf->xdp = spare->xdp[--spare->nr];
 	buf->va = buf->xdp->data_hard_start;
-	buf->truesize = mem->layout.truesize;
-	buf->headroom = XDP_PACKET_HEADROOM - hdr_len;
-	buf->room = buf->truesize - buf->headroom - mem->layout.tailroom;
 
 	return true;
 }
 
-static int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
+/* Describe the frame of @buf, from @back bytes in front of it. */
+static __always_inline void vnet_xsk_describe(const struct vnet_rx_mem *mem,
+					      const struct vnet_rx_buf *buf,
+					      struct scatterlist *sg, u8 back)
+{
+	dma_addr_t addr = xsk_buff_xdp_get_dma(buf->xdp) - back;
+
+	if (unlikely(mem->sync))
+		dma_sync_single_for_device(mem->xsk->dev, addr, buf->room,
+					   DMA_BIDIRECTIONAL);
+	vnet_sg_set_dma(sg, addr, buf->room);
+}
+
+/* A slot of several descriptors: a chain, or a header by itself */
+static noinline int vnet_xsk_post_many(struct vnet_rxq *rxq, u16 slot)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
@@ -243,17 +281,10 @@ static int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
 	u16 i;
 
 	for (i = 0; i < mem->stride; i++) {
-		u8 back = i ? 0 : hdr_len;
-
-		if (unlikely(!vnet_xsk_ensure(mem, &buf[i], back)))
+		if (unlikely(!vnet_xsk_ensure(mem, &buf[i])))
 			return -ENOMEM;
 
-		addr = xsk_buff_xdp_get_dma(buf[i].xdp) - back;
-		if (mem->dma)
-			dma_sync_single_for_device(mem->xsk->dev, addr,
-						   buf[i].room,
-						   DMA_BIDIRECTIONAL);
-		vnet_sg_set_dma(&sg[i], addr, buf[i].room);
+		vnet_xsk_describe(mem, &buf[i], &sg[i], i ? 0 : hdr_len);
 	}
 	if (unlikely(mem->split_hdr)) {
 		addr = sg_dma_address(&sg[0]);
@@ -265,6 +296,21 @@ static int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
 	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, true);
 }
 
+static __always_inline int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_buf *buf = &mem->bufs[slot];
+
+	if (unlikely(mem->nr_sg > 1))
+		return vnet_xsk_post_many(rxq, slot);
+
+	if (unlikely(!vnet_xsk_ensure(mem, buf)))
+		return -ENOMEM;
+	vnet_xsk_describe(mem, buf, mem->sg, rxq->hdr_len);
+
+	return vnet_vq_post(rxq->vq, mem->sg, 1, buf, true);
+}
+
 /* Post what there are frames for; false if there was not one. */
 static bool vnet_xsk_fill(struct vnet_rxq *rxq)
 {
@@ -272,6 +318,7 @@ static bool vnet_xsk_fill(struct vnet_rxq *rxq)
 	u32 before = slots->nr_free;
 	int err = 0;
 
+	vnet_rxmem_look(rxq);
 	while (slots->nr_free) {
 		u16 slot = vnet_slots_take(slots);
 
@@ -326,23 +373,23 @@ filled:
 }
 
 /**
- * vnet_xsk_build() - show the frames of a packet as one XDP buffer
+ * vnet_xsk_build_frags() - add the other frames of a packet to the first
  * @rxq: receive queue with a pool
  * @pkt: sound packet; all frames but the first leave their slots
  *
  * Context: NAPI of @rxq.
- * Return: the first frame, or NULL when the pool was not bound for packets of
- * several frames (XDP_USE_SG): then nothing has changed.
+ * Return: %VNET_RX_OK, or %VNET_RX_XDP_BAD when the pool was not bound for
+ * packets of several frames (XDP_USE_SG): then nothing has changed.
  */
-struct xdp_buff *vnet_xsk_build(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+enum vnet_rx_fault vnet_xsk_build_frags(struct vnet_rxq *rxq,
+					struct vnet_rx_pkt *pkt)
 {
 	struct xdp_buff *head = pkt->bufs[0]->xdp;
 	u16 i;
 
-	if (unlikely(pkt->nr > 1 && !vnet_xsk_has_sg(rxq->mem.xsk)))
-		return NULL;
+	if (unlikely(!vnet_xsk_has_sg(rxq->mem.xsk)))
+		return VNET_RX_XDP_BAD;
 
-	xsk_buff_set_size(head, pkt->lens[0]);
 	for (i = 1; i < pkt->nr; i++) {
 		struct xdp_buff *frag = pkt->bufs[i]->xdp;
 
@@ -357,7 +404,7 @@ struct xdp_buff *vnet_xsk_build(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 		pkt->bufs[i]->xdp = NULL;
 	}
 
-	return head;
+	return VNET_RX_OK;
 }
 
 /* An empty skb for @len bytes: linear if short, else a head and pages */
@@ -419,7 +466,7 @@ enum vnet_rx_fault vnet_xsk_pass(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
  * vnet_xsk_copy() - copy what a program made of a packet for the stack
  * @rxq: receive queue with a pool
  * @pkt: the packet
- * @xdp: what vnet_xsk_build() made of it; its first frame stays in its slot
+ * @xdp: what the program made of it; its first frame stays in its slot
  *
  * Context: NAPI of @rxq.
  * Return: %VNET_RX_OK with @pkt->skb set, or the fault to account.
@@ -489,6 +536,33 @@ static int vnet_xsk_map_hdrs(struct vnet_dev *vd, u8 hdr_len,
 	return 0;
 }
 
+static size_t vnet_xsk_cells_bytes(const struct vnet_tx_mem *mem)
+{
+	return mem->slots.nr * VNET_XSK_CELL;
+}
+
+/* Without memory for it, no frame is copied: that is nobody's loss. */
+static void vnet_xsk_cells_create(struct vnet_tx_mem *mem, u8 hdr_len)
+{
+	struct vnet_xsk_tx *x = mem->xsk;
+	size_t bytes = vnet_xsk_cells_bytes(mem);
+
+	x->cells = kzalloc(bytes, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+	if (!x->cells)
+		return;
+
+	x->cells_dma = virt_to_phys(x->cells);
+	if (x->dev)
+		x->cells_dma = dma_map_single(x->dev, x->cells, bytes,
+					      DMA_TO_DEVICE);
+	if (x->dev && dma_mapping_error(x->dev, x->cells_dma)) {
+		kfree(x->cells);
+		x->cells = NULL;
+		return;
+	}
+	x->copy_max = VNET_XSK_CELL - hdr_len;
+}
+
 /**
  * vnet_xsk_txmem_init() - prepare the memory of a transmit queue for a pool
  * @vd: device
@@ -512,6 +586,7 @@ int vnet_xsk_txmem_init(struct vnet_dev *vd, struct xsk_buff_pool *pool,
 
 	x->size = size;
 	x->pool = pool;
+	vnet_sg_init(&x->sg1, 1);
 	vnet_sg_init(x->sg, VNET_XSK_SG);
 	sg_unmark_end(&x->sg[VNET_XSK_SG - 1]);
 	mem->xsk = x;
@@ -519,9 +594,11 @@ int vnet_xsk_txmem_init(struct vnet_dev *vd, struct xsk_buff_pool *pool,
 	if (err) {
 		mem->xsk = NULL;
 		kvfree(x);
+		return err;
 	}
+	vnet_xsk_cells_create(mem, hdr_len);
 
-	return err;
+	return 0;
 }
 
 /*
@@ -557,6 +634,10 @@ static void vnet_xsk_txmem_free(struct vnet_tx_mem *mem)
 
 	if (x->dev)
 		dma_unmap_single(x->dev, x->hdrs, x->hdr_bytes, DMA_TO_DEVICE);
+	if (x->dev && x->cells)
+		dma_unmap_single(x->dev, x->cells_dma,
+				 vnet_xsk_cells_bytes(mem), DMA_TO_DEVICE);
+	kfree(x->cells);
 	mem->xsk = NULL;
 	kvfree(x);
 }
@@ -712,6 +793,55 @@ static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 	return err;
 }
 
+/* Take a slot for a packet; AF_XDP will get its frames back in this order. */
+static __always_inline u16 vnet_xsk_take_slot(struct vnet_txq *txq, u32 bytes,
+					      u32 descs)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	u16 slot = vnet_slots_take(&txq->mem.slots);
+	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+
+	buf->type = VNET_TX_XSK;
+	buf->bytes = bytes;
+	buf->descs = descs;
+	x->order[x->tail] = slot;
+	if (++x->tail == x->size)
+		x->tail = 0;
+
+	return slot;
+}
+
+/* As vnet_xsk_send_desc(), for a packet that is worth a copy */
+static __always_inline int vnet_xsk_send_copy(struct vnet_txq *txq,
+					      const struct xdp_desc *desc)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	u16 slot = vnet_xsk_take_slot(txq, desc->len, 1);
+	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+	u8 hdr_len = txq->hdr_ctx.hdr_len;
+	u32 at = slot * VNET_XSK_CELL;
+	u32 len = hdr_len + desc->len;
+	int err;
+
+	memcpy(x->cells + at + hdr_len,
+	       xsk_buff_raw_get_data(x->pool, desc->addr), desc->len);
+	if (VNET_COMPAT_TX_PREMAPPED)
+		vnet_sg_set_dma(&x->sg1, x->cells_dma + at, len);
+	else
+		sg_set_buf(&x->sg1, x->cells + at, len);
+	if (x->dev)
+		dma_sync_single_for_device(x->dev, x->cells_dma + at, len,
+					   DMA_TO_DEVICE);
+
+	err = vnet_vq_send_premapped(txq->vq, &x->sg1, 1, buf);
+	if (unlikely(err)) {
+		buf->type = VNET_TX_XSK_DONE;
+		return err;
+	}
+
+	return 1;
+}
+
 /*
  * Take one descriptor of AF_XDP. Returns 1 when it completed a packet that is
  * with the device now, 0 when more has to come, or -errno for a packet that is
@@ -724,16 +854,10 @@ static int vnet_xsk_send_desc(struct vnet_txq *txq, const struct xdp_desc *desc)
 	int err;
 
 	if (likely(!buf)) {
-		u16 slot = vnet_slots_take(&txq->mem.slots);
+		u16 slot = vnet_xsk_take_slot(txq, 0, 0);
 
 		buf = &txq->mem.bufs[slot];
-		buf->type = VNET_TX_XSK;
-		buf->bytes = 0;
-		buf->descs = 0;
 		x->bad = false;
-		x->order[x->tail] = slot;
-		if (++x->tail == x->size)
-			x->tail = 0;
 		vnet_xsk_put_hdr(txq, desc, slot);
 	}
 
@@ -758,12 +882,20 @@ static int vnet_xsk_send_desc(struct vnet_txq *txq, const struct xdp_desc *desc)
 /* Give @nr descriptors to the device, with one kick. */
 static void vnet_xsk_send_descs(struct vnet_txq *txq, u32 nr)
 {
-	const struct xdp_desc *descs = txq->mem.xsk->pool->tx_descs;
-	u32 sent = 0, lost = 0, i;
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	const struct xdp_desc *desc = x->pool->tx_descs;
+	const struct xdp_desc *end = desc + nr;
+	u32 sent = 0, lost = 0;
 
-	for (i = 0; i < nr; i++) {
-		int ret = vnet_xsk_send_desc(txq, &descs[i]);
+	for (; desc < end; desc++) {
+		int ret;
 
+		/* No option: neither metadata nor more to come */
+		if (likely(desc->len <= x->copy_max && !desc->options &&
+			   !x->open))
+			ret = vnet_xsk_send_copy(txq, desc);
+		else
+			ret = vnet_xsk_send_desc(txq, desc);
 		sent += ret > 0;
 		lost += ret < 0;
 	}

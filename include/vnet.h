@@ -11,6 +11,7 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/completion.h>
+#include <linux/dma-mapping.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
@@ -125,7 +126,8 @@ struct vnet_rx_cut {
  * @nr_sg: descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
  * @plain: a slot is one descriptor, posted by its physical address
- * @dma: bus addresses come from the pools' mapping, which may need syncing
+ * @dma: bus addresses come from the pools' mapping
+ * @sync: which needs syncing, see vnet_rxmem_look()
  * @xdp: laid out and mapped for an XDP program
  *
  * Created by vnet_rxmem_create() without touching the queue, so that a
@@ -147,6 +149,7 @@ struct vnet_rx_mem {
 	bool split_hdr;
 	bool plain;
 	bool dma;
+	bool sync;
 	bool xdp;
 };
 
@@ -204,6 +207,8 @@ struct vnet_rx_ctx {
  * @mem: buffers and pools
  * @napi: poll context; owns everything below up to the cold group
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
+ * @hdr: virtio header of the packet in hand, for the program's metadata
+ *	functions
  * @starved: the ring could not be filled; @starve_timer will poll again
  * @nr_back: buffers in @back
  * @back: buffers that XDP sends back at the end of the poll
@@ -236,6 +241,7 @@ struct vnet_rxq {
 	/* written by the poll */
 	struct vnet_rx_mem mem ____cacheline_aligned;
 	struct napi_struct napi;
+	const struct vnet_hdr *hdr;
 	u32 avg_len;
 	bool starved;
 	u32 nr_back;
@@ -499,6 +505,15 @@ static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
 	const struct vnet_rx_buf *buf = pkt->bufs[i];
 
 	return buf->va + buf->headroom + (i ? 0 : rxq->hdr_len);
+}
+
+/*
+ * Does the mapping of buffers need syncing? To be asked before any of those
+ * that were mapped since is looked at: a mapping may turn a "no" into a "yes".
+ */
+static inline void vnet_rxmem_look(struct vnet_rxq *rxq)
+{
+	rxq->mem.sync = rxq->mem.dma && dma_dev_need_sync(rxq->vd->dma_dev);
 }
 
 /* Where the device writes in @buf, as bytes from the start of its page */

@@ -7,16 +7,14 @@
 
 /**
  * struct vnet_xdp_buff - a packet as XDP sees it, one for all of a poll
- * @xdp: must be first: the program's metadata functions get its address
+ * @xdp: XDP buffer of packets that are no frames of AF_XDP
  * @rxq: queue that the packet came from
  * @prog: its program, or NULL
- * @hdr: private copy of the virtio header
  */
 struct vnet_xdp_buff {
 	struct xdp_buff xdp;
 	struct vnet_rxq *rxq;
 	struct bpf_prog *prog;
-	const struct vnet_hdr *hdr;
 };
 
 enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,

@@ -33,7 +33,8 @@ int vnet_ndo_xsk_wakeup(struct net_device *dev, u32 queue, u32 flags);
 int vnet_xsk_rxmem_init(struct vnet_rx_mem *mem);
 void vnet_xsk_rxmem_exit(struct vnet_rx_mem *mem);
 void vnet_xsk_refill(struct vnet_rxq *rxq);
-struct xdp_buff *vnet_xsk_build(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt);
+enum vnet_rx_fault vnet_xsk_build_frags(struct vnet_rxq *rxq,
+					struct vnet_rx_pkt *pkt);
 enum vnet_rx_fault vnet_xsk_pass(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt);
 enum vnet_rx_fault vnet_xsk_copy(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 				 struct xdp_buff *xdp);

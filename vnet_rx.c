@@ -451,6 +451,7 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	enum vnet_rx_fault fault;
 	struct vnet_xdp_buff vxb;
 	struct vnet_rx_pkt pkt;
+	u32 pkts = 0;
 	bool raw;
 
 	xdp_init_buff(&vxb.xdp, 0, &rxq->xdp_rxq);
@@ -459,18 +460,19 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	raw = vxb.prog || rxq->mem.xsk;
 	rxq->hdr = &pkt.hdr;
 	vnet_rxmem_look(rxq);
-	while (ctx.pkts < ctx.budget) {
+	while (pkts < ctx.budget) {
 		fault = vnet_rxq_next(rxq, &pkt);
 		if (fault == VNET_RX_EMPTY)
 			break;
 
-		ctx.pkts++;
+		pkts++;
 		if (likely(!fault))
 			fault = vnet_rx_deliver(rxq, &vxb, raw, &pkt, &ctx);
 		vnet_rxq_put_slots(rxq, &pkt);
 		if (unlikely(fault))
 			vnet_rxq_drop(rxq, &pkt, fault);
 	}
+	ctx.pkts = pkts;
 
 	return vnet_rxq_finish(rxq, &ctx);
 }

@@ -5,12 +5,13 @@
 
 A host is the set of features that its device offers; QEMU's device offers the
 same ones. 'attach': a program is taken in native mode. 'runs': what it sees of
-the packets that are sent. 'zero copy': an AF_XDP socket can be bound with
-XDP_ZEROCOPY, without and with a program on the device.
+the packets that are sent. 'zero copy': an AF_XDP socket with frames of 4096 bytes
+can be bound with XDP_ZEROCOPY, without and with a program on the device.
 """
 
 import argparse
 import importlib
+import json
 import sys
 
 from . import build, kernels
@@ -59,6 +60,17 @@ def reason(result):
     return text.removeprefix("Error:").removeprefix("RTNETLINK answers:").strip(" .")
 
 
+def bind(guest, nic):
+    """Can an AF_XDP socket with frames of 4096 bytes be bound for zero copy?"""
+    answers = []
+    for options in ("", "--sg"):
+        out = guest.run(f"python3 /tmp/xsk.py bind {nic} 0 --chunk 4096 {options}").out
+        answers += json.loads(out.strip().splitlines()[-1])
+    if answers[0] == "ok":
+        return "yes"
+    return "yes, with XDP_USE_SG" if answers[1] == "ok" else f"no: {answers[0]}"
+
+
 def look(guest, driver, module):
     """(attach, runs, zero copy, zero copy under a program) of one driver."""
     xdp = importlib.import_module("selftests._xdp")
@@ -66,18 +78,17 @@ def look(guest, driver, module):
     env = Env(guest, driver)
     env.find()
     env.configure()
-    guest.put(xdp.TOOLS / "zerocopy.py", "/tmp/zerocopy.py")
-    bind = f"python3 /tmp/zerocopy.py {env.nic} 2>&1 | tail -1"
-    bare = guest.run(bind, check=False).out.strip()
+    guest.put(xdp.TOOLS / "xsk.py", "/tmp/xsk.py")
+    bare = bind(guest, env.nic)
     program = xdp.Program(env)
     program.plan(xdp.DROP)
     done = program.attach(check=False)
     if done.status:
         attach, runs, under = "no: " + reason(done), "", ""
     else:
-        xdp.back(env, SENT, quiet=0.5)
+        xdp.back(env, SENT, quiet=2)
         attach, runs = "yes", f"{program.counts()[xdp.DROP]} of {SENT}"
-        under = guest.run(bind, check=False).out.strip()
+        under = bind(guest, env.nic)
         program.detach()
     program.close()
     guest.run(f"rmmod {driver}", timeout=60)

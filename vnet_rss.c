@@ -223,6 +223,20 @@ static int vnet_vq_pairs_tell(struct vnet_dev *vd, u16 pairs)
 			     vnet_wire_vq_pairs(&cmd->w, vd->caps.le, pairs));
 }
 
+/*
+ * For devices that do not steer by the hash. QEMU's forgets the hash
+ * configuration when it is told a number of pairs, so that has to follow.
+ */
+static int vnet_mq_tell(struct vnet_dev *vd, u16 pairs)
+{
+	int err = vnet_vq_pairs_tell(vd, pairs);
+
+	if (!err && vd->caps.hash_report)
+		err = vnet_hash_tell(vd, vd->cfg.policy->rss);
+
+	return err;
+}
+
 static int vnet_rss_tell_steering(struct vnet_dev *vd,
 				  const struct vnet_rss_cfg *rss, u16 pairs)
 {
@@ -527,9 +541,9 @@ static int vnet_pairs_tell(struct vnet_dev *vd, u16 pairs)
 	if (!vd->live)
 		return 0;
 
-	err = vnet_vq_pairs_tell(vd, pairs);
+	err = vnet_mq_tell(vd, pairs);
 	if (vnet_cvq_refused(err))
-		vnet_vq_pairs_tell(vd, vd->cfg.pairs);
+		vnet_mq_tell(vd, vd->cfg.pairs);
 
 	return err;
 }
@@ -595,6 +609,13 @@ int vnet_rss_replay(struct vnet_dev *vd)
 			return err;
 	}
 
+	/* A reset device uses one pair; the hash follows, see vnet_mq_tell(). */
+	if (!vd->caps.rss && vd->caps.mq && pairs > 1) {
+		err = vnet_vq_pairs_tell(vd, pairs);
+		if (err)
+			return err;
+	}
+
 	err = 0;
 	if (vd->caps.rss) {
 		vnet_rss_spread(vd, rss, pairs);
@@ -610,11 +631,7 @@ int vnet_rss_replay(struct vnet_dev *vd)
 	/* It can be done without, but for steering to several queues. */
 	if (err && (!vnet_cvq_refused(err) || (vd->caps.rss && pairs > 1)))
 		return err;
-	if (vd->caps.rss)
-		return vnet_rss_ctx_replay(vd, true);
-
-	/* A reset device uses one pair. */
-	return vd->caps.mq && pairs > 1 ? vnet_vq_pairs_tell(vd, pairs) : 0;
+	return vd->caps.rss ? vnet_rss_ctx_replay(vd, true) : 0;
 }
 
 /**

@@ -424,6 +424,19 @@ def hash_only(env):
 
 
 @test(**ONE)
+def hash_after_pairs(env):
+    "HASH_CONFIG follows every number of queue pairs: QEMU's device forgets the one by the other."
+    def order():
+        return [entry["name"] for entry in nut.device.commands()
+                if entry["name"] in ("mq.pairs", "mq.hash")]
+
+    with Scripted(env, pairs=4, features=["default", "MQ", "HASH_REPORT"]) as nut:
+        assert order()[-2:] == ["mq.pairs", "mq.hash"], order()
+        nut.run("ethtool -L NIC combined 2")
+        assert order()[-2:] == ["mq.pairs", "mq.hash"], order()
+
+
+@test(**ONE)
 def user_table(env):
     "The user's table survives a change of the channels; without one it follows them."
     with Scripted(env, pairs=4, features=EVERYTHING) as nut:

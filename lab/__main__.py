@@ -97,13 +97,21 @@ def enter(rootdir, command, over=()):
         return process.wait()
 
 
-def programs(rootdir):
-    """The layer of users' programs, or none: the tests that need it then say so."""
-    try:
-        return [layers.ensure(rootdir, "programs")]
-    except SetupError as error:
-        say(f"layer: {error}")
-        return []
+# layer -> the file of selftests/ whose tests need it
+LAYERS = {"programs": "users", "managers": "users", "peers": "peers"}
+
+
+def test_layers(rootdir, options):
+    """The layers of the tests that will run; the tests of one that cannot be had say so."""
+    found = []
+    for name, module in LAYERS.items():
+        if not test_options.names(module, options):
+            continue
+        try:
+            found.append(layers.ensure(rootdir, name))
+        except SetupError as error:
+            say(f"layer: {error}")
+    return found
 
 
 def inside(rootdir, command, args, over=()):
@@ -156,7 +164,7 @@ def check(rootdir, args):
         say(f"{counts[0]} passed, {counts[1]} failed, {counts[None]} skipped")
         return 1 if counts[1] else 0
     return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}",
-                                    f"--skipped={counts[None]}"], programs(rootdir))
+                                    f"--skipped={counts[None]}"], test_layers(rootdir, options))
 
 
 def collect_garbage(cache):
@@ -195,7 +203,9 @@ def main():
             return kselftest(rootdir, options.args)
         if options.command == "check":
             return check(rootdir, options.args)
-        over = programs(rootdir) if options.command == "test" else ()
+        over = ()
+        if options.command == "test":
+            over = test_layers(rootdir, test_options.parse(options.args))
         return inside(rootdir, options.command, options.args, over)
     except SetupError as error:
         die(error)

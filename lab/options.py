@@ -2,6 +2,7 @@
 """The options of the test runner, read on both sides of the root's door."""
 
 import argparse
+import fnmatch
 import re
 
 
@@ -45,3 +46,11 @@ def step_wanted(step, options):
         return options.test == step
     return not (options.profiles or options.kernels or options.list
                 or options.driver != "vnet")
+
+
+def names(module, options):
+    """Will tests of a file of selftests/ run that are not part of a quick 'make check'?"""
+    if options.test:
+        return any(fnmatch.fnmatch(module, word.partition(".")[0])
+                   for word in options.test.split())
+    return bool(options.full or options.profiles or options.kernels)

@@ -5,6 +5,7 @@ The far end is the guest's second NIC in a name space of its own, so that both
 ends have the same kernel; what lies between is the bridge of the host's side.
 """
 
+import contextlib
 import json
 import re
 
@@ -72,10 +73,10 @@ def modules(env, *names):
             env.skip(f"Linux {env.kernel.release} has no module {name}")
 
 
-def programs(env, *names):
+def programs(env, *names, layer="programs"):
     for name in names:
         if env.guest.run(f"command -v {name}", check=False).status:
-            env.skip(f"the guest root has no {name}: lab/layers/programs could not be installed")
+            env.skip(f"the guest root has no {name}: lab/layers/{layer} could not be installed")
 
 
 def far_server(env, command, port):
@@ -316,3 +317,178 @@ def tc(env):
     out = env.guest.run(f"tc -s qdisc show dev {env.nic}").out
     assert re.search(r"qdisc fq .*\n Sent [1-9]\d{4,} bytes", out), out
     env.guest.run(f"tc qdisc del dev {env.nic} clsact; tc qdisc del dev {env.nic} root")
+
+
+@test(profiles=ON, timeout=150)
+def link_storm(env):
+    "The link goes down and up, and MTU and receive modes change, all under traffic."
+    env.guest.run("sysctl -q -w net.ipv6.conf.all.keep_addr_on_down=1")
+    flood = env.peer.start(f"exec ping -q -f -w 90 {env.ip}")
+    nic = env.nic
+    env.guest.run(f"for i in $(seq 30); do ip link set {nic} down; ip link set {nic} up; done",
+                  timeout=80)
+    env.guest.run(f"for i in $(seq 20); do ip link set {nic} mtu $((1400 + i)); "
+                  f"ip link set {nic} promisc on; ip link set {nic} allmulticast on; "
+                  f"ip link set {nic} promisc off; ip link set {nic} allmulticast off; "
+                  f"done; ip link set {nic} mtu 1500", timeout=80)
+    flood.kill()
+    env.wait_carrier()
+    ledger = Ledger(env)
+    traffic(env, env.peer.ip)
+    ledger.check()
+
+
+class Udev:
+    """udev, without which network managers wait for ever; it renames nothing here."""
+
+    def __init__(self, env):
+        env.guest.run("mkdir -p /run/udev")
+        self.job = env.guest.start("exec /usr/lib/systemd/systemd-udevd")
+        env.wait(lambda: not env.guest.run("udevadm control --ping", check=False).status,
+                 "udev does not start")
+        env.guest.run("udevadm trigger -s net --action=add; udevadm settle -t 30", timeout=60)
+
+    def close(self):
+        self.job.kill()
+
+
+def managed(env, address, mtu=1500):
+    """What a network manager has done: an address, an MTU, and traffic."""
+    def done():
+        return address in env.guest.run(f"ip addr show {env.nic}").out and \
+            f"mtu {mtu} " in env.guest.run(f"ip link show {env.nic}").out
+
+    env.wait(done, f"{env.nic} has not got {address} and MTU {mtu}", 60)
+    env.wait_carrier()
+    ledger = Ledger(env)
+    traffic(env, env.peer.ip)
+    ledger.check()
+
+
+@test(profiles=ON, timeout=240)
+def network_manager(env):
+    "NetworkManager brings the interface up with an address and an MTU, and takes it down."
+    programs(env, "NetworkManager", "nmcli", "dbus-daemon", layer="managers")
+    env.guest.put(b"[main]\nplugins=keyfile\ndns=none\n[logging]\nlevel=INFO\n",
+                  "/etc/NetworkManager/NetworkManager.conf")
+    nic = env.nic
+    env.guest.run(f"ip addr flush dev {nic}; ip link set {nic} down; mkdir -p /run/dbus; "
+                  "pgrep -x dbus-daemon || dbus-daemon --system --fork")
+    with contextlib.closing(Udev(env)):
+        daemon = env.guest.start("exec NetworkManager --no-daemon > /tmp/nm.log 2>&1")
+        try:
+            env.wait(lambda: nic in env.guest.run("nmcli -t device", check=False).out,
+                     "NetworkManager does not see the interface", 60)
+            env.guest.run(f"nmcli device set {nic} managed yes; nmcli connection add type ethernet "
+                          f"ifname {nic} con-name test 802-3-ethernet.mtu 1400 ipv4.method manual "
+                          f"ipv4.addresses {env.ip}/24 ipv6.method disabled && "
+                          "nmcli -w 60 connection up test", timeout=90)
+            managed(env, env.ip, 1400)
+            env.guest.run("nmcli -w 30 connection down test; nmcli connection delete test",
+                          timeout=60)
+            env.wait(lambda: env.ip not in env.guest.run(f"ip addr show {nic}").out,
+                     "NetworkManager leaves the address")
+        finally:
+            daemon.kill("TERM")
+            env.guest.run("sleep 1; pkill -x dbus-daemon; rm -f /run/dbus/pid", check=False)
+
+
+@test(profiles=ON, timeout=180)
+def networkd(env):
+    "systemd-networkd configures the interface from a file."
+    daemon = "/usr/lib/systemd/systemd-networkd"
+    programs(env, daemon)
+    env.guest.put(f"[Match]\nName={env.nic}\n[Link]\nMTUBytes=1450\n[Network]\n"
+                  f"Address={env.ip}/24\nLinkLocalAddressing=no\n".encode(),
+                  "/etc/systemd/network/10-test.network")
+    env.guest.run(f"chmod 644 /etc/systemd/network/10-test.network; ip addr flush dev {env.nic}; "
+                  f"ip link set {env.nic} down; mkdir -p /run/systemd/netif/{{links,leases,lldp}}; "
+                  "chown -R systemd-network: /run/systemd/netif")
+    with contextlib.closing(Udev(env)):
+        job = env.guest.start(f"exec {daemon} > /tmp/networkd.log 2>&1")
+        try:
+            managed(env, env.ip, 1450)
+            assert job.poll() is None, str(job.poll())
+        finally:
+            job.kill("TERM")
+            env.guest.run("rm /etc/systemd/network/10-test.network")
+
+
+@test(profiles=ON)
+def netconsole(env):
+    "netconsole sends the kernel's messages by the interface, by polling; none is missing."
+    mac = env.peer.run(f"cat /sys/class/net/{env.peer.nic}/address").out.strip()
+    job = env.peer.start("exec socat -u UDP-RECV:6666 OPEN:/tmp/messages,creat,trunc")
+    env.wait(lambda: env.peer.run("ss -H -n -l -u sport = :6666").out.strip(), "socat is not up")
+    done = env.guest.run("modprobe configfs; modprobe netconsole "
+                         f"netconsole=@{env.ip}/{env.nic},6666@{env.peer.ip}/{mac}",
+                         check=False, timeout=60)
+    if "not found" in done.err:
+        env.skip(f"Linux {env.kernel.release} has no netconsole")
+    assert not done.status, str(done)
+    try:
+        env.guest.run("for i in $(seq 50); do echo \"<4>vnet message $i.\" > /dev/kmsg; done; "
+                      "sleep 2")
+        text = env.guest.run("cat /tmp/messages").out
+        missing = [i for i in range(1, 51) if f"vnet message {i}.\n" not in text]
+        assert not missing, f"messages {missing} did not arrive"
+    finally:
+        env.guest.run("rmmod netconsole", timeout=60)
+        job.kill()
+
+
+STAMPS = """
+import select, socket, struct, sys
+TX_SOFTWARE, RX_SOFTWARE, SOFTWARE, TIMESTAMPING = 2, 8, 16, 37
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.SOL_SOCKET, TIMESTAMPING, TX_SOFTWARE | RX_SOFTWARE | SOFTWARE)
+s.connect((sys.argv[1], 7))
+poll = select.poll()
+poll.register(s, select.POLLERR)
+
+def stamp(control):
+    for level, kind, body in control:
+        if level == socket.SOL_SOCKET and kind == TIMESTAMPING:
+            seconds, nanoseconds = struct.unpack("=2q", body[:16])
+            return seconds + nanoseconds / 1e9
+    return 0
+
+good = 0
+for i in range(20):
+    s.send(b"stamp")
+    sent = stamp(s.recvmsg(2000, 2000, socket.MSG_ERRQUEUE)[1]) if poll.poll(5000) else 0
+    s.settimeout(5)
+    back = stamp(s.recvmsg(2000, 2000)[1])
+    good += 0 < sent < back < sent + 5
+print(good)
+"""
+
+
+@test(profiles=ON)
+def time_stamps(env):
+    "Software time stamps: ethtool tells them, and a socket gets one for each datagram, both ways."
+    out = env.guest.run(f"ethtool -T {env.nic}").out
+    assert "software-transmit" in out and "software-receive" in out, out
+    env.guest.put(STAMPS.encode(), "/tmp/stamps.py")
+    echo = env.peer.start("exec socat UDP-LISTEN:7,fork PIPE")
+    env.wait(lambda: env.peer.run("ss -H -n -l -u sport = :7").out.strip(), "socat is not up")
+    found = env.guest.run(f"python3 /tmp/stamps.py {env.peer.ip}", timeout=60).out.strip()
+    echo.kill()
+    assert found == "20", f"{found} of 20 datagrams have both time stamps"
+
+
+@test(profiles=ON, timeout=120)
+def ptp(env):
+    "PTP with software time stamps: ptp4l at one end follows ptp4l at the other."
+    programs(env, "ptp4l", "hwstamp_ctl", layer="managers")
+    refused = env.guest.run(f"hwstamp_ctl -i {env.nic} -t 1 -r 1", check=False)
+    assert refused.status, "the device stamps no packets, and hwstamp_ctl was told that it does"
+    options = "-S -m --free_running 1 --summary_interval 0 --logAnnounceInterval 0"
+    master = env.peer.start(f"exec ptp4l {options} --serverOnly 1 -i {env.peer.nic}")
+    slave = env.guest.start(f"exec timeout -s INT 30 ptp4l {options} --clientOnly 1 -i {env.nic}")
+    out = slave.wait(60).out
+    master.kill("TERM")
+    # both ends read the same clock
+    offsets = [abs(int(value)) for value in re.findall(r"(?:rms|offset) +(-?\d+)", out)]
+    assert len(offsets) >= 5, out[-1500:]
+    assert sorted(offsets)[len(offsets) // 2] < 20_000_000, offsets

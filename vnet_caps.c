@@ -533,7 +533,8 @@ void vnet_caps_drop_offloads(struct vnet_features *f, bool csum)
  * @caps: capabilities
  * @out: netdev features to fill
  *
- * Scatter-gather needs no feature: every device takes several descriptors.
+ * Scatter-gather needs no feature: what a device without CSUM should not get in
+ * several descriptors is put into one on the way (vnet_txq_setup()).
  * Receive offloads can always be switched: by a command, or on a device without
  * it by negotiating anew (vnet_caps_drop_offloads()).
  */

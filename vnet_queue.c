@@ -62,6 +62,8 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 			 txq->vd->rxqs[txq->index].premapped;
 	txq->physical = txq->premapped && !txq->dma_dev;
 	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
+	/* passt, which has no CSUM, ends connections whose packets are split. */
+	txq->max_skb_sg = caps->csum ? txq->max_sg : 1;
 	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
 }
 

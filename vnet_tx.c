@@ -151,10 +151,13 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	}
 
 	nr = vnet_tx_map(txq, skb, hdr, push);
-	if (unlikely(nr > txq->max_sg && skb_is_nonlinear(skb))) {
+	if (unlikely(nr > txq->max_skb_sg && skb_is_nonlinear(skb))) {
 		err = skb_linearize(skb);
 		/* It has another head now: begin anew. */
-		return err ? : vnet_tx_send_skb(txq, skb, slot);
+		if (!err)
+			return vnet_tx_send_skb(txq, skb, slot);
+		if (nr > txq->max_sg)
+			return err;
 	}
 
 	return vnet_tx_send_many(txq, nr, buf);

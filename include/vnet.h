@@ -334,6 +334,7 @@ struct vnet_tx_mem {
  * @physical: the bus address is the physical address
  * @dma_dev: device that has mapped them, NULL when it is the physical address
  * @max_sg: most descriptors that one packet may take
+ * @max_skb_sg: the same of a packet of the stack; others are linearized
  * @stop_at: free ring entries below which the stack is stopped
  * @ring: entries of the ring that are used
  * @ring_max: entries that it can have
@@ -360,6 +361,7 @@ struct vnet_txq {
 	bool physical;
 	struct device *dma_dev;
 	u16 max_sg;
+	u16 max_skb_sg;
 	u32 stop_at;
 	u32 ring;
 	u32 ring_max;

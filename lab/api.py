@@ -147,13 +147,18 @@ class Env:
 
     @property
     def tap(self):
-        """True if the back end is a tap, with the host's side behind it."""
-        return self.profile.net == "tap"
+        """True if the host's side is on the same wire, by a tap."""
+        return self.profile.net in ("tap", "testpmd", "ovs")
 
     @property
     def gateway(self):
         """The address of the host's side as the guest sees it."""
-        return self.host_ns.ip if self.tap else "10.0.2.2"
+        return self.host_ns.ip if self.addressed else "10.0.2.2"
+
+    @property
+    def addressed(self):
+        """True if the guest has the addresses of the lab, not those of a user-mode network."""
+        return self.tap or self.profile.net == "passt"
 
     def skip(self, why):
         raise Skip(why)
@@ -225,9 +230,9 @@ class Env:
         script = [RESET.format(dir=self.drivers_dir())] if reset else []
         script.append(FIND.format(macs=" ".join(self.guest.macs)))
         if up:
-            ip4, ip6 = (self.ip, self.ip6) if self.tap else ("10.0.2.15", "fec0::15")
+            ip4, ip6 = (self.ip, self.ip6) if self.addressed else ("10.0.2.15", "fec0::15")
             script.append(UP.format(nic="$nic1", where="", ip4=ip4, ip6=ip6))
-            if not self.tap:
+            if not self.addressed:
                 script.append("ip route add default via 10.0.2.2")
             if self.profile.nics > 1:
                 script.append("ip netns add peer; ip link set $nic2 netns peer; "

@@ -36,8 +36,12 @@ printf 'nameserver 127.0.0.1\n' > "$new/etc/resolv.conf"
 printf '127.0.0.1 localhost\n' > "$new/etc/hosts"
 chroot "$new" ip link set lo up
 
-cd /
-exec chroot "$new" /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
+# a process under a chroot may not make user name spaces, which passt needs
+cd "$new"
+mkdir -p .old
+pivot_root . .old
+exec chroot . /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/vnet PYTHONDONTWRITEBYTECODE=1 \
 	CCACHE_DIR=/cache/ccache VNET_LAB=1 VNET_CACHE="$cache" VNET_CHECKOUT="$checkout" \
-	VNET_ACCEL="${VNET_ACCEL:-}" VNET_LAYERS="$VNET_LAYERS" sh -c 'cd /vnet && exec "$@"' sh "$@"
+	VNET_ACCEL="${VNET_ACCEL:-}" VNET_LAYERS="$VNET_LAYERS" \
+	sh -c 'umount -l /.old && rmdir /.old && cd /vnet && exec "$@"' sh "$@"

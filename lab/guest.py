@@ -18,7 +18,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, initramfs, outer, profiles
+from . import SetupError, initramfs, outer, profiles, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 
 # a connection that ends with its guest is no news
@@ -251,19 +251,22 @@ class Guest:
 
     def netdev(self, index):
         """The arguments of one NIC and its back end."""
-        profile = self.profile
+        profile, args = self.profile, []
         if profile.net == "tap":
             mtu = int(profile.props.get("host_mtu", profile.wire))
             tap = self.host_ns.add_tap(profile.queues, mtu)
             backend = f"tap,id=net{index},ifname={tap},script=no,downscript=no,vhost=off"
             if profile.queues > 1:
                 backend += f",queues={profile.queues}"
+        elif profile.net in vhost_user.BACKENDS:
+            args = vhost_user.start(self, index)
+            backend = f"vhost-user,id=net{index},chardev=vhost{index}"
         else:
             backend = f"user,id=net{index}"
         device = "virtio-net-device" if self.microvm else "virtio-net-pci"
         props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
         props += [f"{key}={value}" for key, value in self.props(index).items()]
-        args = ["-netdev", backend]
+        args += ["-netdev", backend]
         if not self.microvm:
             args += ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
             props += [f"bus=rp{index}", "romfile="]

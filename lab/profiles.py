@@ -40,7 +40,8 @@ class Profile:
     props      properties of the virtio-net device
     far_props  those of the second one, if they are not the same
     queues     queue pairs of the back end
-    net        "tap", "user" (QEMU's user-mode network: no offloads) or "device"
+    net        "tap", "user" (QEMU's user-mode network: no offloads), "device", or a
+               host of lab/vhost_user.py
     nics       number of network devices of the guest
     wire       MTU of the taps and the bridge behind them, if the device tells none
     machine    "q35" or "microvm" (virtio over MMIO)
@@ -138,6 +139,17 @@ PROFILES = {p.name: p for p in (
             off=("GUEST_CSUM", "CSUM", "CTRL_VQ"), drivers=("vnet",)),
     Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
             net="user"),
+    Profile("passt", "passt (vhost-user): the host is a program without privileges", MODERN,
+            net="passt", special=True, on=("VERSION_1", "MRG_RXBUF")),
+    Profile("testpmd", "DPDK's vhost (testpmd)", MODERN, net="testpmd", special=True,
+            on=("VERSION_1", "MRG_RXBUF")),
+    Profile("testpmd-packed", "DPDK's vhost (testpmd), packed rings",
+            {**MODERN, "packed": "on"}, net="testpmd", special=True, on=("RING_PACKED",)),
+    Profile("ovs-dpdk", "Open vSwitch with DPDK, user-space segmentation on", MODERN, net="ovs",
+            special=True, on=("VERSION_1", "MRG_RXBUF")),
+    Profile("swiotlb", "every transfer through bounce buffers, as in confidential guests",
+            {**MODERN, "iommu_platform": "on"}, append="swiotlb=force", special=True,
+            on=("ACCESS_PLATFORM",)),
     Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),
     Profile("two-tunnels", "two devices with UDP tunnel segmentation, back to back",
             {**MODERN, "host_tunnel": "on", "guest_tunnel": "on"}, nics=2, special=True,
@@ -160,6 +172,9 @@ PROFILES = {p.name: p for p in (
 
 # The profiles that one queue pair can serve, traffic tests run on each.
 SINGLE_PAIR = tuple(p.name for p in PROFILES.values() if p.nics == 1 and not p.special)
+# What a guest may find as its host; see docs/peers.rst.
+PEERS = ("modern-split", "packed-in-order", "user", "passt", "testpmd", "testpmd-packed",
+         "ovs-dpdk", "mmio", "iommu", "swiotlb", "legacy")
 # A change of the life of the driver is tested on the extremes only.
 CORE = ("modern-split", "packed", "legacy", "small", "big", "no-ctrl-vq", "mmio")
 

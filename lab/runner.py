@@ -12,7 +12,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, outer, profiles, say
+from . import SetupError, api, build, kernels, outer, profiles, say, vhost_user
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
@@ -180,7 +180,7 @@ def matches(name, pattern):
 # commit: these files run on every profile and kernel, the others on the newest
 # kernel and the first profile that they name; of LONG only those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
-LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users")
+LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers")
 
 
 def in_time(test, kernel, profile, chosen, options):
@@ -206,9 +206,9 @@ def unfit(test, kernel, profile, options):
         return f"not for {options.driver}"
     if profile.drivers and options.driver not in profile.drivers:
         return f"{options.driver} does not drive such a device"
-    if profile.net == "tap" and not options.tap:
+    if profile.net not in ("user", "device") and not options.tap:
         return "this user may not open /dev/net/tun"
-    return None
+    return vhost_user.missing(profile.net)
 
 
 def plan(tests, chosen, options, tally_skip):

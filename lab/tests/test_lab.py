@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """The lab's parts that need no guest."""
 
+import tempfile
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
 from lab import SetupError, host, kernels, kselftest, layers, net, options, profiles, root, runner
+from lab import __main__ as door
+from lab import vhost_user
 from lab.guest import SPLAT, Guest
 
 
@@ -54,6 +57,72 @@ class Layers(unittest.TestCase):
     def test_no_exact_version(self):
         for path in layers.LISTS.iterdir():
             self.assertNotRegex(path.read_text(), r"\d+\.\d+", path.name)
+
+
+class NotRun(unittest.TestCase):
+    """What cannot be had is one sentence, and never counts as passed."""
+
+    ROOT = Path("/c/root-1")
+    NONE = SetupError("could not install linux-source-7.2 (E: no such package): see the log")
+
+    def setUp(self):
+        self.said = []
+        patch = mock.patch.object(door, "say", self.said.append)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_package_that_is_not_there(self):
+        with tempfile.TemporaryDirectory() as cache, mock.patch.object(layers, "say"), \
+                mock.patch.object(layers.root, "remove"), \
+                mock.patch.object(host, "apt_proxy", return_value=[]):
+            path = Path(cache)
+            (path / "layers").mkdir()
+
+            def install(_command, stdout, **_options):
+                stdout.write(b"Reading\nE: Unable to locate package nonsense\n")
+                return SimpleNamespace(returncode=100)
+
+            with mock.patch.object(layers.subprocess, "run", install), \
+                    self.assertRaisesRegex(SetupError, "nonsense .E: Unable to locate") as caught:
+                layers.make(path, self.ROOT, path / "layers/x.1", ["nonsense"])
+            self.assertEqual(len(str(caught.exception).splitlines()), 1)
+            self.assertFalse((path / "layers/x.1").exists())
+
+    def test_no_source_in_the_root(self):
+        kernel = kernels.Kernel("9.9", "9.9.1", Path("/x"))
+        with self.assertRaisesRegex(SetupError, "no source of Linux 9.9"):
+            kselftest.tree(kernel)
+
+    def test_kselftest_without_source_is_a_skip(self):
+        with mock.patch.object(door.layers, "ensure", side_effect=self.NONE), \
+                mock.patch.object(door.root, "default_series", return_value="7.2"), \
+                mock.patch.object(door, "inside") as inside:
+            self.assertEqual(door.check(self.ROOT, ["-T", "kselftest"]), 0)
+        inside.assert_not_called()
+        self.assertIn(f"check: kselftest: not run: {self.NONE}", self.said)
+        self.assertEqual(self.said[-1], "0 passed, 0 failed, 1 skipped")
+
+    def test_layer_of_programs_is_left_out(self):
+        with mock.patch.object(door.layers, "ensure", side_effect=self.NONE):
+            self.assertEqual(door.test_layers(self.ROOT, options.parse(["-T", "users"])), [])
+        self.assertEqual(self.said, [f"layer: {self.NONE}"] * 2)
+
+    def test_layers_are_those_of_the_tests_that_run(self):
+        with mock.patch.object(door.layers, "ensure", lambda _root, name: name):
+            for args, wanted in (([], []), (["-T", "traffic.ping"], []),
+                                 (["-T", "peers.*"], ["peers"]),
+                                 (["--full"], ["programs", "managers", "peers"])):
+                self.assertEqual(door.test_layers(self.ROOT, options.parse(args)), wanted, args)
+
+    def test_host_that_is_not_installed(self):
+        test = SimpleNamespace(kernel_min=(0, 0), drivers=(), name="x")
+        kernel = kernels.Kernel("7.2", "7.2.1", Path("/x"))
+        opts = SimpleNamespace(driver="vnet", tap=True)
+        with mock.patch.object(vhost_user.shutil, "which", return_value=None):
+            self.assertIn("lab/layers/peers",
+                          runner.unfit(test, kernel, profiles.get("ovs-dpdk"), opts))
+        with mock.patch.object(vhost_user.shutil, "which", return_value="/x"):
+            self.assertIsNone(runner.unfit(test, kernel, profiles.get("ovs-dpdk"), opts))
 
 
 class Kselftest(unittest.TestCase):

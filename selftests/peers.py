@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Real hosts: what works, and how; lab/peers_table.py makes docs/peers-table.rst of it."""
+
+import json
+import re
+from pathlib import Path
+
+from lab import profiles
+from lab.api import test
+
+from . import _xdp, xsk_zc
+from ._data import TOOLS
+
+RESULTS = Path("/cache/peers")
+FEATURES = {"tx-checksumming": "csum", "tcp-segmentation-offload": "TSO",
+            "tx-udp-segmentation": "USO", "tx-udp_tnl-segmentation": "tunnel GSO",
+            "rx-checksumming": "rx csum", "rx-gro-hw": "rx GRO"}
+ECHOED = 20
+
+
+class Host:
+    """The far end: an address that answers, and where its servers run."""
+
+    def __init__(self, env):
+        self.env, self.nic, self.ip, self.virtio = env, env.nic, env.gateway, env.virtio
+        self.wire = env.tap  # the host's side can send frames
+
+    def serve(self):
+        self.env.host_ns.stop_daemons()
+        self.env.host_ns.serve("iperf3 -s", 5201)
+
+
+def reach(env, host):
+    env.wait(lambda: not env.guest.run(f"ping -q -c 1 -W 1 {host.ip}", check=False).status,
+             "no answer", 10)
+    env.guest.run(f"ping -q -c 20 -i 0.02 -s 1400 -W 5 {host.ip}")
+
+
+def stream(env, host, seconds=2):
+    """TCP both ways, four connections; a stalled one ends with an error."""
+    host.serve()
+    for reverse in ("", "-R"):
+        out = env.guest.run(f"iperf3 -J -P 4 -t {seconds} -c {host.ip} {reverse}", timeout=60).out
+        end = json.loads(out)["end"]["sum_received"]
+        assert end["bytes"] > 200000, out[-300:]
+
+
+def works(env, host):
+    reach(env, host)
+    stream(env, host, 4)
+    return "yes"
+
+
+def offloads(env, host):
+    """The offloads that are on, by what ethtool says."""
+    out = env.guest.run(f"ethtool -k {host.nic}").out
+    on = {line.split(":")[0].strip() for line in out.splitlines() if ": on" in line}
+    return ", ".join(text for name, text in FEATURES.items() if name in on) or "none"
+
+
+def seen(env, host):
+    """Packets that a program has seen, by the driver's counters."""
+    out = env.guest.run(f"ethtool -S {host.nic}").out
+    return sum(int(n) for n in re.findall(r"rx(?:_queue_)?\d+_xdp_packets: (\d+)", out))
+
+
+def said(done):
+    lines = [line.strip() for line in (done.out + done.err).splitlines() if line.strip()]
+    text = next((line for line in lines if line.startswith("Error:")), lines[-1] if lines else "")
+    return "no: " + text.removeprefix("Error:").removeprefix("RTNETLINK answers:").strip(" .")
+
+
+def xdp(env, host):
+    """A program in the driver: it sees the packets, traffic goes on with it and after it."""
+    program = _xdp.Program(env)
+    try:
+        done = program.attach(host.nic, check=False)
+        if done.status:
+            return said(done)
+        env.wait_carrier()
+        before = seen(env, host)
+        reach(env, host)
+        stream(env, host)
+        assert seen(env, host) - before > 100, "the program sees nothing"
+        program.detach(host.nic)
+        env.wait_carrier()
+        reach(env, host)
+    finally:
+        program.close()
+    return "yes"
+
+
+def zero_copy(env, host):
+    """An AF_XDP socket: it can be bound; datagrams come back through it where that can be seen."""
+    env.guest.put(TOOLS / "zerocopy.py", "/tmp/zerocopy.py")
+    bound = env.guest.run(f"python3 /tmp/zerocopy.py {host.nic} 2>&1 | tail -1").out.strip()
+    if bound == "yes" and host.wire and env.driver == "vnet":
+        client = xsk_zc.Client(env)
+        xsk_zc.traffic(env, f"64-{63 + ECHOED}")
+        done = client.stop()
+        assert xsk_zc.total(done, "rx") >= ECHOED, done
+        bound = "yes, echo"
+    reach(env, host)
+    return bound
+
+
+def reset(env, host):
+    """Everything is put back after each kind of reset."""
+    did = []
+    nic, path = host.nic, f"/sys/bus/virtio/devices/{host.virtio}"
+    kinds = [("rings", f"ethtool -G {nic} rx 128 tx 128"),
+             ("link", f"ip link set {nic} down; ip link set {nic} up"),
+             ("bind", f"echo {host.virtio} > {env.drivers_dir()}/unbind; "
+                      f"echo {host.virtio} > {env.drivers_dir()}/bind")]
+    if env.driver == "vnet":
+        kinds.insert(0, ("device", f"devlink health recover virtio/{host.virtio} reporter device"))
+        if not env.guest.run(f"test -e {path}/../reset", check=False).status:
+            kinds.insert(1, ("function", f"echo 1 > $(readlink -f {path})/../reset"))
+    for name, command in kinds:
+        done = env.guest.run(command, timeout=60, check=False)
+        if done.status and name == "rings":
+            continue  # the device has one size only
+        assert not done.status, f"{name}: {done}"
+        if name == "bind":
+            env.configure()
+            host.nic = env.nic
+        env.wait_carrier()
+        reach(env, host)
+        did.append(name)
+    stream(env, host)
+    return ", ".join(did)
+
+
+COLUMNS = {"works": works, "offloads": offloads, "xdp": xdp, "zero copy": zero_copy,
+           "reset": reset}
+
+
+def look(env, host):
+    """Fill a row of the matrix; fails with the first thing that did not work."""
+    row, failed = {}, []
+    for name, check in COLUMNS.items():
+        try:
+            row[name] = check(env, host)
+        except AssertionError as error:
+            row[name] = "fails"
+            failed.append(f"{name}: {error}")
+            if name == "works" or not env.guest.alive():
+                break
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{env.kernel.name}-{env.driver}-{env.profile.name}.json"
+    path.write_text(json.dumps({"kernel": env.kernel.release, **row}), encoding="utf-8")
+    assert not failed, "; ".join(failed)
+
+
+@test(profiles=profiles.PEERS, timeout=400)
+def matrix(env):
+    "Pings, TCP, XDP, AF_XDP and resets on this host."
+    look(env, Host(env))

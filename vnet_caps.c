@@ -269,10 +269,10 @@ static bool vnet_caps_value_ok(unsigned int bit, const struct vnet_devcfg *dc)
 		return dc->mtu >= ETH_MIN_MTU;
 	case VNET_F_MQ:
 		return dc->max_queue_pairs &&
-		       dc->max_queue_pairs <= VNET_MAX_QUEUE_PAIRS;
+		       dc->max_queue_pairs <= VNET_USABLE_PAIRS;
 	case VNET_F_RSS:
 		return dc->max_queue_pairs &&
-		       dc->max_queue_pairs <= VNET_MAX_QUEUE_PAIRS &&
+		       dc->max_queue_pairs <= VNET_USABLE_PAIRS &&
 		       dc->rss_max_key_size >= VNET_RSS_MIN_KEY &&
 		       dc->supported_hash_types & VNET_HASH_ALL &&
 		       is_power_of_2(dc->rss_max_indir_len);
@@ -417,7 +417,7 @@ static void vnet_caps_resolve_queues(struct vnet_caps *caps,
 	caps->max_pairs = 1;
 	if (caps->mq || caps->rss)
 		caps->max_pairs = clamp_t(u32, dc->max_queue_pairs, 1,
-					  VNET_MAX_QUEUE_PAIRS);
+					  VNET_USABLE_PAIRS);
 	if (caps->rss)
 		caps->rss_indir_len = dc->rss_max_indir_len;
 	if (caps->rss || caps->hash_report) {

@@ -91,6 +91,8 @@
 
 /* Limits of the configuration space (VIRTIO 1.4, 5.1.4) */
 #define VNET_MAX_QUEUE_PAIRS		0x8000
+/* More than any transport has interrupts for, and what the core can allocate */
+#define VNET_USABLE_PAIRS		0x1000
 #define VNET_RSS_MIN_KEY		40
 #define VNET_STATUS_LINK_UP		1
 #define VNET_STATUS_ANNOUNCE		2

@@ -319,7 +319,7 @@ static void caps_values(struct kunit *test)
 {
 	static const u16 numbers[] = {
 		0, 1, 2, 39, 40, 67, 68, 127, 128, 129, 255, 256, 1500,
-		0x7fff, 0x8000, 0x8001, 0xffff,
+		0x1000, 0x1001, 0x7fff, 0x8000, 0x8001, 0xffff,
 	};
 	struct vnet_devcfg dc;
 	unsigned int i;
@@ -332,8 +332,8 @@ static void caps_values(struct kunit *test)
 		check_value(test, &dc, VNET_F_MTU, n >= 68, n);
 		dc = dc_good;
 		dc.max_queue_pairs = n;
-		check_value(test, &dc, VNET_F_MQ, n && n <= 0x8000, n);
-		check_value(test, &dc, VNET_F_RSS, n && n <= 0x8000, n);
+		check_value(test, &dc, VNET_F_MQ, n && n <= VNET_USABLE_PAIRS, n);
+		check_value(test, &dc, VNET_F_RSS, n && n <= VNET_USABLE_PAIRS, n);
 		dc = dc_good;
 		dc.rss_max_indir_len = n;
 		check_value(test, &dc, VNET_F_RSS, n && !(n & (n - 1)), n);

@@ -811,6 +811,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 static int vnet_device_negotiate(struct vnet_dev *vd)
 {
 	struct virtio_device *vdev = vd->vdev;
+	struct vnet_features offered;
 	int err;
 
 	vnet_compat_features_set(vdev, 0, vd->caps.features.w[0]);
@@ -818,6 +819,13 @@ static int vnet_device_negotiate(struct vnet_dev *vd)
 
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
+
+	/* Another device by now, to which this driver was not bound */
+	vnet_compat_features_offered(vdev, offered.w);
+	if (vd->caps.features.w[0] & ~offered.w[0] ||
+	    vd->caps.features.w[1] & ~offered.w[1])
+		return -ENODEV;
+
 	err = vdev->config->finalize_features(vdev);
 	if (err || !vd->caps.le)
 		return err;

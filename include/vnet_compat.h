@@ -53,6 +53,18 @@ static inline void vnet_compat_features_set(struct virtio_device *vdev,
 #endif
 }
 
+/* What the device offers now: two words. */
+static inline void vnet_compat_features_offered(struct virtio_device *vdev,
+						u64 *words)
+{
+#ifdef VNET_HAVE_FEATURES128
+	virtio_get_features(vdev, words);
+#else
+	words[0] = vdev->config->get_features(vdev);
+	words[1] = 0;
+#endif
+}
+
 /* 6.13: premapped buffers one by one; before, a virtqueue as a whole */
 static inline int vnet_compat_add_inbuf_premapped(struct virtqueue *vq,
 						  struct scatterlist *sg,

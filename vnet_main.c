@@ -130,16 +130,34 @@ static void vnet_features_deny(struct virtio_device *vdev,
 				 vnet_caps_name(bit), bit);
 }
 
+/* The core does not reset a device whose probe has failed before. */
+static int vnet_virtio_unfail(struct virtio_device *vdev)
+{
+	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED))
+		return 0;
+
+	virtio_reset_device(vdev);
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
+
+	return vdev->config->finalize_features(vdev);
+}
+
 static int vnet_virtio_validate(struct virtio_device *vdev)
 {
 	struct vnet_features f, cleared;
 	struct vnet_devcfg dc;
 	unsigned int bit;
+	int err;
 
 	if (!vdev->config->get) {
 		dev_err(&vdev->dev, "no access to the configuration space\n");
 		return -EINVAL;
 	}
+
+	err = vnet_virtio_unfail(vdev);
+	if (err)
+		return err;
 
 	vnet_features_get(vdev, &f);
 	vnet_features_deny(vdev, &f);
@@ -516,8 +534,12 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 		goto err_ctrl;
 
 	err = vnet_vqs_create(vd);
-	if (err)
+	if (err) {
+		/* Some of them may be enabled; their memory is gone. */
+		vnet_device_reset(vd);
+		vnet_device_release(vd);
 		goto err_queues;
+	}
 
 	err = vnet_device_start(vd);
 	if (err)

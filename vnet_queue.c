@@ -744,13 +744,15 @@ void vnet_device_release(struct vnet_dev *vd)
 {
 	u16 i;
 
+	flush_work(&vd->reset_call.work);
+	flush_work(&vd->ring_call.work);
 	if (!vnet_device_stuck(vd))
 		return;
 
 	while (vnet_device_stuck(vd)) {
+		vnet_device_stop(vd);
 		flush_work(&vd->reset_call.work);
 		flush_work(&vd->ring_call.work);
-		vnet_device_stop(vd);
 	}
 	for (i = 0; i < vd->caps.max_pairs; i++)
 		vnet_pair_free(vd, i);
@@ -859,8 +861,9 @@ int vnet_device_resume(struct vnet_dev *vd)
 			vnet_pair_free(vd, i);
 	}
 
-	if (vnet_device_gone(vd))
-		return -ENODEV;
+	err = vnet_device_begin(vd);
+	if (err)
+		return err;
 
 	err = vnet_device_negotiate(vd);
 	if (err)

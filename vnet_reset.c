@@ -161,3 +161,26 @@ int vnet_device_reset(struct vnet_dev *vd)
 
 	return vnet_core_call(&vd->reset_call, NULL, 0);
 }
+
+/**
+ * vnet_device_begin() - see to it that the device is in reset
+ * @vd: device, without virtqueues, to be started next
+ *
+ * One that was gone when it was to be reset has not been. And a reset that was
+ * given up and has ended counts for this start, not for the end of it.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, -ENODEV for a device that is gone, -ETIMEDOUT.
+ */
+int vnet_device_begin(struct vnet_dev *vd)
+{
+	u8 status = vd->vdev->config->get_status(vd->vdev);
+
+	if (vnet_status_gone(status))
+		return -ENODEV;
+	atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED, VNET_CALL_IDLE);
+	if (!status && atomic_read(&vd->reset_call.state) == VNET_CALL_IDLE)
+		return 0;
+
+	return vnet_device_reset(vd);
+}

@@ -29,7 +29,9 @@
 				 BIT(VNET_RESET_RX_STARVED))
 
 /* Reasons to wake up a device that was given up */
-#define VNET_REVIVE_REASONS	(BIT(VNET_RESET_LATE) | BIT(VNET_RESET_USER))
+#define VNET_REVIVE_REASONS	(BIT(VNET_RESET_LATE) | \
+				 BIT(VNET_RESET_BACK) | \
+				 BIT(VNET_RESET_USER))
 
 static const char * const vnet_reset_texts[VNET_RESET_NR] = {
 	[VNET_RESET_TX_TIMEOUT]		= "transmit timeout",
@@ -46,6 +48,7 @@ static const char * const vnet_reset_texts[VNET_RESET_NR] = {
 	[VNET_RESET_LOST_STATE]		= "the device forgot that it was started",
 	[VNET_RESET_GONE]		= "the device does not answer",
 	[VNET_RESET_LATE]		= "a reset ended after all",
+	[VNET_RESET_BACK]		= "the device answers again",
 	[VNET_RESET_USER]		= "asked for by the user",
 };
 
@@ -332,6 +335,7 @@ static void vnet_heal_notify(struct vnet_dev *vd, u16 vq)
 static void vnet_recovery_give_up(struct vnet_dev *vd, int err)
 {
 	vd->dead = true;
+	vd->recovery.gone = vnet_device_gone(vd);
 	vd->recovery.steps[VNET_HEAL_GIVE_UP]++;
 	netdev_err(vd->dev, "the device does not come back (%d), giving up\n",
 		   err);

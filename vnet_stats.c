@@ -92,6 +92,7 @@ static const char * const vnet_reset_names[VNET_RESET_NR] = {
 	[VNET_RESET_LOST_STATE]		= "reset_lost_state",
 	[VNET_RESET_GONE]		= "reset_gone",
 	[VNET_RESET_LATE]		= "reset_late",
+	[VNET_RESET_BACK]		= "reset_back",
 	[VNET_RESET_USER]		= "reset_user",
 };
 

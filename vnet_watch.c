@@ -217,7 +217,13 @@ static void vnet_look(struct vnet_dev *vd)
 {
 	u16 i;
 
-	if (!vd->live || vd->frozen || !vnet_look_status(vd))
+	if (vd->frozen)
+		return;
+	if (vd->dead && vd->recovery.gone && !vnet_device_gone(vd)) {
+		vd->recovery.gone = false;
+		vnet_recovery_request(vd, VNET_RESET_BACK);
+	}
+	if (!vd->live || !vnet_look_status(vd))
 		return;
 
 	if (vd->cvq && virtqueue_is_broken(vd->cvq))

@@ -31,6 +31,7 @@ struct vnet_dev;
  * @VNET_RESET_LOST_STATE: the device has forgotten that it was started
  * @VNET_RESET_GONE: the device reads all ones
  * @VNET_RESET_LATE: a reset that was given up has ended after all
+ * @VNET_RESET_BACK: a device that read all ones when it was given up answers
  * @VNET_RESET_USER: the user asked, by devlink
  * @VNET_RESET_NR: number of reasons
  */
@@ -49,6 +50,7 @@ enum vnet_reset_reason {
 	VNET_RESET_LOST_STATE,
 	VNET_RESET_GONE,
 	VNET_RESET_LATE,
+	VNET_RESET_BACK,
 	VNET_RESET_USER,
 	VNET_RESET_NR,
 };
@@ -139,6 +141,7 @@ struct vnet_watch {
  * @nr_watch: their number
  * @level: resets that followed one another too fast, for the back-off
  * @tries: resets in a row that have failed
+ * @gone: the device read all ones when it was given up
  * @last: when something was last reset
  * @not_before: nothing is reset before this time
  * @devlink: devlink instance, or NULL before it is registered
@@ -154,6 +157,7 @@ struct vnet_recovery {
 	u16 nr_watch;
 	u8 level;
 	u8 tries;
+	bool gone;
 	unsigned long last;
 	unsigned long not_before;
 	struct devlink *devlink;

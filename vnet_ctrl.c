@@ -10,6 +10,12 @@
  * The ring is touched under the control mutex only. The interrupt just wakes
  * the waiter, who also looks at the ring by himself from time to time: an
  * interrupt that never comes costs time and not the command.
+ *
+ * A command that the device leaves unanswered twice in a row, or in a replay,
+ * is not sent for a while, so that a device that fails at one command cannot
+ * be reset for it over and over: it is used without, and the caller is told at
+ * once. With two in a row of different kinds the queue as a whole counts as
+ * dead.
  */
 #include <linux/ktime.h>
 #include <linux/module.h>
@@ -42,6 +48,13 @@
 
 #define VNET_CTRL_TIMEOUT_MAX_MS	60000
 
+/* Seconds for which an unanswered command is not sent, doubled each time */
+#define VNET_CTRL_MUTE_TIME	60
+#define VNET_CTRL_MUTE_LEVELS	6
+
+/* Seconds after which such a thing is history */
+#define VNET_CTRL_MUTE_FORGET	600
+
 static unsigned int ctrl_timeout_ms = VNET_CTRL_TIMEOUT_MS;
 module_param(ctrl_timeout_ms, uint, 0644);
 MODULE_PARM_DESC(ctrl_timeout_ms,
@@ -54,7 +67,8 @@ MODULE_PARM_DESC(ctrl_timeout_ms,
  * @wait: where the sender of the command in flight sleeps
  * @irq: an interrupt came since the ring was looked at; written without @lock
  * @up: commands are accepted; cleared without @lock
- * @info: counters
+ * @last: the last command went unanswered, and it was this one
+ * @info: counters, and what the device does not answer
  */
 struct vnet_ctrl {
 	/* serializes commands, and with them everything that touches the ring */
@@ -63,6 +77,7 @@ struct vnet_ctrl {
 	wait_queue_head_t wait;
 	bool irq;
 	bool up;
+	struct vnet_ctrl_mute *last;
 	struct vnet_ctrl_info info;
 };
 
@@ -132,6 +147,156 @@ static void vnet_ctrl_returned(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
 	vnet_cmd_put(cmd);
 }
 
+/* Commands that the device does not answer */
+
+static struct vnet_ctrl_mute *vnet_ctrl_find(struct vnet_ctrl *ctrl,
+					     const struct vnet_wire_cmd *w)
+{
+	struct vnet_ctrl_mute *mute = ctrl->info.mutes;
+	unsigned int i;
+
+	for (i = 0; i < VNET_CTRL_MUTES; i++, mute++)
+		if (mute->unanswered && mute->class == w->class &&
+		    mute->cmd == w->cmd)
+			return mute;
+
+	return NULL;
+}
+
+static struct vnet_ctrl_mute *vnet_ctrl_all(struct vnet_ctrl *ctrl)
+{
+	return &ctrl->info.mutes[VNET_CTRL_MUTES];
+}
+
+static bool vnet_ctrl_is_muted(const struct vnet_ctrl_mute *mute)
+{
+	return mute && mute->until && ktime_get_seconds() < mute->until;
+}
+
+static void vnet_ctrl_do_mute(struct vnet_dev *vd, struct vnet_ctrl_mute *mute)
+{
+	unsigned int level = min_t(unsigned int, mute->unanswered - 1,
+				   VNET_CTRL_MUTE_LEVELS);
+	unsigned int seconds = VNET_CTRL_MUTE_TIME << level;
+	struct device *dev = &vd->vdev->dev;
+
+	mute->until = ktime_get_seconds() + seconds;
+	if (mute == vnet_ctrl_all(vd->ctrl))
+		dev_warn_ratelimited(dev, "no control command is answered: doing without for %u s\n",
+				     seconds);
+	else
+		dev_warn_ratelimited(dev, "control command %u/%u is not answered: doing without for %u s\n",
+				     mute->class, mute->cmd, seconds);
+}
+
+static void vnet_ctrl_forget(struct vnet_ctrl *ctrl)
+{
+	time64_t then = ktime_get_seconds() - VNET_CTRL_MUTE_FORGET;
+	struct vnet_ctrl_mute *mute = ctrl->info.mutes;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(ctrl->info.mutes); i++, mute++)
+		if (mute->seen < then && mute->until < then)
+			memset(mute, 0, sizeof(*mute));
+}
+
+/* The device let @w time out. */
+static void vnet_ctrl_unanswered(struct vnet_dev *vd,
+				 const struct vnet_wire_cmd *w)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+	struct vnet_ctrl_mute *mute;
+	unsigned int i;
+
+	vnet_ctrl_forget(ctrl);
+	mute = vnet_ctrl_find(ctrl, w);
+	for (i = 0; i < VNET_CTRL_MUTES && !mute; i++)
+		if (!ctrl->info.mutes[i].unanswered)
+			mute = &ctrl->info.mutes[i];
+	if (!mute || (ctrl->last && ctrl->last != mute))
+		mute = vnet_ctrl_all(ctrl);
+
+	mute->class = w->class;
+	mute->cmd = w->cmd;
+	mute->seen = ktime_get_seconds();
+	if (mute->unanswered < U8_MAX)
+		mute->unanswered++;
+	ctrl->last = mute;
+	if (mute->unanswered > 1 || mute == vnet_ctrl_all(ctrl))
+		vnet_ctrl_do_mute(vd, mute);
+}
+
+static void vnet_ctrl_answered(struct vnet_ctrl *ctrl,
+			       const struct vnet_wire_cmd *w)
+{
+	struct vnet_ctrl_mute *mute = vnet_ctrl_find(ctrl, w);
+
+	ctrl->last = NULL;
+	if (mute)
+		memset(mute, 0, sizeof(*mute));
+	memset(vnet_ctrl_all(ctrl), 0, sizeof(*mute));
+}
+
+/**
+ * vnet_ctrl_mute() - do without the command that has just timed out
+ * @vd: device in whose replay that was
+ *
+ * Context: process, sleeps.
+ */
+void vnet_ctrl_mute(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	if (!ctrl)
+		return;
+
+	mutex_lock(&ctrl->lock);
+	if (ctrl->last && !ctrl->last->until)
+		vnet_ctrl_do_mute(vd, ctrl->last);
+	mutex_unlock(&ctrl->lock);
+}
+
+/**
+ * vnet_ctrl_unmute() - send everything again
+ * @vd: device that the user has reset, or that is back as after power-on
+ *
+ * Context: process, sleeps.
+ */
+void vnet_ctrl_unmute(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+
+	if (!ctrl)
+		return;
+
+	mutex_lock(&ctrl->lock);
+	memset(ctrl->info.mutes, 0, sizeof(ctrl->info.mutes));
+	ctrl->last = NULL;
+	mutex_unlock(&ctrl->lock);
+}
+
+/**
+ * vnet_ctrl_muted() - is the device used without some command
+ * @vd: device
+ *
+ * Return: number of entries of struct vnet_ctrl_info that are not sent.
+ */
+unsigned int vnet_ctrl_muted(struct vnet_dev *vd)
+{
+	struct vnet_ctrl *ctrl = vd->ctrl;
+	unsigned int i, nr = 0;
+
+	if (!ctrl)
+		return 0;
+
+	mutex_lock(&ctrl->lock);
+	for (i = 0; i < ARRAY_SIZE(ctrl->info.mutes); i++)
+		nr += vnet_ctrl_is_muted(&ctrl->info.mutes[i]);
+	mutex_unlock(&ctrl->lock);
+
+	return nr;
+}
+
 static void vnet_ctrl_harvest(struct vnet_ctrl *ctrl)
 {
 	struct vnet_cmd *cmd;
@@ -142,6 +307,7 @@ static void vnet_ctrl_harvest(struct vnet_ctrl *ctrl)
 	while ((cmd = virtqueue_get_buf(ctrl->vq, &len))) {
 		cmd->used = len;
 		cmd->done = true;
+		vnet_ctrl_answered(ctrl, &cmd->w);
 		if (cmd->abandoned)
 			vnet_ctrl_count(&ctrl->info.late, 1);
 		vnet_ctrl_returned(ctrl, cmd);
@@ -195,6 +361,11 @@ static int vnet_ctrl_submit(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
 
 	/* An earlier command that timed out may have come back by now. */
 	vnet_ctrl_harvest(ctrl);
+	if (vnet_ctrl_is_muted(vnet_ctrl_all(ctrl)) ||
+	    vnet_ctrl_is_muted(vnet_ctrl_find(ctrl, &cmd->w))) {
+		vnet_ctrl_count(&ctrl->info.skipped, 1);
+		return -EIO;
+	}
 	if (ctrl->info.in_flight)
 		return -EBUSY;
 
@@ -295,7 +466,8 @@ static int vnet_cmd_result(struct vnet_cmd *cmd, bool strict)
  * in time asks for recovery; its memory stays the device's.
  *
  * Context: Process context, any lock that may be held over a sleep.
- * Return: 0 when the device acknowledged, -EIO when it refused, -EPROTO when
+ * Return: 0 when the device acknowledged, -EIO when it refused or has not
+ * answered this command lately, -EPROTO when
  * its answer makes no sense, -ETIMEDOUT when none came, -EBUSY while it holds
  * an earlier command, -ENODEV without a running device or with a broken ring,
  * -EOPNOTSUPP without a control queue, -ENOMEM.
@@ -321,8 +493,10 @@ int vnet_cvq_exec(struct vnet_dev *vd, struct vnet_cmd *cmd)
 			vnet_ctrl_count(&ctrl->info.refused, 1);
 	}
 	cmd->abandoned = !cmd->done;
-	if (err == -ETIMEDOUT)
+	if (err == -ETIMEDOUT) {
 		vnet_ctrl_count(&ctrl->info.timeouts, 1);
+		vnet_ctrl_unanswered(vd, &cmd->w);
+	}
 	broken = ctrl->vq && virtqueue_is_broken(ctrl->vq);
 	mutex_unlock(&ctrl->lock);
 
@@ -424,6 +598,9 @@ void vnet_ctrl_stop(struct vnet_dev *vd)
 	wake_up(&ctrl->wait);
 
 	mutex_lock(&ctrl->lock);
+	/* The device may have answered late. */
+	if (ctrl->vq)
+		vnet_ctrl_harvest(ctrl);
 	/* Not asked in vain: see vnet_vq_reclaim() */
 	while (ctrl->vq && ctrl->info.in_flight &&
 	       (cmd = virtqueue_detach_unused_buf(ctrl->vq)))
@@ -450,6 +627,8 @@ void vnet_ctrl_get_info(struct vnet_dev *vd, struct vnet_ctrl_info *info)
 	info->timeouts = READ_ONCE(ctrl->info.timeouts);
 	info->late = READ_ONCE(ctrl->info.late);
 	info->irqs = READ_ONCE(ctrl->info.irqs);
+	info->skipped = READ_ONCE(ctrl->info.skipped);
+	memcpy(info->mutes, ctrl->info.mutes, sizeof(info->mutes));
 	info->in_flight = READ_ONCE(ctrl->info.in_flight);
 	info->up = READ_ONCE(ctrl->up);
 }

@@ -34,6 +34,20 @@ static void vnet_health_all_well(struct vnet_dev *vd,
 							     DEVLINK_HEALTH_REPORTER_STATE_HEALTHY);
 }
 
+/*
+ * Some control command is not answered and the device is used without: that is
+ * an error until it is recovered once more.
+ */
+static void vnet_health_muted(struct vnet_dev *vd)
+{
+	struct devlink_health_reporter *reporter =
+		vd->recovery.reporters[VNET_REPORTER_CTRL];
+
+	if (reporter && vnet_ctrl_muted(vd))
+		devlink_health_reporter_state_update(reporter,
+						     DEVLINK_HEALTH_REPORTER_STATE_ERROR);
+}
+
 /* With @priv_ctx what was detected; without, the user asks: reset the device. */
 static int vnet_health_recover(struct devlink_health_reporter *reporter,
 			       void *priv_ctx, struct netlink_ext_ack *extack)
@@ -165,6 +179,31 @@ static int vnet_health_rx_diagnose(struct devlink_health_reporter *reporter,
 	return 0;
 }
 
+/* What the device does not answer, and for how long it is not asked */
+static void vnet_health_put_mutes(struct devlink_fmsg *fmsg,
+				  const struct vnet_ctrl_info *info)
+{
+	time64_t now = ktime_get_seconds();
+	unsigned int i;
+
+	devlink_fmsg_arr_pair_nest_start(fmsg, "unanswered");
+	for (i = 0; i < ARRAY_SIZE(info->mutes); i++) {
+		const struct vnet_ctrl_mute *mute = &info->mutes[i];
+
+		if (!mute->unanswered)
+			continue;
+		devlink_fmsg_obj_nest_start(fmsg);
+		devlink_fmsg_bool_pair_put(fmsg, "all", i == VNET_CTRL_MUTES);
+		devlink_fmsg_u32_pair_put(fmsg, "class", mute->class);
+		devlink_fmsg_u32_pair_put(fmsg, "command", mute->cmd);
+		devlink_fmsg_u32_pair_put(fmsg, "times", mute->unanswered);
+		devlink_fmsg_u32_pair_put(fmsg, "seconds_left",
+					  max_t(time64_t, mute->until - now, 0));
+		devlink_fmsg_obj_nest_end(fmsg);
+	}
+	devlink_fmsg_arr_pair_nest_end(fmsg);
+}
+
 static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
 				     struct devlink_fmsg *fmsg,
 				     struct netlink_ext_ack *extack)
@@ -180,6 +219,8 @@ static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
 	devlink_fmsg_u64_pair_put(fmsg, "timeouts", info.timeouts);
 	devlink_fmsg_u64_pair_put(fmsg, "late", info.late);
 	devlink_fmsg_u64_pair_put(fmsg, "interrupts", info.irqs);
+	devlink_fmsg_u64_pair_put(fmsg, "skipped", info.skipped);
+	vnet_health_put_mutes(fmsg, &info);
 	devlink_fmsg_u64_pair_put(fmsg, "in_flight", info.in_flight);
 	vnet_health_put_ring(vd, fmsg, vd->cvq);
 	vnet_compat_unlock(vd->dev);
@@ -363,6 +404,7 @@ void vnet_health_work(struct work_struct *work)
 
 	while (vnet_recovery_next(vd, &heal))
 		vnet_health_report(vd, &heal);
+	vnet_health_muted(vd);
 }
 
 /**

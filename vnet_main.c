@@ -460,9 +460,13 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	return vd;
 }
 
-/* Start the device and tell it what it must know, before anyone can open. */
+/*
+ * Start the device and tell it what it must know, before anyone can open. What
+ * it does not answer is left out the next time.
+ */
 static int vnet_device_start(struct vnet_dev *vd)
 {
+	unsigned int tries = VNET_CTRL_MUTES + 1;
 	int err;
 
 	/* A driver before us may have left them off. */
@@ -473,6 +477,10 @@ static int vnet_device_start(struct vnet_dev *vd)
 	err = vnet_cfg_replay(vd);
 	if (err)
 		vnet_device_quiesce(vd);
+	while (err == -ETIMEDOUT && tries--)
+		err = vnet_device_resume(vd);
+	if (!err)
+		clear_bit(VNET_RESET_CTRL_TIMEOUT, &vd->recovery.reasons);
 
 	return err;
 }

@@ -7,6 +7,7 @@
 #include <linux/virtio.h>
 
 #include "vnet.h"
+#include "vnet_ctrl.h"
 
 /**
  * vnet_virtio_freeze() - the device is about to lose its state
@@ -56,6 +57,7 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 	int err;
 
 	vnet_compat_lock(vd->dev);
+	vnet_ctrl_unmute(vd);
 	err = vnet_device_reset(vd);
 	if (!err)
 		err = vnet_device_resume(vd);

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 
 #include "vnet.h"
+#include "vnet_ctrl.h"
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 
@@ -350,6 +351,8 @@ static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
 		vd->dead = false;
 		rec->tries = 0;
 	}
+	if (heal->reasons & BIT(VNET_RESET_USER))
+		vnet_ctrl_unmute(vd);
 
 	netif_tx_disable(vd->dev);
 	vnet_device_quiesce(vd);

@@ -23,16 +23,25 @@ static void vnet_cfg_one_pair(struct vnet_dev *vd)
 		queue_work(system_long_wq, &vd->pairs_work);
 }
 
-/**
- * vnet_cfg_replay() - tell the device everything that the user asked for
- * @vd: device past DRIVER_OK
- *
- * Used by probe, resume and every reset; there is no second list of commands.
- *
- * Context: process, sleeps; instance lock held, or the net device unregistered.
- * Return: 0, or the first error that leaves the device unusable.
- */
-int vnet_cfg_replay(struct vnet_dev *vd)
+/* Refused, it goes on with all: a program can pass merged packets, not send them. */
+static int vnet_offloads_replay(struct vnet_dev *vd)
+{
+	int err;
+
+	/* What a device uses after a reset is everything negotiated. */
+	vd->cfg.policy->offloads = vd->caps.guest_offloads;
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
+	if (!vnet_cvq_refused(err))
+		return err;
+
+	vnet_warn(vd, drv,
+		  "the device does not take the receive offloads: error %d\n",
+		  err);
+
+	return 0;
+}
+
+static int vnet_cfg_tell(struct vnet_dev *vd)
 {
 	int err;
 
@@ -44,9 +53,7 @@ int vnet_cfg_replay(struct vnet_dev *vd)
 	if (err)
 		return err;
 
-	/* What a device uses after a reset is everything negotiated. */
-	vd->cfg.policy->offloads = vd->caps.guest_offloads;
-	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
+	err = vnet_offloads_replay(vd);
 	if (err)
 		return err;
 
@@ -55,4 +62,24 @@ int vnet_cfg_replay(struct vnet_dev *vd)
 		return err;
 
 	return vnet_coalesce_replay(vd);
+}
+
+/**
+ * vnet_cfg_replay() - tell the device everything that the user asked for
+ * @vd: device past DRIVER_OK
+ *
+ * Used by probe, resume and every reset; there is no second list of commands.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ * Return: 0, or the first error that leaves the device unusable. The next
+ * replay does without a command that was not answered.
+ */
+int vnet_cfg_replay(struct vnet_dev *vd)
+{
+	int err = vnet_cfg_tell(vd);
+
+	if (err)
+		vnet_ctrl_mute(vd);
+
+	return err;
 }

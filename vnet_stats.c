@@ -682,6 +682,8 @@ static void vnet_stats_emit_driver(struct vnet_dev *vd,
 	vnet_stats_emit(out, "", VNET_STATS_TOTAL, "ctrl_timeouts",
 			info.timeouts);
 	vnet_stats_emit(out, "", VNET_STATS_TOTAL, "ctrl_late", info.late);
+	vnet_stats_emit(out, "", VNET_STATS_TOTAL, "ctrl_skipped",
+			info.skipped);
 	vnet_stats_emit(out, "", VNET_STATS_TOTAL, "hw_stats_errors",
 			vd->cfg.policy->stats_errors);
 	for (i = 0; i < VNET_RESET_NR; i++)

@@ -8,6 +8,7 @@
 
 #include <linux/errno.h>
 #include <linux/kref.h>
+#include <linux/time64.h>
 #include <linux/types.h>
 
 #include "vnet_wire.h"
@@ -17,6 +18,12 @@ struct vnet_dev;
 
 /* How long a command may take, unless the debug knob says otherwise. */
 #define VNET_CTRL_TIMEOUT_MS	5000
+
+/*
+ * Commands that may go unanswered one by one; one more, and the queue as a
+ * whole counts as dead.
+ */
+#define VNET_CTRL_MUTES		3
 
 /**
  * struct vnet_cmd - one command to the device
@@ -50,12 +57,30 @@ struct vnet_cmd {
 };
 
 /**
+ * struct vnet_ctrl_mute - a command that the device does not answer
+ * @class: VNET_CTRL_*
+ * @cmd: command of that class
+ * @unanswered: how often in a row; zero: the entry is free
+ * @seen: second of the monotonic clock at which it last timed out
+ * @until: not sent before this second of the monotonic clock; zero: it is sent
+ */
+struct vnet_ctrl_mute {
+	u8 class;
+	u8 cmd;
+	u8 unanswered;
+	time64_t seen;
+	time64_t until;
+};
+
+/**
  * struct vnet_ctrl_info - what the transport has seen, for stats and dumps
  * @sent: commands given to the device
  * @refused: commands that the device did not acknowledge with success
  * @timeouts: commands that were not answered in time
  * @late: commands that were answered after their caller had given up
  * @irqs: interrupts of the control queue
+ * @skipped: commands that were not sent, because the device leaves them unanswered
+ * @mutes: those commands; the last entry stands for all of them
  * @in_flight: commands that the device holds now
  * @up: commands are accepted
  */
@@ -65,6 +90,8 @@ struct vnet_ctrl_info {
 	unsigned long timeouts;
 	unsigned long late;
 	unsigned long irqs;
+	unsigned long skipped;
+	struct vnet_ctrl_mute mutes[VNET_CTRL_MUTES + 1];
 	unsigned long in_flight;
 	bool up;
 };
@@ -76,6 +103,9 @@ int vnet_ctrl_create(struct vnet_dev *vd);
 void vnet_ctrl_destroy(struct vnet_dev *vd);
 void vnet_ctrl_start(struct vnet_dev *vd);
 void vnet_ctrl_stop(struct vnet_dev *vd);
+void vnet_ctrl_mute(struct vnet_dev *vd);
+void vnet_ctrl_unmute(struct vnet_dev *vd);
+unsigned int vnet_ctrl_muted(struct vnet_dev *vd);
 void vnet_cvq_irq(struct virtqueue *vq);
 int vnet_cvq_exec(struct vnet_dev *vd, struct vnet_cmd *cmd);
 /* The device answered and said no; anything else means that it is in trouble. */

@@ -14,6 +14,7 @@ import time
 from lab.api import test
 
 from ._hostile import LOCKED, Attack, Case
+from .xsk_zc import Client
 
 CASES = []
 
@@ -66,6 +67,14 @@ def used_len_follower(a):
     for length in (0, 1, 4097, 65536, 1 << 20, 0xffffffff):
         a.inject(used_len=[None, length], buffers=2)
         a.inject()
+
+
+@case("A1_used_len_xsk", "used lengths above the frames of an AF_XDP socket", cve="2025-38413",
+      exact=False)
+def used_len_xsk(a):
+    client = Client(a.env)
+    used_len(a)
+    client.stop()
 
 
 @each("A2_num_buffers", {str(n): n for n in (0, 2, 17, 18, 19, 64, 65535)},
@@ -378,10 +387,15 @@ COMMANDS = {
 RSS_ONLY = ("mq.rss", "coal.rx", "coal.tx", "coal.vq_set", "stats.get")
 
 
-def everything(a):
+# A device that says it has done these and has not just loses packets; only it knows.
+ADDRESSING = ("mac.addr", "mq.pairs", "mq.rss")
+
+
+def everything(a, but=()):
     """Every command that a user can lead to."""
-    for command in COMMANDS.values():
-        a.run(command, timeout=40)
+    for name, command in COMMANDS.items():
+        if name not in but:
+            a.run(command, timeout=40)
 
 
 @each("D1_never", {name: (name, command) for name, command in COMMANDS.items()},
@@ -395,6 +409,12 @@ def ctrl_never(a, value):
     a.run(command, timeout=30)
     a.run("ip link show NIC", timeout=LOCKED)
     assert time.monotonic() - begin < 25
+
+
+@each("D1_never_at_probe", {"mq.pairs": "mq.pairs", "all": "*"}, bind=True, timeout=180,
+      text="the command {} is never answered, from probe on")
+def ctrl_never_probe(a, name):
+    a.device.fault(cmd=name, action="never")
 
 
 ANSWERS = {
@@ -417,7 +437,7 @@ ANSWERS = {
 def ctrl_answer(a, fields):
     count = 2 if fields["action"] in ("never", "delay") or "used_id" in fields else 12
     a.device.fault(cmd="*", count=count, **fields)
-    everything(a)
+    everything(a, () if fields.get("apply", True) else ADDRESSING)
 
 
 def record(kind, vq, size, body=b""):
@@ -633,6 +653,13 @@ def bus_dies(a):
     a.run("ip link show NIC; ethtool NIC", timeout=10)
 
 
+@case("F1_bus_dies_long", "all reads give ones for 20 seconds, longer than is waited for")
+def bus_dies_long(a):
+    a.device.fault(device="bus", action="dead")
+    a.wait(20)
+    a.run("ip link show NIC; ethtool NIC", timeout=10)
+
+
 @case("F2_needs_reset", "DEVICE_NEEDS_RESET")
 def needs_reset(a):
     a.device.needs_reset()
@@ -640,7 +667,7 @@ def needs_reset(a):
 
 @case("F2_storm", "DEVICE_NEEDS_RESET, 20 times a second", timeout=180)
 def reset_storm(a):
-    a.device.call("storm", what={"op": "needs-reset"}, rate=20, seconds=3)
+    a.device.call("storm", what={"op": "needs-reset", "live": True}, rate=20, seconds=3)
     a.wait(3.5)
 
 
@@ -665,7 +692,7 @@ STORMS = {
 
 @each("F3_resets_and", STORMS, text="resets of the device race with changes of {}", timeout=180)
 def race(a, command):
-    a.device.call("storm", what={"op": "needs-reset"}, rate=4, seconds=4)
+    a.device.call("storm", what={"op": "needs-reset", "live": True}, rate=4, seconds=4)
     a.run(command, timeout=60)
     a.run("ip link set NIC up")
 

@@ -204,8 +204,9 @@ class Operations:
     def op_announce(self, _request):
         self.model.announce()
 
-    def op_needs_reset(self, _request):
-        self.model.needs_reset()
+    def op_needs_reset(self, request):
+        if self.model.live() or not request.get("live"):
+            self.model.needs_reset()
 
     def op_config(self, request):
         """Changes configuration fields; raw bytes override all of them."""

@@ -98,7 +98,7 @@ def enter(rootdir, command, over=()):
 
 
 # layer -> the file of selftests/ whose tests need it
-LAYERS = {"programs": "users", "managers": "users", "peers": "peers"}
+LAYERS = {"programs": "users", "managers": "users", "peers": "peers", "xdp": "xdp_clients"}
 
 
 def test_layers(rootdir, options):

@@ -153,10 +153,11 @@ def mirror():
                      "/etc/apt/sources.list and run apt-get update")
 
 
-def apt_proxy():
-    """Proxy settings of the machine's apt, as options for another apt."""
+def apt_options():
+    """How the machine's apt reaches its mirror, and how old that may be, for another apt."""
     out = subprocess.run(["apt-config", "dump"], capture_output=True, text=True,
                          check=False).stdout
     return [line.rstrip(";") + ";" for line in out.splitlines()
-            if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy"))
+            if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy",
+                                "Acquire::Check-Valid-Until"))
             and '""' not in line]

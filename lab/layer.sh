@@ -28,6 +28,17 @@ mount -t tmpfs tmpfs "$new/var/cache/apt"
 mount --rbind /dev "$new/dev"
 mount -t proc proc "$new/proc"
 mkdir -p "$new/var/cache/apt/archives/partial" "$new/var/lib/apt/lists/partial"
+case " $* " in *"/testing "*)
+	# Debian testing, for the packages that name it and what they need of it
+	mkdir "$new/tmp/sources" "$new/tmp/preferences"
+	sed -n 's/ trixie main/ testing main/p' "$new/etc/apt/sources.list" > "$new/tmp/sources/testing.list"
+	printf 'Package: *\nPin: release a=testing\nPin-Priority: 1\n' > "$new/tmp/preferences/testing"
+	cat >> "$apt" <<-END
+		Dir::Etc::sourceparts "/tmp/sources";
+		Dir::Etc::preferencesparts "/tmp/preferences";
+	END
+	;;
+esac
 cp "$apt" "$new/tmp/apt.conf"
 touch "$new/etc/resolv.conf" # a file to mount over
 mount --bind /etc/resolv.conf "$new/etc/resolv.conf"

@@ -46,7 +46,7 @@ def make(cache, rootdir, target, wanted):
     command = ["setpriv", "--pdeathsig", "KILL", *([] if host.is_root() else host.user_namespace()),
                "unshare", "--mount", "--pid", "--fork", "--kill-child",
                str(Path(__file__).with_name("layer.sh")), str(rootdir), str(temp),
-               str(len(host.apt_proxy())), *host.apt_proxy(), *wanted]
+               str(len(host.apt_options())), *host.apt_options(), *wanted]
     started = time.monotonic()
     try:
         with open(log, "wb") as out:

@@ -104,7 +104,7 @@ def make(cache, target):
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
-        *(f"--aptopt={option}" for option in host.apt_proxy()),
+        *(f"--aptopt={option}" for option in host.apt_options()),
         "--include=" + ",".join(recipe_packages()),
         f"--essential-hook=cp -a '{RECIPE}/dpkg.sh' \"$1/tmp/dpkg.sh\" && "
         "chroot \"$1\" sh /tmp/dpkg.sh",

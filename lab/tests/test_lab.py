@@ -74,7 +74,7 @@ class NotRun(unittest.TestCase):
     def test_package_that_is_not_there(self):
         with tempfile.TemporaryDirectory() as cache, mock.patch.object(layers, "say"), \
                 mock.patch.object(layers.root, "remove"), \
-                mock.patch.object(host, "apt_proxy", return_value=[]):
+                mock.patch.object(host, "apt_options", return_value=[]):
             path = Path(cache)
             (path / "layers").mkdir()
 
@@ -111,7 +111,8 @@ class NotRun(unittest.TestCase):
         with mock.patch.object(door.layers, "ensure", lambda _root, name: name):
             for args, wanted in (([], []), (["-T", "traffic.ping"], []),
                                  (["-T", "peers.*"], ["peers"]),
-                                 (["--full"], ["programs", "managers", "peers"])):
+                                 (["-T", "xdp_*"], ["xdp"]),
+                                 (["--full"], ["programs", "managers", "peers", "xdp"])):
                 self.assertEqual(door.test_layers(self.ROOT, options.parse(args)), wanted, args)
 
     def test_host_that_is_not_installed(self):

@@ -979,6 +979,8 @@ static void vnet_xsk_abandon_tx(struct vnet_tx_mem *mem)
 		vnet_slots_put(&mem->slots, x->order[i]);
 	}
 	xsk_tx_completed(x->pool, descs);
+	/* Lost like the frames: the device may read copies when it comes back. */
+	x->cells = NULL;
 	vnet_xsk_txmem_free(mem);
 }
 

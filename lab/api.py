@@ -134,10 +134,11 @@ class Env:
     peer     the second NIC (profile two-nics): run(), start(), nic, ip
     device   the scripted device (profile scripted): see selftests/device/README.md
     full     True under 'make check-full'; driver, profile, kernel: what runs
+    slow     how much longer everything may take (--slow)
     """
 
-    def __init__(self, guest, driver, full=False):
-        self.guest, self.driver, self.full = guest, driver, full
+    def __init__(self, guest, driver, full=False, slow=1.0):
+        self.guest, self.driver, self.full, self.slow = guest, driver, full, slow
         self.kernel, self.profile = guest.kernel, guest.profile
         self.host_ns = guest.host_ns
         self.device = guest.device
@@ -178,7 +179,7 @@ class Env:
 
     def wait(self, condition, what, timeout=20):
         """Wait until a condition holds; its value."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout * self.slow
         while True:
             value = condition()
             if value:

@@ -65,7 +65,8 @@ class Group:
         guest.__enter__()
         try:
             guest.load(self.options.driver, module)
-            self.env = api.Env(guest, self.options.driver, self.options.full)
+            self.env = api.Env(guest, self.options.driver, self.options.full,
+                               self.options.slow)
         except BaseException:
             guest.close()
             raise

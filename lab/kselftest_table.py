@@ -56,10 +56,11 @@ def write(kernel):
         summary.append(row(*cells))
         for name in cases_of(results, key):
             found = [verdict_of(results, driver, key, name) for driver in DRIVERS]
-            if [v for v, _ in found] == ["pass", "pass"]:
+            if [v for v, _ in found] == ["pass", "pass"] and not any(said for _, said in found):
                 continue
-            why = kselftest.reason(known, "vnet", key, name) or \
-                next((said for v, said in found if v not in ("pass", "") and said), "")
+            why = next((text for driver, (v, _) in zip(DRIVERS, found) if v not in ("pass", "")
+                        for text in [kselftest.reason(known, driver, key, name)] if text), "") or \
+                next((said for _, said in found if said), "")
             details.append(row(key.removeprefix("drivers/net/"), name,
                                *(v or "not run" for v, _ in found), why))
     summary.append(row("all", *(total[driver][v] for driver in DRIVERS

@@ -165,6 +165,23 @@ TEST: max mtu                                   [FAIL]
         self.assertEqual(["xdp.py", "irq.py", "ping.py"],
                          [test.name for test in kselftest.chosen(tests, options)])
 
+    def test_second_try(self):
+        first = [["a", "pass", ""], ["b", "fail", "too late"], ["c", "fail", "wrong"]]
+        second = [["a", "fail", "x"], ["b", "pass", ""], ["c", "fail", "wrong"]]
+        self.assertEqual(kselftest.merge(first, second),
+                         [["a", "pass", ""], ["b", "pass", "second try; first: too late"],
+                          ["c", "fail", "wrong"]])
+        self.assertEqual(kselftest.merge(first, [["(kernel)", "fail", "BUG"]])[-1],
+                         ["(kernel)", "fail", "BUG"])
+
+    def test_what_is_tried_again(self):
+        test = kselftest.Test("drivers/net/x.py", "kselftest")
+        with mock.patch.object(kselftest, "reasons", return_value=[("*", "*x.py:known", "why")]):
+            for cases, wanted in (([["a", "pass", ""]], False), ([["known", "fail", ""]], False),
+                                  ([["a", "fail", ""]], True),
+                                  ([["a", "fail", ""], ["(kernel)", "fail", "BUG"]], False)):
+                self.assertEqual(kselftest.puzzling("vnet", test, cases), wanted, cases)
+
     def test_every_known_failure_has_a_reason(self):
         for drivers, pattern, text in kselftest.reasons():
             self.assertIn(":", pattern)

@@ -118,7 +118,6 @@ static __always_inline void vnet_xdp_build_head(struct vnet_rxq *rxq,
 			 pkt->lens[0], true);
 }
 
-
 static bool vnet_xdp_is_xsk(const struct xdp_buff *xdp)
 {
 	return xdp->rxq->mem.type == MEM_TYPE_XSK_BUFF_POOL;

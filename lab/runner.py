@@ -277,9 +277,11 @@ def run_groups(work, options, tally):
         pool.shutdown()
 
 
-def prune_logs(keep=5):
+def prune_logs(keep=5, hours=3):
+    "Leave the newest ones, and those that a run may still write to."
     for path in sorted(Path("/cache/logs").glob("test-*"))[:-keep]:
-        shutil.rmtree(path, ignore_errors=True)
+        if path.stat().st_mtime < time.time() - hours * 3600:
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def main(args):

@@ -90,6 +90,7 @@ static int vnet_rxq_attach(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
 	if (mem->xsk)
 		xsk_pool_set_rxq_info(mem->xsk, &rxq->xdp_rxq);
 	rxq->mem = *mem;
+	vnet_rxmem_serve(rxq);
 
 	return 0;
 }

@@ -52,7 +52,7 @@ vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault)
 
 /* Make the @len bytes that the device wrote to @buf visible to the CPU. */
 static noinline void vnet_rxq_sync_dma(const struct vnet_rx_mem *mem,
-			      const struct vnet_rx_buf *buf, u32 len)
+				       const struct vnet_rx_buf *buf, u32 len)
 {
 	if (unlikely(mem->xsk))
 		vnet_xsk_sync_for_cpu(buf, len);

@@ -50,7 +50,6 @@ static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
 		.pool_size = clamp(bytes >> (PAGE_SHIFT + order), 16, 16384),
 		.nid = NUMA_NO_NODE,
 		.dev = mem->dma ? rxq->vd->dma_dev : NULL,
-		.napi = &rxq->napi,
 		.netdev = rxq->vd->dev,
 		.dma_dir = mem->xdp ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
 		.max_len = PAGE_SIZE << order,
@@ -190,6 +189,24 @@ static void vnet_rxmem_cut_end(struct vnet_rx_mem *mem)
 }
 
 /**
+ * vnet_rxmem_serve() - memory is put into the service of its queue
+ * @rxq: queue, not running
+ *
+ * From now on the queue's poll takes pages back without a lock. Memory that was
+ * prepared in vain never says so: destroying it does not concern the poll of
+ * the queue, which may run.
+ *
+ * Context: process, may sleep; instance lock held.
+ */
+void vnet_rxmem_serve(struct vnet_rxq *rxq)
+{
+	if (rxq->mem.pool)
+		vnet_compat_pool_own(rxq->mem.pool, &rxq->napi);
+	if (rxq->mem.pool0)
+		vnet_compat_pool_own(rxq->mem.pool0, &rxq->napi);
+}
+
+/**
  * vnet_rxmem_destroy() - free what vnet_rxmem_create() allocated
  * @mem: memory; all slots have been taken back from the device
  *
@@ -273,8 +290,8 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
  * than one page comes from the pool of single pages.
  */
 static __always_inline bool
-vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
-			     u32 size, gfp_t gfp)
+vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf, u32 size,
+		 gfp_t gfp)
 {
 	struct vnet_rx_cut *cut = &mem->cut;
 
@@ -296,8 +313,7 @@ vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 
 /* Decide what the device is given of the region that @buf has. */
 static __always_inline void
-vnet_rxbuf_divide(const struct vnet_rx_mem *mem,
-			      struct vnet_rx_buf *buf)
+vnet_rxbuf_divide(const struct vnet_rx_mem *mem, struct vnet_rx_buf *buf)
 {
 	if (unlikely(mem->stride > 1) && (buf - mem->bufs) % mem->stride) {
 		buf->headroom = 0;
@@ -369,7 +385,7 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 
 /* Post a slot that is not plain, see struct vnet_rx_mem. */
 static noinline int vnet_rxbuf_post_any(struct vnet_rxq *rxq, u16 slot,
-					 gfp_t gfp)
+					gfp_t gfp)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	const struct vnet_rx_layout *l = &mem->layout;

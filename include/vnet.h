@@ -528,6 +528,7 @@ static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
 		      struct vnet_rx_mem *mem);
+void vnet_rxmem_serve(struct vnet_rxq *rxq);
 void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);

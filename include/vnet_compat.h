@@ -292,6 +292,20 @@ struct ethtool_rxfh_fields {
 	devlink_health_reporter_create(devlink, ops, 0, priv)
 #endif
 
+/*
+ * Let @napi, which does not run, take back pages of @pool without a lock. 6.17:
+ * a function; before, drivers say so when they create the pool.
+ */
+static inline void vnet_compat_pool_own(struct page_pool *pool,
+					struct napi_struct *napi)
+{
+#ifdef VNET_HAVE_POOL_ENABLE_DIRECT
+	page_pool_enable_direct_recycling(pool, napi);
+#else
+	WRITE_ONCE(pool->p.napi, napi);
+#endif
+}
+
 /* The pool of @page. 6.18: kept in struct netmem_desc, no more in struct page */
 static inline struct page_pool *vnet_compat_page_pool(struct page *page)
 {

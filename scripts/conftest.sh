@@ -59,6 +59,10 @@ END
 probe NETMEM_DESC <<'END'
 	(void)pp_page_to_nmdesc(compound_head(NULL))->pp;
 END
+# 6.17: a page pool gets its NAPI instance when it goes into service
+probe POOL_ENABLE_DIRECT <<'END'
+	page_pool_enable_direct_recycling(NULL, NULL);
+END
 # 6.14: frames of several page pools can be returned together
 probe XDP_MIXED_POOLS <<'END'
 	struct xdp_frame frame;

@@ -89,12 +89,18 @@ BACKENDS = {
 }
 
 
+def layer(net):
+    """The layer of the guest root that has this host, "" for none."""
+    return BACKENDS.get(net, ("", "", None))[1]
+
+
 def missing(net):
     """Why there is no such host here, or None."""
-    program, layer, _ = BACKENDS.get(net, ("true", "", None))
+    program = BACKENDS.get(net, ("true", "", None))[0]
     if shutil.which(program):
         return None
-    where = f": lab/layers/{layer} could not be installed" if layer else " in the guest root"
+    where = f": lab/layers/{layer(net)} could not be installed" if layer(net) else \
+        " in the guest root"
     return f"there is no {program.rpartition('/')[2]}{where}"
 
 

@@ -80,7 +80,7 @@ enum vnet_rx_stat {
  * @VNET_TXS_DROPS: packets dropped before they reached the device
  * @VNET_TXS_XDP_TX: frames transmitted for XDP
  * @VNET_TXS_XDP_TX_DROPS: frames that XDP could not transmit
- * @VNET_TXS_XSK: packets transmitted for AF_XDP without a copy
+ * @VNET_TXS_XSK: packets transmitted for AF_XDP, short ones copied
  * @VNET_TXS_XSK_DROPS: packets of AF_XDP that could not be transmitted
  * @VNET_TXS_TIMEOUTS: transmit time-outs that the stack reported
  * @VNET_TXS_PURGED: packets given up because the queue went down

@@ -91,21 +91,27 @@ def traffic_stack(env):
     env.guest.run(f"ping -q -c 3 -i 0.2 -s 1400 -W 5 {env.gateway}")
 
 
+def every_action(env, program, count, **how):
+    """Packets, each action by turns: (sent, by action, at the stack, counters, lost by the tap)."""
+    ends = Ends(env)
+    program.veth()
+    program.plan(*EVERY)
+    program.attach()
+    job = ends.guest_sink(PLANNED, 4)
+    change, lost = Change(env), tap_drops(env)
+    sent = back(env, count, **how)
+    return sent, program.counts(), result(job), change.total(), tap_drops(env) - lost
+
+
 @test(profiles=["modern-split", "packed", "legacy", "small", "big", "iommu", "mmio"],
       drivers=["vnet"], timeout=150, full=True)
 def actions(env):
     "A program that keeps packets from the socket: every action, each packet goes its way."
-    ends, program = Ends(env), Program(env)
+    program = Program(env)
     client = Client(env, "--no-prog")
     try:
-        program.veth()
-        program.plan(*EVERY)
-        program.attach()
-        job = ends.guest_sink(PLANNED, 4)
-        change, lost = Change(env), tap_drops(env)
-        sent = back(env, 600)
-        seen, passed, moved = program.counts(), result(job), change.total()
-        account(env, sent, seen, moved, tap_drops(env) - lost)
+        sent, seen, passed, moved, lost = every_action(env, program, 600)
+        account(env, sent, seen, moved, lost)
         assert passed["distinct"] == seen[PASS] and not passed["damaged"], (passed, seen)
         assert moved["rx_xsk_copies"] >= seen[PASS], (moved, seen)
         assert seen[SINK] == seen[REDIRECT], seen
@@ -120,17 +126,11 @@ def actions(env):
 @test(profiles=["modern-split", "big"], drivers=["vnet"], timeout=150, full=True)
 def actions_of_several(env):
     "The same with packets of two frames: what the core would cut is dropped and counted."
-    ends, program = Ends(env), Program(env)
+    program = Program(env)
     client = Client(env, "--no-prog --sg")
     try:
-        program.veth()
-        program.plan(*EVERY)
-        program.attach()
-        job = ends.guest_sink(PLANNED, 4)
-        change, lost = Change(env), tap_drops(env)
-        sent = back(env, 300, size=1460)
-        seen, passed, moved = program.counts(), result(job), change.total()
-        assert sum(seen[:6]) == sent["sent"] - sent["refused"] - (tap_drops(env) - lost), seen
+        sent, seen, passed, moved, lost = every_action(env, program, 300, size=1460)
+        assert sum(seen[:6]) == sent["sent"] - sent["refused"] - lost, seen
         assert passed["distinct"] == seen[PASS] and not passed["damaged"], (passed, seen)
         assert moved["rx_xdp_drops"] == seen[ABORTED] + seen[DROP] + seen[UNKNOWN], (moved, seen)
         assert moved["rx_drop_xdp_tx_err"] == seen[TX] and not sent["back"], (moved, seen)

@@ -297,6 +297,8 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 	/* It may keep buffers of the receive queue. */
 	if (vd->txqs[i].mem.bufs)
 		vnet_txmem_destroy(&vd->txqs[i].mem);
+	/* The bytes of purged packets are not in flight any more. */
+	netdev_tx_reset_queue(vd->txqs[i].nq);
 	vnet_rxq_detach(&vd->rxqs[i]);
 }
 

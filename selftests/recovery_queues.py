@@ -6,6 +6,8 @@ import time
 
 from lab.api import test
 
+from ._invariants import at_rest
+
 SCRIPTED = {"profiles": ["scripted"], "timeout": 150, "drivers": ["vnet"]}
 OTHER = "10.0.2.77"
 
@@ -133,6 +135,20 @@ def stall_with_ring_reset(env):
     assert counters(env)["tx_purged"] > before["tx_purged"], "what was in flight is not counted"
     assert seconds < 9, f"it took {seconds:.1f} s"
     healthy(env)
+
+
+@test(**SCRIPTED)
+def down_with_packets_held(env):
+    "What the device holds when the interface goes down is purged, and no more in flight."
+    before = one_queue(env)
+    env.device.fault(queue="tx0", action="hold")
+    env.guest.run(f"ping -q -c 3 -i 0.2 -W 1 {OTHER}", check=False)
+    env.guest.run(f"ip link set {env.nic} down")
+    assert counters(env)["tx_purged"] > before["tx_purged"], "what was in flight is not counted"
+    at_rest(env)
+    env.device.clear()
+    env.guest.run(f"ip link set {env.nic} up")
+    flows(env)
 
 
 @test(**SCRIPTED)

@@ -20,10 +20,12 @@ from . import options as test_options
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "bench", "kselftest", "exec", "gc")
+            "bench", "kselftest", "debug-kernel", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
-PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run"}
-STEPS = ("unit", "gates", "kunit", "kselftest")  # what check does before the tests in guests
+PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
+            "debug-kernel": "lab/debug-kernel/build"}
+# what check does before the tests in guests
+STEPS = ("unit", "gates", "kunit", "kselftest", "debug-kernel")
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -37,6 +39,7 @@ USAGE = """commands:
   gates, kunit        the checks of the source; the unit tests of the pure rooms
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
+  debug-kernel [NAME] build the debug kernel: kasan, or kcsan
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""

@@ -72,6 +72,11 @@ def of_suites():
     return signed or every_of_root()
 
 
+def debug():
+    """The debug kernel with KASAN, in a list, or none if it has not been built."""
+    return [kernel for kernel in every() if kernel.layer and kernel.name == "kasan"]
+
+
 def default():
     """The newest kernel that a meta package stands for."""
     return of_suites()[-1]

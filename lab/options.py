@@ -44,6 +44,8 @@ def step_wanted(step, options):
     """A step of 'make check' runs when it is asked for, or nothing in particular is."""
     if options.test:
         return options.test == step
+    if step == "debug-kernel" and not options.full:
+        return False
     return not (options.profiles or options.kernels or options.list
                 or options.driver != "vnet")
 

@@ -182,6 +182,7 @@ def matches(name, pattern):
 # others on the newest kernel and the first profile that they name; of LONG only
 # those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
+DEBUGGED = ("traffic", "life")  # on the debug kernel, beside the hostile device
 LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers")
 
 
@@ -192,7 +193,10 @@ def in_time(test, kernel, profile, chosen, options):
     if vhost_user.layer(profile.net):
         return False		# a short run installs no layers
     module = test.name.partition(".")[0]
-    newest = max(chosen, key=lambda k: k.version)
+    if kernel.layer:
+        return profile.name == test.profiles[0] and \
+            (module in DEBUGGED or module.startswith("hostile") and test.quick)
+    newest = max((k for k in chosen if not k.layer), key=lambda k: k.version)
     if module in EVERYWHERE:
         return kernel is newest or profile.name in profiles.CORE
     if any(fnmatch.fnmatch(module, name) for name in LONG) and not test.quick:
@@ -287,6 +291,19 @@ def prune_logs(keep=5, hours=3):
             shutil.rmtree(path, ignore_errors=True)
 
 
+def choose(options, skips):
+    """The kernels of a run. A whole one has the debug kernel, too, where it has been built."""
+    if options.kernels:
+        return kernels.select(options.kernels)
+    chosen = kernels.every_of_root() if options.full else kernels.of_suites()
+    if options.test or options.profiles or options.driver != "vnet":
+        return chosen
+    debug = kernels.debug()
+    if not debug:
+        skips.append(("kasan", "debug kernel", "not built: 'lab/start debug-kernel' does it"))
+    return chosen + debug
+
+
 def main(args):
     options = parse(args)
     tests = [t for t in discover() if matches(t.name, options.test)
@@ -294,9 +311,8 @@ def main(args):
     if not tests:
         raise SetupError(f"there is no test named {options.test!r}; there are: "
                          + " ".join(sorted(t.name for t in api.TESTS)))
-    chosen = kernels.select(options.kernels) if options.kernels else \
-        kernels.every_of_root() if options.full else kernels.of_suites()
     skips = []
+    chosen = choose(options, skips)
     groups = plan(tests, chosen, options, skips)
     if not groups and not skips:
         raise SetupError("no test of this name runs on this profile; 'T=' and 'PROFILE=' "

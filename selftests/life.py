@@ -75,6 +75,14 @@ def rebind_200(env):
            200, warm=20)
 
 
+@test(profiles=["modern-split"], timeout=1800, full=True)
+def rebind_1000(env):
+    "1000 rounds of unbind and bind, the interface up in every tenth."
+    where = env.drivers_dir()
+    rounds(env, f"echo {env.virtio} > {where}/unbind; echo {env.virtio} > {where}/bind; "
+                f"[ $((i % 10)) != 0 ] || {{ {up(env)}; }}", 1000, warm=30)
+
+
 def insmod_step(env):
     load = f"if [ -e /lab/{env.driver}.ko ]; then insmod /lab/{env.driver}.ko; " \
            f"else modprobe {env.driver}; fi"

@@ -252,8 +252,9 @@ def longest_gap(env, target, deed):
 
 @test(**SCRIPTED, full=True)
 def times(env):
-    "How long no packet comes through: NEEDS_RESET, a stalled queue, a broken ring."
+    "How long no packet comes through: NEEDS_RESET, FLR, a stalled queue, a broken ring."
     one_queue(env)
+    path = pci(env)
 
     def hold():
         for kind in ("queue-reset", "reset"):
@@ -263,7 +264,11 @@ def times(env):
     def broken():
         env.device.call("ring", queue="rx0", action="used", id=9999)
 
+    def flr():
+        env.guest.run(f"echo flr > {path}/reset_method; echo 1 > {path}/reset", timeout=30)
+
     for what, deed, limit in (("NEEDS_RESET", env.device.needs_reset, 2),
+                              ("function level reset", flr, 4),
                               ("broken ring", broken, 3), ("stalled queue", hold, 8)):
         gap = longest_gap(env, OTHER, deed)
         print(f"  recovery_device.times: {env.kernel.name}: {what}: {gap:.2f} s", flush=True)

@@ -7,6 +7,7 @@ does not exist, a loop, memory that is not there) also breaks the ring, as a
 real device would by asking for a reset.
 """
 
+import copy
 import struct
 
 from .memory import BadAddress
@@ -131,6 +132,14 @@ class Ring:
     def pop(self):
         """The next buffer of the driver, or None."""
         return self._guard(self._pop)
+
+    def waiting(self):
+        """The buffers that the driver has made available and pop() has not taken."""
+        kept = {name: copy.copy(value) if isinstance(value, dict) else value
+                for name, value in vars(self).items()}
+        found = list(iter(self.pop, None))
+        vars(self).update(kept)
+        return found
 
     def push(self, entries):
         """Returns buffers: [(chain, used length)] or [(chain, length, id)].

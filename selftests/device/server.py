@@ -327,14 +327,17 @@ class Operations:
         return ring.position()
 
     def op_ring_state(self, request):
-        """The buffers the device holds."""
+        """The buffers the device holds, and those it may take."""
         queue = self.model.queue_of(request["queue"])
         if queue.ring is None:
-            return {"buffers": []}
-        return {"position": queue.ring.position(), "buffers": [
-            {"id": chain.id, "out": chain.out, "in": chain.inn,
-             "age": round(self.loop.now() - chain.when, 3)}
-            for chain in queue.ring.inflight.values()]}
+            return {"buffers": [], "waiting": []}
+
+        def told(chains):
+            return [{"id": chain.id, "out": chain.out, "in": chain.inn,
+                     "age": round(self.loop.now() - chain.when, 3)} for chain in chains]
+        return {"position": queue.ring.position(),
+                "buffers": told(queue.ring.inflight.values()),
+                "waiting": told(queue.ring.waiting()) if request.get("waiting") else []}
 
     def op_memory(self, request):
         """Reads or writes guest memory."""

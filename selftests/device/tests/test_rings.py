@@ -46,6 +46,17 @@ class Common:
         self.assertEqual(self.driver.used(), [(chain.id, 8)])
         self.assertEqual(self.reports, [])
 
+    def test_waiting_takes_nothing(self):
+        for number in range(3):
+            self.driver.add(inn=[(BASE + 0x9000 + 16 * number, 16)])
+        self.ring.pop()
+        for _ in range(2):
+            self.assertEqual([chain.inn for chain in self.ring.waiting()],
+                             [[(BASE + 0x9010, 16)], [(BASE + 0x9020, 16)]])
+        self.assertEqual(len(self.ring.inflight), 1)
+        self.assertEqual(self.ring.pop().inn, [(BASE + 0x9010, 16)])
+        self.assertEqual(self.reports, [])
+
     def test_indirect(self):
         self.driver.add(out=[(BASE + 0x8000, 3)], inn=[(BASE + 0x9000, 4)],
                         indirect=True)

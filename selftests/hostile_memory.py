@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Memory that the device must not see, that is not there, and that does not come back."""
+
+from pathlib import Path
+
+from lab.api import test
+
+from ._hostile import FAR, OWN, PEER_MAC
+from ._invariants import at_rest
+from .device import packet
+
+TOOLS = Path(__file__).parent / "tools"
+SECRET = "not for the host"
+
+
+def given(env, queue):
+    """What the device can read in the buffers that it was given to write to."""
+    for buffer in env.device.call("ring_state", queue=queue, waiting=True)["waiting"]:
+        for addr, length in buffer["in"]:
+            yield bytes.fromhex(env.device.call("memory", addr=addr, length=length)["data"])
+
+
+def leaked(env):
+    """(buffers with the secret, buffers) of all receive queues"""
+    seen = [data for pair in range(2) for data in given(env, f"rx{pair}")]
+    return sum(SECRET.encode() in data for data in seen), len(seen)
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=240)
+def secrets(env):
+    "Nothing that programs had in memory is in the buffers that the device is given."
+    spread = f"import os; text = {SECRET!r}.encode() * 65536; keep = [bytearray(text) for _ in " \
+             "range(200)]; open('/dev/shm/secret', 'wb').write(b''.join(keep)); " \
+             "os.remove('/dev/shm/secret')"
+    env.guest.run(f"ethtool -L {env.nic} combined 2")
+    for ring in (256, 128):
+        env.guest.run(f"ip link set {env.nic} down")
+        env.guest.run(f"python3 -c \"{spread}\"", timeout=60)
+        env.guest.run(f"ethtool -G {env.nic} rx {ring}; ip link set {env.nic} up; "
+                      f"ping -q -c 3 -i 0.2 -W 5 {FAR}")
+        bad, all_of_them = leaked(env)
+        assert all_of_them > ring and not bad, f"{bad} of {all_of_them} buffers"
+    # What a packet has brought is found: the search works.
+    mac = bytes.fromhex(env.mac.replace(":", ""))
+    frame = packet.udp_frame(mac, PEER_MAC, OWN, FAR, 9, 7, SECRET.encode())
+    for _ in range(600):
+        env.device.inject(frame)
+    assert leaked(env)[0], "the search finds nothing"
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=1200)
+def fail_nth(env):
+    "Every single allocation of bind, up, resize, channels, MTU, XDP and AF_XDP fails once."
+    if env.guest.run("test -e /proc/self/fail-nth", check=False).status:
+        env.skip("this kernel has no fault injection (CONFIG_FAULT_INJECTION)")
+    for name in ("fail_nth.py", "xsk.py"):
+        env.guest.put(TOOLS / name, f"/tmp/{name}")
+    limit = env.rounds(full=2000, quick=30)
+    done = env.guest.run(f"python3 /tmp/fail_nth.py {env.virtio} {env.driver} {limit}",
+                         timeout=1000)
+    print("  hostile_memory.fail_nth (allocations, failures):",
+          done.out.strip().replace("\n", ", "), flush=True)
+    env.configure()
+    env.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {FAR}")
+    env.guest.run(f"ip link set {env.nic} down")
+    at_rest(env)
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=400)
+def leaks(env):
+    "After everything else: nothing is left behind (kmemleak)."
+    file = "/sys/kernel/debug/kmemleak"
+    if env.guest.run(f"test -e {file}", check=False).status:
+        env.skip("this kernel has no kmemleak")
+    env.unbind()
+    env.guest.run(f"rmmod {env.driver}", timeout=60)
+    found = env.guest.run(f"sleep 5; echo scan > {file}; sleep 5; echo scan > {file}; cat {file}",
+                          timeout=100).out
+    env.guest.insmod(env.driver)
+    assert not found.strip(), found[:2000]

@@ -316,7 +316,8 @@ static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
 	u16 old = vd->cfg.pairs;
 	int err;
 
-	err = vnet_pairs_up(vd, old, pairs);
+	/* A device that recovery has is given all of its pairs when it resumes. */
+	err = vd->live ? vnet_pairs_up(vd, old, pairs) : 0;
 	if (err)
 		return err;
 
@@ -382,6 +383,9 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	}
 	if (err)
 		return err;
+
+	if (!vd->live)
+		return 0;
 
 	vnet_queues_spread(vd);
 	if (vd->running)

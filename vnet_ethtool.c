@@ -117,11 +117,6 @@ static void vnet_ethtool_get_ring(struct net_device *dev,
 	struct vnet_cfg max = { };
 
 	kring->rx_buf_len = vd->cfg.rx_buf_len;
-	ring->rx_pending = vd->cfg.rx_ring;
-	ring->tx_pending = vd->cfg.tx_ring;
-	if (!vd->live)
-		return;
-
 	ring->rx_max_pending = vnet_rxq_ring(&vd->rxqs[0], &max);
 	ring->tx_max_pending = vnet_txq_ring(&vd->txqs[0], &max);
 	ring->rx_pending = vnet_rxq_ring(&vd->rxqs[0], &vd->cfg);

@@ -136,6 +136,7 @@ static int vnet_virtio_unfail(struct virtio_device *vdev)
 	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED))
 		return 0;
 
+	vnet_reset_no_admin(vdev, 0);
 	virtio_reset_device(vdev);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);

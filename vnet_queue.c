@@ -633,7 +633,7 @@ static int vnet_vqs_setup(struct vnet_dev *vd)
  */
 int vnet_vqs_create(struct vnet_dev *vd)
 {
-	unsigned int nr = vd->caps.max_pairs * 2 + vd->caps.ctrl_vq;
+	unsigned int nr = vnet_vqs_nr(&vd->caps);
 	struct virtqueue_info *info;
 	struct virtqueue **vqs;
 	int err = -ENOMEM;
@@ -675,6 +675,7 @@ void vnet_vqs_destroy(struct vnet_dev *vd)
 {
 	vnet_vqs_assign(vd, NULL);
 	vd->vdev->config->del_vqs(vd->vdev);
+	vnet_reset_no_admin(vd->vdev, 0);
 }
 
 /* Reset the device and take everything back, or leave it with the device. */

@@ -581,6 +581,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index);
 
 /* vnet_reset.c: resets of the device and of a virtqueue */
 void vnet_reset_init(struct vnet_dev *vd);
+void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own);
 int vnet_device_reset(struct vnet_dev *vd);
 int vnet_device_begin(struct vnet_dev *vd);
 int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num);

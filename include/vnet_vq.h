@@ -25,6 +25,12 @@ static inline unsigned int vnet_vq_tx_index(unsigned int pair)
 	return pair * 2 + 1;
 }
 
+/* All virtqueues of the driver; an admin virtqueue is the core's. */
+static inline unsigned int vnet_vqs_nr(const struct vnet_caps *caps)
+{
+	return caps->max_pairs * 2 + caps->ctrl_vq;
+}
+
 static inline unsigned int vnet_vq_pair(const struct virtqueue *vq)
 {
 	return vq->index / 2;

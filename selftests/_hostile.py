@@ -79,6 +79,7 @@ class Attack:
         self.job = None
         self.mark = 0
         self.before = None
+        self.said = ""
         self.console = len(self.guest.console_text())
 
     # ---- for deeds -----------------------------------------------------
@@ -160,13 +161,15 @@ class Attack:
             return "refuses"
         self.env.nic = nic
         done = self.run(f"ip addr add {OWN}/24 dev NIC; ip link set NIC up; ethtool -S NIC;"
-                        f"ethtool -L NIC combined 2; ping -q -c 3 -i 0.2 -w 8 {FAR}", timeout=60)
+                        f"ethtool -L NIC combined 2; ping -q -s 16 -c 3 -i 0.2 -w 8 {FAR}", timeout=60)
+        self.said = f"{done.out[-200:]}{done.err[-200:]}"
         return "stops" if done.status else "survives"
 
     def find(self):
-        """The name of the interface, whatever its address is."""
+        """The name of the interface, whatever its address is; of a failover, the master's."""
         path = f"/sys/bus/virtio/devices/{self.env.virtio}/net"
-        return self.guest.run(f"ls {path}", check=False).out.strip()
+        return self.guest.run(f"cd {path} && for i in *; do [ -e $i/master ] || echo $i; done",
+                              check=False).out.strip()
 
     def numbers(self):
         """Packets as the device counted them and as the driver did."""
@@ -296,7 +299,7 @@ class Attack:
         try:
             found, seconds = self.course()
             why = None if found in ("survives", "recovers", "refuses", "gives up") else \
-                "no packet comes through any more; " + self.state()
+                f"no packet comes through any more; {self.said}; {self.state()}"
         except (TimedOut, GuestDied) as error:
             found, seconds, why = "hangs", None, str(error)
         except (AssertionError, CommandFailed) as error:

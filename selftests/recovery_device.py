@@ -165,6 +165,29 @@ def gives_up(env):
 
 
 @test(**SCRIPTED)
+def change_while_away(env):
+    "What the user changes while a device does not come back holds when it does."
+    before = one_queue(env)
+    env.device.fault(device="features-ok", action="refuse")
+    env.device.needs_reset()
+    env.wait(lambda: not env.carrier(), "the device has not gone")
+    env.guest.run(f"ethtool -L {env.nic} combined 2; ip link set {env.nic} mtu 1400; "
+                  f"ethtool -L {env.nic} combined 3", timeout=60)
+    rings = env.guest.run(f"ethtool -G {env.nic} rx 128", check=False)
+    assert rings.status and "try again" in rings.err, rings
+    assert not grown(env, before).get("heal_given_up"), "it was given up before"
+    env.device.clear()
+    env.wait_carrier()
+    flows(env)
+    now = env.guest.run(f"ethtool -l {env.nic}; ethtool -g {env.nic}; ip link show {env.nic}").out
+    assert re.search(r"Combined:\s+3\b", now) and "mtu 1400" in now, now
+    assert len(re.findall(r"RX:\s+256\b", now)) == 2, now
+    assert all(env.device.queue(f"rx{pair}")["enabled"] for pair in range(3))
+    env.guest.run(f"ethtool -L {env.nic} combined 1; ip link set {env.nic} mtu 1500")
+    healthy(env)
+
+
+@test(**SCRIPTED)
 def unbind_dead(env):
     "A device that was given up can be unbound, and bound when it is well again."
     before = one_queue(env)

@@ -426,10 +426,14 @@ static void vnet_netdev_init(struct vnet_dev *vd)
 		eth_hw_addr_random(dev);
 }
 
-/* Allocate the net device for as many queues as the device has. */
+/*
+ * Allocate the net device for as many queues as the device has. What is read of
+ * the device here is what counts from now on; when the features were negotiated
+ * it may have said something else.
+ */
 static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 {
-	struct vnet_features f;
+	struct vnet_features f, cleared;
 	struct vnet_devcfg dc;
 	struct vnet_caps caps;
 	struct net_device *dev;
@@ -437,10 +441,16 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 
 	vnet_features_get(vdev, &f);
 	vnet_devcfg_read(vdev, &f, &dc);
+	vnet_caps_check(&f, &dc, &cleared);
+	if (cleared.w[0] || cleared.w[1]) {
+		dev_err(&vdev->dev, "the configuration has changed, and contradicts the features now\n");
+		return ERR_PTR(-EINVAL);
+	}
+
 	vnet_caps_resolve(&caps, &f, &dc);
 	dev = alloc_etherdev_mq(sizeof(*vd), caps.max_pairs);
 	if (!dev)
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 
 	vd = netdev_priv(dev);
 	vd->dev = dev;
@@ -521,8 +531,8 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	int err;
 
 	vd = vnet_dev_alloc(vdev);
-	if (!vd)
-		return -ENOMEM;
+	if (IS_ERR(vd))
+		return PTR_ERR(vd);
 
 	vnet_netdev_init(vd);
 	err = vnet_recovery_create(vd);

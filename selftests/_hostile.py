@@ -36,7 +36,7 @@ HOPELESS = 0.4      # of these times are waited for a driver that has no time-ou
 ANSWER = 15         # seconds within which a command of the user's ends, whatever it says
 LOCKED = 10         # seconds for which a command of the control queue may hold up the tools
 CHATTER = 150       # lines that one attack may cost in the kernel's log
-FORGED = ("avail-index-jump", "descriptor-reuse", "ring-overrun")
+FORGED = ("avail-index-jump", "descriptor-reuse", "ring-overrun", "bad-queue-size")
 OOPS = ("BUG:", "Oops", "KASAN", "general protection", "Kernel panic")
 
 
@@ -99,7 +99,8 @@ class Attack:
 
     def room(self):
         """What one receive buffer holds."""
-        return self.device.call("inject", queue="rx0", buffers=1, frame="55" * 90000)["used"][0][0]
+        used = self.device.call("inject", queue="rx0", buffers=1, frame="55" * 90000)["used"]
+        return used[0][0] if used else 2048     # none while the queue is being reset
 
     def wait(self, seconds):
         time.sleep(seconds)
@@ -258,8 +259,8 @@ class Attack:
 
     def state(self):
         """What there is to say about an interface that is dead."""
-        lines = self.run("ip -br link show NIC; ethtool -S NIC | grep -E 'heal|reset_|stalls'").out
-        names = ("t", "kind", "value", "name", "queue", "why")
+        lines = self.run("ip -s link show NIC; ethtool -S NIC | grep -E 'heal|reset_|stalls' | grep -v ': 0'").out
+        names = ("t", "kind", "value", "name", "what", "queue", "why")
         log = [{name: entry[name] for name in names if name in entry}
                for entry in self.device.log(since=self.mark) if entry["kind"] != "queue"]
         return f"{' '.join(lines.split())}; the device saw at last {log[-12:]}"

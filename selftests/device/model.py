@@ -295,10 +295,12 @@ class NetModel:
         return data
 
     def config_read(self, offset, length):
+        honest = dict(self.config_values)
         for name, (at, fmt) in wire.CONFIG_FIELDS.items():
             if offset == at:
                 self._next_of_sequence(name)
         data = self.config_bytes()[offset:offset + length]
+        self.config_values = honest     # what the device itself goes by
         return bytes(data).ljust(length, b"\0")
 
     def _next_of_sequence(self, name):

@@ -103,7 +103,7 @@ class Group:
                 timer.cancel()
             if expired.is_set():
                 verdict, text = "FAIL", f"did not end within {test.timeout} s; {text}"
-            complaint = self.complaint()
+            complaint = self.complaint(expired.is_set())
             if complaint:
                 verdict, text = "FAIL", f"the kernel complained: {complaint}"
         except (CommandFailed, GuestDied, SetupError) as error:
@@ -145,12 +145,17 @@ class Group:
         except OSError:
             pass
 
-    def complaint(self):
-        """What the kernel said on the console or by its taint bits since the last look."""
+    def complaint(self, over):
+        """What the kernel said on the console or by its taint bits since the last look.
+
+        Of a guest that was ended, because its time was OVER, there is only the console.
+        """
         splats = self.guest.splats(self.seen)
         self.seen = len(self.guest.console_text())
         if splats:
             return splats[0].strip()
+        if over:
+            return None
         if not self.guest.alive():
             return "the guest ended; its last words: " + self.guest.tail()
         taint = int(self.guest.run("cat /proc/sys/kernel/tainted").out)

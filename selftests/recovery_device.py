@@ -188,6 +188,28 @@ def change_while_away(env):
 
 
 @test(**SCRIPTED)
+def tools_while_away(env):
+    "Whatever becomes of what users try while a device does not come back, nothing breaks."
+    one_queue(env)
+    env.device.fault(device="features-ok", action="refuse")
+    env.device.needs_reset()
+    env.wait(lambda: not env.carrier(), "the device has not gone")
+    for command in ("ethtool -K NIC rx off", "ethtool -K NIC rx on", "ethtool -C NIC rx-usecs 5",
+                    "ip link set NIC promisc on", "ip link set NIC promisc off",
+                    "ip link add link NIC name v9 type vlan id 9", "ip link del v9",
+                    "ip link set NIC address 52:54:00:00:77:01", f"ip link set NIC address {env.mac}",
+                    "ethtool -x NIC", "ethtool -d NIC", "ethtool -t NIC", "ethtool -S NIC",
+                    f"devlink health diagnose virtio/{env.virtio} reporter tx",
+                    f"devlink health diagnose virtio/{env.virtio} reporter rx"):
+        env.guest.run(command.replace("NIC", env.nic), timeout=20, check=False)
+    env.device.clear()
+    devlink(env, f"recover virtio/{env.virtio} reporter device", check=False)
+    env.guest.run(f"ip link set {env.nic} up")
+    flows(env)
+    healthy(env)
+
+
+@test(**SCRIPTED)
 def unbind_dead(env):
     "A device that was given up can be unbound, and bound when it is well again."
     before = one_queue(env)

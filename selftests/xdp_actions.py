@@ -51,10 +51,12 @@ def actions(env):
 
 @test(profiles=KINDS, drivers=["vnet"], timeout=120)
 def cpumap(env):
-    "Redirect to the last CPU: the packets arrive in the stack from there."
+    "Redirect to another CPU: the packets arrive in the stack from there."
+    if env.guest.run("nproc").out.strip() == "1":
+        env.skip("this machine has one CPU")
     ends, program = Ends(env), Program(env)
     try:
-        program.target(cpu=int(env.guest.run("nproc").out) - 1)
+        program.target(cpu=1)
         program.plan(REDIRECT, cpu=True)
         program.attach()
         job = ends.guest_sink(PORT, 3)

@@ -162,7 +162,8 @@ class Attack:
             return "refuses"
         self.env.nic = nic
         done = self.run(f"ip addr add {OWN}/24 dev NIC; ip link set NIC up; ethtool -S NIC;"
-                        f"ethtool -L NIC combined 2; ping -q -s 16 -c 3 -i 0.2 -w 8 {FAR}", timeout=60)
+                        f"ethtool -L NIC combined 2; ping -q -s 16 -c 3 -i 0.2 -w 8 {FAR}",
+                        timeout=60)
         self.said = f"{done.out[-200:]}{done.err[-200:]}"
         return "stops" if done.status else "survives"
 
@@ -213,8 +214,7 @@ class Attack:
         if self.job:
             self.job.kill()
             self.job = None
-        for ident in range(1, 64):
-            self.device.call("stop", id=ident)
+        self.device.call("stop")
         self.wait(0.5)
 
     def add_up(self, resets):
@@ -259,7 +259,8 @@ class Attack:
 
     def state(self):
         """What there is to say about an interface that is dead."""
-        lines = self.run("ip -s link show NIC; ethtool -S NIC | grep -E 'heal|reset_|stalls' | grep -v ': 0'").out
+        lines = self.run("ip -s link show NIC; ethtool -S NIC | grep -E 'heal|reset_|stalls' | "
+                         "grep -v ': 0'").out
         names = ("t", "kind", "value", "name", "what", "queue", "why")
         log = [{name: entry[name] for name in names if name in entry}
                for entry in self.device.log(since=self.mark) if entry["kind"] != "queue"]

@@ -197,7 +197,8 @@ def tools_while_away(env):
     for command in ("ethtool -K NIC rx off", "ethtool -K NIC rx on", "ethtool -C NIC rx-usecs 5",
                     "ip link set NIC promisc on", "ip link set NIC promisc off",
                     "ip link add link NIC name v9 type vlan id 9", "ip link del v9",
-                    "ip link set NIC address 52:54:00:00:77:01", f"ip link set NIC address {env.mac}",
+                    "ip link set NIC address 52:54:00:00:77:01",
+                    f"ip link set NIC address {env.mac}",
                     "ethtool -x NIC", "ethtool -d NIC", "ethtool -t NIC", "ethtool -S NIC",
                     f"devlink health diagnose virtio/{env.virtio} reporter tx",
                     f"devlink health diagnose virtio/{env.virtio} reporter rx"):

@@ -173,9 +173,9 @@ class Operations:
         return {"id": self._repeat(interval, step)}
 
     def op_stop(self, request):
-        """Ends a source or a storm."""
-        handle = self.storms.pop(request["id"], None)
-        return {"stopped": handle is not None}
+        """Ends a source or a storm, or all."""
+        idents = [request["id"]] if "id" in request else list(self.storms)
+        return {"stopped": sum(self.storms.pop(ident, False) for ident in idents)}
 
     def _repeat(self, interval, step):
         ident = self.next_storm

@@ -66,7 +66,7 @@ class Group:
         try:
             guest.load(self.options.driver, module)
             self.env = api.Env(guest, self.options.driver, self.options.full,
-                               self.options.slow)
+                               self.options.slow * guest.slow)
         except BaseException:
             guest.close()
             raise
@@ -95,7 +95,7 @@ class Group:
             if not self.guest:
                 self.boot(module)
             expired = threading.Event()
-            timer = threading.Timer(test.timeout * self.options.slow, self.expire, [expired])
+            timer = threading.Timer(test.timeout * self.env.slow, self.expire, [expired])
             timer.start()
             try:
                 verdict, text = self.call(test)

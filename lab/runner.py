@@ -187,7 +187,7 @@ def matches(name, pattern):
 # others on the newest kernel and the first profile that they name; of LONG only
 # those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
-DEBUGGED = ("traffic", "life")  # on the debug kernel, beside the hostile device
+SMOKE = ("modern-split", "traffic")  # on the debug kernel, beside the hostile device
 LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers")
 
 
@@ -199,8 +199,8 @@ def in_time(test, kernel, profile, chosen, options):
         return False		# a short run installs no layers
     module = test.name.partition(".")[0]
     if kernel.layer:
-        return profile.name == test.profiles[0] and \
-            (module in DEBUGGED or module.startswith("hostile") and test.quick)
+        return (profile.name, module) == SMOKE or \
+            module == "hostile" and test.quick and profile.name == test.profiles[0]
     newest = max((k for k in chosen if not k.layer), key=lambda k: k.version)
     if module in EVERYWHERE:
         return kernel is newest or profile.name in profiles.CORE

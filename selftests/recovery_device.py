@@ -142,12 +142,18 @@ def unbind_in_slow_reset(env):
     env.bind()
 
 
+def away(env):
+    """The device needs a reset and does not come back from it, until its faults are cleared."""
+    env.device.fault(device="features-ok", action="refuse")
+    env.device.needs_reset()
+    env.wait(lambda: not env.carrier(), "the device has not gone")
+
+
 @test(**SCRIPTED)
 def gives_up(env):
     "A device that refuses to come back is given up: no carrier, no hang; the user can revive it."
     before = one_queue(env)
-    env.device.fault(device="features-ok", action="refuse")
-    env.device.needs_reset()
+    away(env)
     env.wait(lambda: grown(env, before).get("heal_given_up"), "it was not given up", 40)
     assert not env.carrier()
     begin = time.monotonic()
@@ -168,9 +174,7 @@ def gives_up(env):
 def change_while_away(env):
     "What the user changes while a device does not come back holds when it does."
     before = one_queue(env)
-    env.device.fault(device="features-ok", action="refuse")
-    env.device.needs_reset()
-    env.wait(lambda: not env.carrier(), "the device has not gone")
+    away(env)
     env.guest.run(f"ethtool -L {env.nic} combined 2; ip link set {env.nic} mtu 1400; "
                   f"ethtool -L {env.nic} combined 3", timeout=60)
     rings = env.guest.run(f"ethtool -G {env.nic} rx 128", check=False)
@@ -191,9 +195,7 @@ def change_while_away(env):
 def tools_while_away(env):
     "Whatever becomes of what users try while a device does not come back, nothing breaks."
     one_queue(env)
-    env.device.fault(device="features-ok", action="refuse")
-    env.device.needs_reset()
-    env.wait(lambda: not env.carrier(), "the device has not gone")
+    away(env)
     for command in ("ethtool -K NIC rx off", "ethtool -K NIC rx on", "ethtool -C NIC rx-usecs 5",
                     "ip link set NIC promisc on", "ip link set NIC promisc off",
                     "ip link add link NIC name v9 type vlan id 9", "ip link del v9",
@@ -214,8 +216,7 @@ def tools_while_away(env):
 def unbind_dead(env):
     "A device that was given up can be unbound, and bound when it is well again."
     before = one_queue(env)
-    env.device.fault(device="features-ok", action="refuse")
-    env.device.needs_reset()
+    away(env)
     env.wait(lambda: grown(env, before).get("heal_given_up"), "it was not given up", 40)
     env.unbind()
     env.device.clear()

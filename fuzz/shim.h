@@ -401,6 +401,8 @@ struct flow_keys_basic {
 	} basic;
 };
 
+static const int init_net;
+
 static inline bool
 skb_flow_dissect_flow_keys_basic(const void *net, const struct sk_buff *skb,
 				 struct flow_keys_basic *keys,

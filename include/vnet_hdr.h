@@ -22,6 +22,7 @@
 #include <linux/virtio_types.h>
 #include <net/flow_dissector.h>
 #include <net/ip.h>
+#include <net/net_namespace.h>
 #include <net/tcp.h>
 #include <net/xdp.h>
 
@@ -484,7 +485,8 @@ static inline bool vnet_hdr_get_csum(struct sk_buff *skb,
 /*
  * Find the transport header of a packet to be segmented for which the device
  * names none, and see that it is of the protocol that the device claims.
- * Reads the packet alone, so that no BPF dissector is called.
+ * Reads the bytes alone. The only BPF dissector that may have a word is the
+ * one attached for the whole machine, not that of a container.
  */
 static inline int vnet_hdr_find_th(struct sk_buff *skb,
 				   const struct vnet_hdr_gso *gso)
@@ -498,7 +500,7 @@ static inline int vnet_hdr_find_th(struct sk_buff *skb,
 		return -EINVAL;
 
 	eth = (const struct ethhdr *)skb->data;
-	if (!skb_flow_dissect_flow_keys_basic(NULL, NULL, &keys, skb->data,
+	if (!skb_flow_dissect_flow_keys_basic(&init_net, NULL, &keys, skb->data,
 					      eth->h_proto, ETH_HLEN,
 					      skb_headlen(skb),
 					      FLOW_DISSECTOR_F_STOP_AT_ENCAP))

@@ -50,6 +50,7 @@ class Profile:
     device     options of the scripted device (selftests/device) that is there
                instead of QEMU's; None: QEMU's
     special    serves only the tests that name it
+    debug      for debug kernels only
     on, off    feature bits that a driver should find, cannot find
     kernel_min oldest kernel that can drive it, and why
     drivers    the drivers that can drive it, all if empty
@@ -68,6 +69,7 @@ class Profile:
     args: tuple = ()
     device: dict | None = None
     special: bool = False
+    debug: bool = False
     on: tuple = ()
     off: tuple = ()
     kernel_min: tuple = (0, 0)
@@ -83,6 +85,7 @@ NO_GUEST_GSO = off(*GUEST_OFFLOADS[1:])
 KSELFTEST = {**MODERN, "mq": "on", "vectors": "18", "iommu_platform": "on",
              "rx_queue_size": "1024", "tx_queue_size": "256"}
 KSELFTEST_FAR = {**KSELFTEST, **off(*GUEST_OFFLOADS)}
+SCRIPTED = {"pairs": 4, "features": ["default", "MQ"]}
 
 PROFILES = {p.name: p for p in (
     Profile("modern-split", "VIRTIO 1.x over PCI, split rings, one queue pair", MODERN,
@@ -167,7 +170,10 @@ PROFILES = {p.name: p for p in (
             append="swiotlb=force", special=True, off=("ACCESS_PLATFORM",)),
     Profile("scripted", "the scripted device with four queue pairs: says what a test wants",
             net="device", nics=0, special=True,
-            device={"pairs": 4, "features": ["default", "MQ"]}, on=("MQ", "RING_RESET")),
+            device=SCRIPTED, on=("MQ", "RING_RESET")),
+    Profile("leaks", "the scripted device, and the kernel keeps track of all memory",
+            net="device", nics=0, append="kmemleak=on", special=True, debug=True,
+            device=SCRIPTED, on=("MQ", "RING_RESET")),
 )}
 
 # The profiles that one queue pair can serve, traffic tests run on each.

@@ -227,6 +227,8 @@ def plan(tests, chosen, options, tally_skip):
         for profile in profiles.PROFILES.values():
             if options.profiles and profile.name not in options.profiles:
                 continue
+            if profile.debug and not kernel.layer:
+                continue
             fit = []
             for test in tests:
                 if profile.name not in test.profiles or \

@@ -628,8 +628,8 @@ def others(a):
 
 
 # The size is taken back while the driver has it: a reset of the queue asks for it again.
-@each("E7_queue_size", {str(n): n for n in (1, 2, 3, 4, 100, 32768)}, bind=True, exact=False,
-      text="queues of size {}")
+@each("E7_queue_size", {str(n): n for n in (1, 2, 3, 4, 100, 32768)}, bind=True,
+      forgiven=("bad-queue-size",), text="queues of size {}")
 def queue_size(a, size):
     a.device.call("option", set={"queue_sizes": {str(i): size for i in range(9)}})
 
@@ -737,7 +737,8 @@ def make_test(entry):
     run.__name__ = entry.name.replace(".", "_")
     run.__module__ = __name__
     run.__doc__ = entry.text
-    test(profiles=["scripted"], timeout=entry.timeout, quick=entry.quick)(run)
+    test(profiles=["scripted", "leaks"] if entry.quick else ["scripted"],
+         timeout=entry.timeout, quick=entry.quick)(run)
 
 
 for _case in CASES:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Finds the tests of selftests/, groups them by guest, runs and counts them."""
 
+import contextlib
 import fnmatch
 import importlib
 import itertools
@@ -288,10 +289,11 @@ def run_groups(work, options, tally):
 
 
 def prune_logs(keep=5, hours=3):
-    "Leave the newest ones, and those that a run may still write to."
+    "Leave the newest ones, and those that a run may still write to. Another run prunes, too."
     for path in sorted(Path("/cache/logs").glob("test-*"))[:-keep]:
-        if path.stat().st_mtime < time.time() - hours * 3600:
-            shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_mtime < time.time() - hours * 3600:
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def choose(options, skips):

@@ -7,6 +7,7 @@
  * belong to it alone are told again by vnet_coalesce_queue_replay().
  */
 #include <linux/dim.h>
+#include <linux/rtnetlink.h>
 #include <linux/slab.h>
 
 #include "vnet.h"
@@ -491,10 +492,19 @@ static int vnet_coal_create_queues(struct vnet_dev *vd)
 	return 0;
 }
 
+/* The core's profiles are RTNL's. Context: process; not under RTNL. */
+static void vnet_coal_free_profiles(struct vnet_dev *vd)
+{
+	rtnl_lock();
+	net_dim_free_irq_moder(vd->dev);
+	rtnl_unlock();
+}
+
 /**
  * vnet_coalesce_create() - allocate the state
  * @vd: device
  *
+ * Context: process; not under RTNL.
  * Return: 0 or -ENOMEM.
  */
 int vnet_coalesce_create(struct vnet_dev *vd)
@@ -518,7 +528,7 @@ int vnet_coalesce_create(struct vnet_dev *vd)
 
 	err = vnet_coal_create_queues(vd);
 	if (err)
-		net_dim_free_irq_moder(vd->dev);
+		vnet_coal_free_profiles(vd);
 
 	return err;
 }
@@ -526,6 +536,8 @@ int vnet_coalesce_create(struct vnet_dev *vd)
 /**
  * vnet_coalesce_destroy() - free the state
  * @vd: device; no poll runs any more
+ *
+ * Context: process; may sleep; not under RTNL.
  */
 void vnet_coalesce_destroy(struct vnet_dev *vd)
 {
@@ -539,7 +551,7 @@ void vnet_coalesce_destroy(struct vnet_dev *vd)
 		}
 		kvfree(cfg->rxqs);
 		kvfree(cfg->txqs);
-		net_dim_free_irq_moder(vd->dev);
+		vnet_coal_free_profiles(vd);
 	}
 	mutex_destroy(&cfg->lock);
 }

@@ -15,7 +15,7 @@ LAB	:= $(CURDIR)/lab/start
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)'
 
 .PHONY: all modules in-tree install clean run check check-full shell kunit \
-	gates bench kselftest help
+	gates fuzz bench kselftest help
 
 all: modules
 
@@ -51,6 +51,9 @@ kunit:
 
 gates:
 	@$(LAB) gates
+
+fuzz:
+	@$(LAB) fuzz 60
 
 bench:
 	@$(LAB) bench

@@ -106,6 +106,7 @@ static inline size_t size_mul(size_t a, size_t b)
 #define le16_to_cpu(x)		le16toh(x)
 #define cpu_to_le16(x)		htole16(x)
 #define htons(x)		htobe16(x)
+#define ntohs(x)		be16toh(x)
 
 #define VNET_FUZZ_UNALIGNED(bits)					\
 static inline void put_unaligned_le##bits(u##bits val, void *p)	\
@@ -164,7 +165,11 @@ struct iphdr {
 };
 
 struct ipv6hdr {
-	u8 bytes[40];
+	u8 priority:4, version:4;
+	u8 flow_lbl[3];
+	__be16 payload_len;
+	u8 nexthdr, hop_limit;
+	u8 addrs[32];
 };
 
 struct tcphdr {

@@ -20,12 +20,12 @@ from . import options as test_options
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "bench", "kselftest", "debug-kernel", "exec", "gc")
+            "fuzz", "bench", "kselftest", "debug-kernel", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
 # what check does before the tests in guests
-STEPS = ("unit", "gates", "kunit", "kselftest", "debug-kernel")
+STEPS = ("unit", "gates", "kunit", "fuzz", "kselftest", "debug-kernel")
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -34,9 +34,10 @@ USAGE = """commands:
   shell [OPTIONS]     a shell in a guest
   boot [OPTIONS] CMD  run one command in a guest
   test [OPTIONS]      the tests of selftests/
-  check [OPTIONS]     the lab's own tests, gates, kunit, then test
+  check [OPTIONS]     the lab's own tests, gates, kunit, fuzz, kselftest, then test
   unit                the lab's own tests
   gates, kunit        the checks of the source; the unit tests of the pure rooms
+  fuzz SECONDS [ROOM] random input to the pure rooms, wire, caps and hdr
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
   debug-kernel [NAME] build the debug kernel: kasan, or kcsan
@@ -127,6 +128,12 @@ def kselftest(rootdir, args):
     return inside(rootdir, "kselftest", args, [layers.ensure(rootdir, "kselftest", series)])
 
 
+def fuzz(rootdir, args):
+    """The fuzzers, with the compiler of the root; what they find interesting is kept."""
+    command = ["env", "FUZZ_CORPUS=/cache/fuzz", "fuzz/run", *args]
+    return enter(rootdir, command, [layers.ensure(rootdir, "fuzz")])
+
+
 def program(name, args):
     """Run the program of a room; it calls the lab itself where it needs it."""
     path = CHECKOUT / PROGRAMS[name]
@@ -139,13 +146,15 @@ def step_status(rootdir, step, options):
     """Run a step; its exit status, or None if this machine cannot do it."""
     if step == "unit":
         return inside(rootdir, step, [])
-    if step != "kselftest":
-        return program(step, [])
     try:
-        return kselftest(rootdir, [] if options.full else ["--quick"])
+        if step == "fuzz":
+            return fuzz(rootdir, ["60" if options.full else "10"])
+        if step == "kselftest":
+            return kselftest(rootdir, [] if options.full else ["--quick"])
     except SetupError as error:
-        say(f"check: kselftest: not run: {error}")
+        say(f"check: {step}: not run: {error}")
         return None
+    return program(step, [])
 
 
 def check(rootdir, args):
@@ -202,6 +211,8 @@ def main():
             return program(options.command, options.args)
         if options.command in ("run", "shell", "boot", "test", "check", "kselftest"):
             host.check_memory()
+        if options.command == "fuzz":
+            return fuzz(rootdir, options.args)
         if options.command == "kselftest":
             return kselftest(rootdir, options.args)
         if options.command == "check":

@@ -116,8 +116,8 @@ def rewrite(a, **fields):
     """Rewrite descriptors of packets that the device holds, then let it give them back."""
     a.device.fault(queue="tx0", action="hold")
     a.wait(0.5)
-    held = a.device.call("ring-state", queue="tx0")["buffers"]
-    assert held, "the device holds no packet"
+    held = a.device.wait(lambda: a.device.call("ring-state", queue="tx0")["buffers"], 5,
+                         "a packet that the device holds")
     for entry in held:
         a.device.call("ring", queue="tx0", action="descriptor", index=entry["id"], fields=fields,
                       interrupt=False)

@@ -20,6 +20,7 @@ Test
   make check-full        the long tests and all rounds, on every kernel
   make gates             compilers, sparse, checkpatch, kernel-doc, layers
   make kunit             unit tests of the pure rooms
+  make fuzz              random input to them, a minute for each
   make kselftest         the kernel's own tests of network drivers (T= KERNEL=
                          DRIVER='vnet virtio_net')
   make bench             vnet and virtio_net side by side

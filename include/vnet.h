@@ -560,8 +560,6 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token);
 /* vnet_queue.c: the life of the queues */
 int vnet_queues_create(struct vnet_dev *vd);
 void vnet_queues_destroy(struct vnet_dev *vd);
-int vnet_vqs_create(struct vnet_dev *vd);
-void vnet_vqs_destroy(struct vnet_dev *vd);
 int vnet_queues_up(struct vnet_dev *vd);
 void vnet_queues_down(struct vnet_dev *vd);
 void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to);
@@ -578,6 +576,10 @@ void vnet_device_quiesce(struct vnet_dev *vd);
 void vnet_device_release(struct vnet_dev *vd);
 bool vnet_device_stuck(const struct vnet_dev *vd);
 int vnet_vq_restart(struct vnet_dev *vd, u16 index);
+
+/* vnet_vqs.c: virtqueues, from one device reset to the next */
+int vnet_vqs_create(struct vnet_dev *vd);
+void vnet_vqs_destroy(struct vnet_dev *vd);
 
 /* vnet_reset.c: resets of the device and of a virtqueue */
 void vnet_reset_init(struct vnet_dev *vd);

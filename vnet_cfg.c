@@ -381,17 +381,16 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	} else {
 		err = vnet_cfg_fewer_pairs(vd, pairs);
 	}
-	if (err)
+	if (!vd->live)
 		return err;
 
-	if (!vd->live)
-		return 0;
-
-	vnet_queues_spread(vd);
+	if (!err)
+		vnet_queues_spread(vd);
+	/* Also those that started in vain: a stopped queue looks stalled. */
 	if (vd->running)
 		netif_tx_wake_all_queues(vd->dev);
 
-	return 0;
+	return err;
 }
 
 /**

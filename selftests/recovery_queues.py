@@ -138,6 +138,21 @@ def stall_with_ring_reset(env):
 
 
 @test(**SCRIPTED)
+def channels_refused(env):
+    "A queue that was started in vain, because the device refused it, is not taken for stalled."
+    before = one_queue(env)
+    env.device.fault(cmd="mq.pairs", action="refuse")
+    assert env.guest.run(f"ethtool -L {env.nic} combined 2", check=False).status
+    env.device.clear()
+    time.sleep(12)   # the stack waits for ten seconds
+    seen = env.guest.run(f"cat /sys/class/net/{env.nic}/queues/tx-*/tx_timeout").out.split()
+    assert set(seen) == {"0"}, f"transmit time-outs by queue: {seen}"
+    is_only(grown(env, before), heal_kicks=(0, 0), heal_queue_resets=(0, 0),
+            heal_device_resets=(0, 0))
+    healthy(env)
+
+
+@test(**SCRIPTED)
 def down_with_packets_held(env):
     "What the device holds when the interface goes down is purged, and no more in flight."
     before = one_queue(env)

@@ -77,6 +77,7 @@ class Attack:
         self.env, self.case, self.device = env, case, env.device
         self.guest = env.guest
         self.patience = 1 if env.driver == "vnet" else HOPELESS
+        self.recovery = RECOVERY
         self.home = dict(CONFIG, mac=env.mac)
         self.job = None
         self.mark = 0
@@ -193,7 +194,7 @@ class Attack:
     def flows(self):
         """Seconds until packets flow, None if they do not."""
         begin = time.monotonic()
-        limit = int(RECOVERY * self.patience)
+        limit = int(self.recovery * self.patience)
         done = self.guest.run(f"ping -q -c 1 -w {limit} -i 0.2 {FAR}", check=False,
                               timeout=limit + 15)
         return None if done.status else round(time.monotonic() - begin, 1)

@@ -760,6 +760,7 @@ def campaign(env):
              and c.name[:2] not in ("B3", "F9") and "unbind" not in c.name
              and "removed" not in c.name and "netns" not in c.name]
     attack = Attack(env, Case("campaign", "random deeds", None, exact=False))
+    attack.recovery += 64   # after many resets the next one is that far away
     attack.begin()
     told = []
     for _ in range(env.rounds(full=20, quick=4)):

@@ -98,6 +98,7 @@ class Guest:
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
         self.shell = shell
         self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
+        self.accel = os.environ.get("VNET_ACCEL") or "tcg"
         self.over = [*over, *(Path("/cache/layers") / name
                               for name in os.environ.get("VNET_LAYERS", "").split())]
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
@@ -224,7 +225,6 @@ class Guest:
         return self.profile.machine == "microvm"
 
     def machine_args(self):
-        accel = os.environ.get("VNET_ACCEL") or "tcg"
         machine, bus = ("microvm,acpi=off,pic=on,pit=on,rtc=on", "device") if self.microvm else \
             ("q35", "pci")
         append = ("root=root rootfstype=virtiofs rw init=/lab/init console=ttyS0 quiet panic=-1 "
@@ -232,8 +232,9 @@ class Guest:
                   f"{self.profile.append} {self.append}")
         return [
             "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
-            "-no-reboot", "-machine", f"{machine},accel={accel},memory-backend=mem",
-            "-cpu", "host" if accel == "kvm" else "max,la57=off" if self.kernel.layer else "max",
+            "-no-reboot", "-machine", f"{machine},accel={self.accel},memory-backend=mem",
+            "-cpu", "host" if self.accel == "kvm" else
+            "max,la57=off" if self.kernel.layer else "max",
             "-smp", str(self.smp),
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",

@@ -188,6 +188,7 @@ def matches(name, pattern):
 # others on the newest kernel and the first profile that they name; of LONG only
 # those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
+SMOKE = ("modern-split", "traffic")  # on the debug kernel, beside the hostile device
 LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers")
 
 
@@ -198,7 +199,10 @@ def in_time(test, kernel, profile, chosen, options):
     if vhost_user.layer(profile.net):
         return False		# a short run installs no layers
     module = test.name.partition(".")[0]
-    newest = max(chosen, key=lambda k: k.version)
+    if kernel.layer:
+        return (profile.name, module) == SMOKE or \
+            module == "hostile" and test.quick and profile.name == test.profiles[0]
+    newest = max((k for k in chosen if not k.layer), key=lambda k: k.version)
     if module in EVERYWHERE:
         return kernel is newest or profile.name in profiles.CORE
     if any(fnmatch.fnmatch(module, name) for name in LONG) and not test.quick:
@@ -297,11 +301,11 @@ def prune_logs(keep=5, hours=3):
 
 
 def choose(options, skips):
-    """The kernels of a run. A full one has the debug kernel, too, where it has been built."""
+    """The kernels of a run. A whole one has the debug kernel, too, where it has been built."""
     if options.kernels:
         return kernels.select(options.kernels)
     chosen = kernels.every_of_root() if options.full else kernels.of_suites()
-    if not options.full or options.test or options.profiles or options.driver != "vnet":
+    if options.test or options.profiles or options.driver != "vnet":
         return chosen
     debug = kernels.debug()
     if not debug:

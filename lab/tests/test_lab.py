@@ -260,16 +260,16 @@ class Selection(unittest.TestCase):
         self.assertFalse(options.step_wanted("debug-kernel", options.parse([])))
         self.assertTrue(options.step_wanted("debug-kernel", options.parse(["--full"])))
 
-    def test_debug_kernel_of_a_full_run(self):
+    def test_debug_kernel_of_a_whole_run(self):
         kasan = kernels.Kernel("kasan", "7.3.4", Path("/x"), Path("/layer"))
-        with mock.patch.object(kernels, "every_of_root", return_value=Kernels.FOUND), \
+        with mock.patch.object(kernels, "of_suites", return_value=Kernels.FOUND), \
                 mock.patch.object(kernels, "every", return_value=[*Kernels.FOUND, kasan]):
-            for args, last in ((["--full"], kasan), (["--full", "-T", "ping"], Kernels.FOUND[-1])):
+            for args, last in (([], kasan), (["-T", "ping"], Kernels.FOUND[-1])):
                 self.assertIs(runner.choose(options.parse(args), [])[-1], last)
         skips = []
-        with mock.patch.object(kernels, "every_of_root", return_value=Kernels.FOUND), \
+        with mock.patch.object(kernels, "of_suites", return_value=Kernels.FOUND), \
                 mock.patch.object(kernels, "every", return_value=Kernels.FOUND):
-            self.assertEqual(runner.choose(options.parse(["--full"]), skips), Kernels.FOUND)
+            self.assertEqual(runner.choose(options.parse([]), skips), Kernels.FOUND)
         self.assertEqual(len(skips), 1)
 
     def test_closing_line(self):

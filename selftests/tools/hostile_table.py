@@ -32,6 +32,9 @@ runs. Judged by one oracle (``selftests/_hostile.py``):
 - *warns*, *oopses*: the kernel complains or crashes
 - *core*: not run, no driver can stand it (:doc:`security`, limits)
 
+The kernel *kasan* is the debug kernel (Linux 7.3 with KASAN, lockdep and others, see
+:doc:`testing`), where any complaint of theirs would be a *warns* or *oopses*.
+
 Where the device offers DEVICE_STATS (the cases of its mode *rss*), virtio_net of Linux
 7.2 warns as soon as somebody reads ``ethtool -S`` (UBSAN, an array index), whatever the
 device does otherwise: most of its *warns* are this one.

@@ -199,13 +199,8 @@ class Guest:
             "/usr/libexec/virtiofsd", f"--socket-path={path}", f"--shared-dir={self.root}",
             "--sandbox=none", "--cache=always", f"--rlimit-nofile={min(limit, 65536)}",
             "--log-level=error"])
-        for _ in range(200):
-            if path.exists():
-                return
-            if not daemon.running():
-                break
-            time.sleep(0.02)
-        raise SetupError(f"virtiofsd does not start: see {outer(self.log)}/virtiofsd.log")
+        if not daemon.listens(path):
+            raise SetupError(f"virtiofsd does not start: see {outer(self.log)}/virtiofsd.log")
 
     def start_device(self):
         """The process that plays the NIC."""
@@ -279,16 +274,15 @@ class Guest:
         return [*args, "-device", ",".join(props)]
 
     def connect(self, name, negotiate):
-        path = str(self.run_dir / f"{name}.sock")
-        for _ in range(250):
-            if not self.qemu.running():
-                text = (self.log / "qemu.log").read_text(errors="replace").strip()
-                raise GuestDied(f"QEMU does not start: {text or 'no message'}")
-            if os.path.exists(path):
-                break
-            time.sleep(0.02)
-        monitor = QEMUMonitorProtocol(path)
-        monitor.connect(negotiate=negotiate)
+        path = self.run_dir / f"{name}.sock"
+        if not self.qemu.listens(path):
+            text = (self.log / "qemu.log").read_text(errors="replace").strip()
+            raise GuestDied(f"QEMU does not start: {text or 'no message'}")
+        monitor = QEMUMonitorProtocol(str(path))
+        try:
+            monitor.connect(negotiate=negotiate)
+        except (QMPError, OSError, EOFError) as error:
+            raise GuestDied(f"QEMU does not answer at {name}: {error}") from error
         return monitor
 
     def wait_console(self, text, timeout):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from . import SetupError
 
 COUNTER = itertools.count()
+SO_ACCEPTCON = 1 << 16  # in the flags of /proc/net/unix: listens
 HOST_NAME = "host.vnet.test"  # what the lab's DNS server answers for the host's side
 
 
@@ -64,6 +65,29 @@ class Daemon:
 
     def running(self):
         return self.popen.poll() is None
+
+    def listening(self, path):
+        """Does anything in its network namespace accept connections at a UNIX socket?
+
+        The file is there a moment before: between bind() and listen() a
+        connection is refused.
+        """
+        try:
+            with open(f"/proc/{self.popen.pid}/net/unix", encoding="utf-8") as table:
+                sockets = [line.split() for line in table]
+        except FileNotFoundError:
+            return False
+        return any(words[-1] == str(path) and int(words[3], 16) & SO_ACCEPTCON
+                   for words in sockets)
+
+    def listens(self, path, timeout=60):
+        """Wait until it does; False if it ends before, or never does."""
+        deadline = time.monotonic() + timeout
+        while self.running() and time.monotonic() < deadline:
+            if self.listening(path):
+                return True
+            time.sleep(0.02)
+        return False
 
     def wait(self, timeout=30):
         """Wait for its end; return a Result."""

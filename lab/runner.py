@@ -109,6 +109,8 @@ class Group:
                 verdict, text = "FAIL", f"the kernel complained: {complaint}"
         except (CommandFailed, GuestDied, SetupError) as error:
             verdict, text = "FAIL", f"boot: {error}"
+        except Exception as error:  # of this guest; there are others to run
+            verdict, text = "FAIL", f"boot: {error!r}"
         if verdict == "FAIL":
             if self.guest:
                 text += f"\n      logs: {outer(self.guest.log)}"

@@ -35,7 +35,7 @@ def passt(guest, index):
         "passt", "--vhost-user", "--foreground", "--runas", "0:0", "--socket", str(path),
         "--interface", tap, "--address", ns.guest_ip, "--netmask", str(ns.prefix),
         "--gateway", ns.ip, "--ipv4-only"]))
-    wait_for(guest, "passt", daemon, lambda text: path.exists())
+    wait_for(guest, "passt", daemon, lambda text: daemon.listening(path))
     return f"socket,id=vhost{index},path={path}"
 
 
@@ -63,7 +63,7 @@ def ovs(guest, index):
     daemon = guest.spawn("ovsdb", [
         *environment, "ovsdb-server", f"--remote=p{database}", "--no-chdir",
         f"--unixctl={work}/db.ctl", f"{work}/conf.db"])
-    wait_for(guest, "ovsdb", daemon, lambda text: (work / "db.sock").exists())
+    wait_for(guest, "ovsdb", daemon, lambda text: daemon.listening(work / "db.sock"))
     ns.run(" ".join([*control, "--no-wait", "init", "--", "set", "Open_vSwitch", ".",
                      "other_config:dpdk-init=true", "other_config:userspace-tso-enable=true",
                      "other_config:pmd-cpu-mask=0x2", "other_config:dpdk-lcore-mask=0x1",

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0
 """The lab's parts that need no guest."""
 
+import socket
+import subprocess
+import sys
 import tempfile
+import time
 import unittest
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +34,43 @@ class Profiles(unittest.TestCase):
     def test_unknown_name_says_what_there_is(self):
         with self.assertRaisesRegex(SetupError, "modern-split"):
             profiles.get("nonsense")
+
+
+class Sockets(unittest.TestCase):
+    CODE = ("import socket, sys, time\n"
+            "s = socket.socket(socket.AF_UNIX)\n"
+            "s.bind(sys.argv[1])\n"
+            "time.sleep(float(sys.argv[2]))\n"
+            "s.listen(1)\n"
+            "time.sleep(100)\n")
+
+    def start(self, path, pause):
+        return net.Daemon("server", subprocess.Popen(
+            [sys.executable, "-c", self.CODE, str(path), str(pause)], start_new_session=True))
+
+    def test_bound_is_not_listening(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = Path(directory) / "sock"
+            daemon = self.start(path, 0.5)
+            try:
+                while not path.exists():
+                    self.assertTrue(daemon.running())
+                    time.sleep(0.01)
+                self.assertFalse(daemon.listening(path))
+                self.assertTrue(daemon.listens(path))
+                with socket.socket(socket.AF_UNIX) as client:
+                    client.connect(str(path))
+            finally:
+                daemon.stop()
+            self.assertFalse(daemon.listens(path))
+
+    def test_never_listens(self):
+        with tempfile.TemporaryDirectory() as directory:
+            daemon = self.start(Path(directory) / "sock", 100)
+            try:
+                self.assertFalse(daemon.listens(Path(directory) / "sock", timeout=1))
+            finally:
+                daemon.stop()
 
 
 class Recipe(unittest.TestCase):
@@ -271,6 +312,16 @@ class Selection(unittest.TestCase):
                 mock.patch.object(kernels, "every", return_value=Kernels.FOUND):
             self.assertEqual(runner.choose(options.parse([]), skips), Kernels.FOUND)
         self.assertEqual(len(skips), 1)
+
+    def test_guest_that_does_not_start_fails_its_tests_only(self):
+        test = SimpleNamespace(name="a.b", timeout=1, up=True)
+        group = runner.Group(kernels.Kernel("7.2", "7.2.1", Path("/x")),
+                             profiles.get("packed"), [test, test], None)
+        tally = runner.Tally(2)
+        with mock.patch.object(runner, "say"), \
+                mock.patch.object(runner.Group, "boot", side_effect=ConnectionRefusedError()):
+            group.run(None, tally)
+        self.assertEqual(tally.closing(), "0 passed, 2 failed, 0 skipped")
 
     def test_closing_line(self):
         tally = runner.Tally(3, passed=2, failed=1)

@@ -39,6 +39,20 @@ SPLAT = re.compile(
 KNOWN = re.compile(r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>).)*?"
                    r"net_failover_get_stats.*?</TASK>", re.DOTALL)
 
+# What says that a detector of a debug kernel is at work, if it has it.
+DETECTORS = (("/proc/lockdep_stats", r"debug_locks: +1"),
+             ("/sys/kernel/debug/kcsan", "enabled: 1"))
+# A data race as KCSAN tells of it: the core kernel has some, and a stack that
+# goes through a driver is not yet the driver's.
+RACE = re.compile(r"BUG: KCSAN:.*?Reported by Kernel Concurrency Sanitizer", re.DOTALL)
+ACCESS = re.compile(r" by (?:task|interrupt)[^\n]*:\s*\n((?:[^\n]*\n){3})")
+
+
+def own_race(match):
+    """A race with a driver of NICs among the first three functions of an access, or nothing."""
+    return match.group() if any(re.search(r"\[(vnet|virtio_net)\]", functions)
+                                for functions in ACCESS.findall(match.group())) else ""
+
 
 class GuestDied(AssertionError):
     """QEMU ended, the kernel panicked, or the guest does not answer any more."""
@@ -135,7 +149,7 @@ class Guest:
 
     def splats(self, start=0):
         """Lines of the console that tell of a defect, from an offset on."""
-        text = KNOWN.sub("", self.console_text(start))
+        text = RACE.sub(own_race, KNOWN.sub("", self.console_text(start)))
         return [line for line in text.splitlines() if SPLAT.search(line)]
 
     def boot(self, timeout=180):
@@ -421,6 +435,16 @@ class Guest:
             self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
                      f"modprobe $m || exit; done")
         self.insmod(driver)
+        if self.kernel.layer:
+            self.check_detectors()
+
+    def check_detectors(self):
+        """A debug kernel that has stopped looking finds nothing: say so."""
+        for path, wanted in DETECTORS:
+            text = self.run(f"cat {path} 2>/dev/null; true").out
+            if text and not re.search(wanted, text):
+                raise SetupError(f"the debug kernel does not look for errors: {path} has no "
+                                 f"'{wanted}'; see {outer(self.log)}/console.log")
 
     def insmod(self, driver):
         self.run(f"if [ -e /lab/{driver}.ko ]; then insmod /lab/{driver}.ko; "

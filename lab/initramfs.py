@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from . import build
+from . import SetupError, build
 
 SOURCE = Path("/vnet/lab/mmio")
 
@@ -19,9 +19,16 @@ def libraries(program):
     return [word for line in out.splitlines() for word in line.split() if word.startswith("/")]
 
 
+def has_module(kernel, name):
+    """False if a part of the kernel is built in, or left out."""
+    return any(kernel.modules.rglob(f"{name}.ko*"))
+
+
 def module(kernel, name):
     """The bytes of a module of the kernel, unpacked."""
-    path = next(kernel.modules.rglob(f"{name}.ko*"))
+    path = next(kernel.modules.rglob(f"{name}.ko*"), None)
+    if not path:
+        raise SetupError(f"Linux {kernel.release} has no module {name}")
     data = path.read_bytes()
     return lzma.decompress(data) if path.suffix == ".xz" else data
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from lab.guest import Guest
 from lab.profiles import Profile
 
+from . import _data
 from .device.client import Device
 
 NO_NIC = Profile("test-device", "no NIC of QEMU's own", nics=0)
@@ -165,9 +166,7 @@ class Scripted:
 
     def counters(self):
         """ethtool -S as a dictionary."""
-        lines = self.guest.run(f"ethtool -S {self.nic}").out.splitlines()[1:]
-        return {name.strip(): int(value) for name, value in
-                (line.rsplit(":", 1) for line in lines)}
+        return _data.counters(self)
 
     def settings(self):
         """What the user's tools read back, for a comparison: see _snapshot.py."""

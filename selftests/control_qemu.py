@@ -7,6 +7,8 @@ from pathlib import Path
 from lab import profiles
 from lab.api import test
 
+from ._data import counters
+
 FILTERS = ["modern-split", "packed", "legacy", "mmio"]
 TOTALS = ("rx_packets", "rx_bytes", "rx_drops", "rx_xdp_packets", "rx_xdp_tx", "rx_xdp_redirects",
           "rx_xdp_drops", "rx_kicks", "tx_packets", "tx_bytes", "tx_xdp_tx", "tx_xdp_tx_drops",
@@ -16,12 +18,6 @@ OURS = {"drivers": ["vnet"]}
 
 def rx_filter(env):
     return env.qmp("query-rx-filter", name="nic0")[0]
-
-
-def counters(env):
-    lines = env.guest.run(f"ethtool -S {env.nic}").out.splitlines()[1:]
-    return {name.strip(): int(value) for name, value in
-            (line.rsplit(":", 1) for line in lines)}
 
 
 def qstats(env):

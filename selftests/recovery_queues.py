@@ -6,15 +6,11 @@ import time
 
 from lab.api import test
 
+from ._data import counters
 from ._invariants import at_rest
 
 SCRIPTED = {"profiles": ["scripted"], "timeout": 150, "drivers": ["vnet"]}
 OTHER = "10.0.2.77"
-
-
-def counters(env):
-    lines = env.guest.run(f"ethtool -S {env.nic}").out.splitlines()[1:]
-    return {name.strip(): int(value) for name, value in (line.rsplit(":", 1) for line in lines)}
 
 
 def grown(env, before):

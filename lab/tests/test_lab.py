@@ -357,6 +357,33 @@ class Splats(unittest.TestCase):
         for line in self.GOOD:
             self.assertFalse(SPLAT.search(line), line)
 
+    RACE = """==================================================================
+BUG: KCSAN: data-race in {0} / {1}
+
+write to 0xffff88800510c0d8 of 8 bytes by task 300 on cpu 0:
+ {0}+0x1a/0x40{2}
+ two+0x1a/0x40
+ three+0x1a/0x40
+ vnet_start_xmit+0x300/0x900 [vnet]
+
+read to 0xffff88800510c0d8 of 8 bytes by interrupt on cpu 1:
+ {1}+0x30/0x120{3}
+ two+0x1a/0x40
+ three+0x1a/0x40
+
+value changed: 0x0000000000000001 -> 0x0000000000000002
+
+Reported by Kernel Concurrency Sanitizer on:
+CPU: 1 UID: 0 PID: 0 Comm: swapper/1 Not tainted 7.3.4
+==================================================================
+"""
+
+    def test_races(self):
+        for write, read, count in (("", "", 0), (" [vnet]", "", 1), ("", " [virtio_net]", 1)):
+            text = self.RACE.format("a", "b", write, read) + "BUG: other\n"
+            guest = SimpleNamespace(console_text=lambda start, text=text: text)
+            self.assertEqual(len(Guest.splats(guest)), count + 1, text)
+
 
 class HostSide(unittest.TestCase):
     def setUp(self):

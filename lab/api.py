@@ -221,6 +221,8 @@ class Env:
     def reset(self, up=False):
         """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
         self.host_ns.stop_daemons()
+        if self.device:
+            self.restore_device()
         for index in range(self.profile.nics):
             self.guest.set_link(True, index)
         self.prepare(reset=True, up=up)

@@ -96,6 +96,9 @@ def lost_state(env):
         env.skip("the guest has no setpci")
     env.wait(lambda: grown(env, before).get("reset_lost_state"), "nobody noticed")
     flows(env)
+    # until it is noticed, whoever sends notifies a device that is not started
+    seen = {entry["what"] for entry in env.device.violations(clear=True)}
+    assert seen <= {"kick-before-driver-ok"}, seen
     healthy(env)
 
 

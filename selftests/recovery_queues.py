@@ -208,8 +208,11 @@ def wrong_used_id(env):
 def impossible_chain(env):
     "A packet that claims no buffers costs the ring, not the device."
     before = one_queue(env)
+    env.device.fault(queue="rx0", action="no-interrupt")  # all come before the driver has one
     for _ in range(20):
         env.device.inject(b"\xff" * 12 + b"\x08\x00" + bytes(50), hdr={"num_buffers": 0})
+    env.device.clear()
+    env.device.call("interrupt", queue="rx0")
     env.wait(lambda: grown(env, before).get("heal_queue_resets"), "no reset of the ring", 15)
     flows(env)
     is_only(grown(env, before), reset_bad_chain=(1, 6), heal_queue_resets=(1, 6),

@@ -38,7 +38,7 @@ mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 exec > /dev/ttyS0 2>&1
 dmesg -n 8
 for m in %(modules)s; do insmod /modules/$m || echo "RESULT cannot load $m"; done
-nic=$(ls /sys/class/net | grep -v lo)
+for path in /sys/class/net/*/device; do nic=${path%%/device}; nic=${nic##*/}; done
 flows() {
     for try in 1 2 3 4 5 6 7 8 9 10; do
         ping -q -c 1 -W 1 10.0.2.2 >/dev/null && return

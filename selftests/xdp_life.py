@@ -35,6 +35,12 @@ def under_traffic(env, steps, rate=400, seconds=8):
     return missing, moved
 
 
+def needs_btf(env):
+    """Programs that name the kernel's functions need its types."""
+    if env.kernel.layer and env.guest.run("test -e /sys/kernel/btf/vmlinux", check=False).status:
+        env.skip("this debug kernel has no BTF")
+
+
 @test(profiles=KINDS, drivers=["vnet"], timeout=240)
 def storm(env):
     "Attach and detach under traffic: what does not arrive was counted; settings come back."
@@ -79,6 +85,7 @@ def storm_counted(env):
     The rest lay in a ring that was reset after the driver's last look at it. The
     driver cannot tell it from what the device has not used, a probe in the kernel can.
     """
+    needs_btf(env)
     late = Program(env, "late", probe=True)
     try:
         turns = env.rounds(full=20, quick=4)
@@ -93,15 +100,12 @@ def storm_counted(env):
 @test(profiles=["scripted"], drivers=["vnet"], timeout=240)
 def storm_device_reset(env):
     "Without RING_RESET the device is reset: what it gave is received or counted, all of it."
-    try:
-        env.unbind()
-        env.device.call("offer", features=["default", "MQ", "-RING_RESET"])
-        env.bind()
-        env.configure()
-        given, seen, moved = storm_given(env, env.rounds(full=10, quick=4))
-        assert given == seen, f"{given} given, {seen} seen: {moved}"
-    finally:
-        env.restore_device()
+    env.unbind()
+    env.device.call("offer", features=["default", "MQ", "-RING_RESET"])
+    env.bind()
+    env.configure()
+    given, seen, moved = storm_given(env, env.rounds(full=10, quick=4))
+    assert given == seen, f"{given} given, {seen} seen: {moved}"
 
 
 @test(profiles=["mq", "rss", "two-nics"], drivers=["vnet"], timeout=240)
@@ -224,8 +228,7 @@ def features(env):
 @test(profiles=["hash", "modern-split"], drivers=["vnet"], timeout=120)
 def rx_hash(env):
     "A program is told the hash of the header, and nothing where there is none."
-    if env.kernel.layer and env.guest.run("test -e /sys/kernel/btf/vmlinux", check=False).status:
-        env.skip("this debug kernel has no BTF, and kfuncs need it")
+    needs_btf(env)
     program = Program(env, "hash", dev=env.nic)
     try:
         env.guest.run(f"ethtool -K {env.nic} rxhash on", check=False)

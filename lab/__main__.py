@@ -154,6 +154,8 @@ def step_status(rootdir, step, options):
     except SetupError as error:
         say(f"check: {step}: not run: {error}")
         return None
+    if step == "debug-kernel":
+        return program(step, ["kasan"]) or program(step, ["kcsan"])
     return program(step, [])
 
 

@@ -72,9 +72,9 @@ def of_suites():
     return signed or every_of_root()
 
 
-def debug():
-    """The debug kernel with KASAN, in a list, or none if it has not been built."""
-    return [kernel for kernel in every() if kernel.layer and kernel.name == "kasan"]
+def debug(names=("kasan",)):
+    """The debug kernels of these names that have been built."""
+    return [kernel for kernel in every() if kernel.layer and kernel.name in names]
 
 
 def default():

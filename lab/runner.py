@@ -303,15 +303,19 @@ def prune_logs(keep=5, hours=3):
 
 
 def choose(options, skips):
-    """The kernels of a run. A whole one has the debug kernel, too, where it has been built."""
+    """The kernels of a run. One of all tests has the debug kernel, too, where it has been built,
+    and a full one that with the race detector."""
     if options.kernels:
         return kernels.select(options.kernels)
     chosen = kernels.every_of_root() if options.full else kernels.of_suites()
     if options.test or options.profiles or options.driver != "vnet":
         return chosen
-    debug = kernels.debug()
-    if not debug:
-        skips.append(("kasan", "debug kernel", "not built: 'lab/start debug-kernel' does it"))
+    names = ("kasan", "kcsan") if options.full else ("kasan",)
+    debug = kernels.debug(names)
+    for name in names:
+        if name not in [kernel.name for kernel in debug]:
+            skips.append((name, "debug kernel",
+                          f"not built: 'lab/start debug-kernel {name}' does it"))
     return chosen + debug
 
 

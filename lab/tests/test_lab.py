@@ -307,6 +307,9 @@ class Selection(unittest.TestCase):
                 mock.patch.object(kernels, "every", return_value=[*Kernels.FOUND, kasan]):
             for args, last in (([], kasan), (["-T", "ping"], Kernels.FOUND[-1])):
                 self.assertIs(runner.choose(options.parse(args), [])[-1], last)
+            skips = []
+            runner.choose(options.parse(["--full"]), skips)
+            self.assertEqual([name for name, *_ in skips], ["kcsan"])
         skips = []
         with mock.patch.object(kernels, "of_suites", return_value=Kernels.FOUND), \
                 mock.patch.object(kernels, "every", return_value=Kernels.FOUND):

@@ -259,17 +259,23 @@ static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 	return 0;
 }
 
+/* A dump begins with what made the driver ask for it; a user's has no @heal. */
+static void vnet_health_put_event(struct devlink_fmsg *fmsg,
+				  const struct vnet_heal *heal)
+{
+	if (heal)
+		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+}
+
 /* The configuration that is told to the device anew after a reset. */
 static int vnet_health_device_dump(struct devlink_health_reporter *reporter,
 				   struct devlink_fmsg *fmsg, void *priv_ctx,
 				   struct netlink_ext_ack *extack)
 {
 	struct vnet_dev *vd = vnet_health_vd(reporter);
-	struct vnet_heal *heal = priv_ctx;
 	const struct vnet_cfg *cfg = &vd->cfg;
 
-	if (heal)
-		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+	vnet_health_put_event(fmsg, priv_ctx);
 	vnet_health_device_diagnose(reporter, fmsg, extack);
 	vnet_compat_lock(vd->dev);
 	devlink_fmsg_u32_pair_put(fmsg, "pairs", cfg->pairs);
@@ -288,10 +294,7 @@ static int vnet_health_tx_dump(struct devlink_health_reporter *reporter,
 			       struct devlink_fmsg *fmsg, void *priv_ctx,
 			       struct netlink_ext_ack *extack)
 {
-	struct vnet_heal *heal = priv_ctx;
-
-	if (heal)
-		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+	vnet_health_put_event(fmsg, priv_ctx);
 
 	return vnet_health_tx_diagnose(reporter, fmsg, extack);
 }
@@ -300,10 +303,7 @@ static int vnet_health_rx_dump(struct devlink_health_reporter *reporter,
 			       struct devlink_fmsg *fmsg, void *priv_ctx,
 			       struct netlink_ext_ack *extack)
 {
-	struct vnet_heal *heal = priv_ctx;
-
-	if (heal)
-		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+	vnet_health_put_event(fmsg, priv_ctx);
 
 	return vnet_health_rx_diagnose(reporter, fmsg, extack);
 }
@@ -312,10 +312,7 @@ static int vnet_health_ctrl_dump(struct devlink_health_reporter *reporter,
 				 struct devlink_fmsg *fmsg, void *priv_ctx,
 				 struct netlink_ext_ack *extack)
 {
-	struct vnet_heal *heal = priv_ctx;
-
-	if (heal)
-		devlink_fmsg_string_pair_put(fmsg, "event", heal->text);
+	vnet_health_put_event(fmsg, priv_ctx);
 
 	return vnet_health_ctrl_diagnose(reporter, fmsg, extack);
 }

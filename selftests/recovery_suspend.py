@@ -37,6 +37,8 @@ mount -t proc proc /proc; mount -t sysfs sysfs /sys
 mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 exec > /dev/ttyS0 2>&1
 dmesg -n 8
+[ -e /modules/virtio_blk.ko ] && insmod /modules/virtio_blk.ko
+[ -e /dev/vda ] && echo /dev/vda > /sys/power/resume  # where there is an image, this is the end
 for m in %(modules)s; do insmod /modules/$m || echo "RESULT cannot load $m"; done
 for path in /sys/class/net/*/device; do nic=${path%%/device}; nic=${nic##*/}; done
 flows() {
@@ -91,6 +93,9 @@ SUSPENDS = {
     # is made, the devices are thawed, and only then it fails.
     "disk": "{ echo disk > /sys/power/state 2>/dev/null || dmesg | grep -q 'Waking up from "
             "system sleep state S4'; }",
+    # The image is written, the machine starts again, and the kernel that it
+    # starts with gives way to the one of the image.
+    "swap": "{ swapon /dev/vda; echo reboot > /sys/power/disk; echo disk > /sys/power/state; }",
 }
 
 
@@ -102,6 +107,7 @@ class Inside:
     trees   directories of the lab's root that it has, too; programs, with their libraries
     files   for its /
     forward options of QEMU's user-mode network
+    swap    the size of its disk, which has swap space, in MiB
     beside  called with what it has printed, again and again
     """
 
@@ -110,12 +116,25 @@ class Inside:
     programs: tuple = ()
     files: tuple = ()
     forward: str = ""
+    swap: int = 0
     beside: Callable = lambda text: None
 
 
-def modules_of(kernel):
+def modules_of(kernel, *names):
     """Those that this kernel has as modules; a debug kernel has some built in."""
-    return [name for name in MODULES if initramfs.has_module(kernel, name)]
+    return [name for name in names if initramfs.has_module(kernel, name)]
+
+
+def disk(directory, size):
+    """QEMU's arguments for a disk of swap space, and for a machine that comes back."""
+    if not size:
+        return ["-no-reboot"]
+    path = Path(directory) / "swap"
+    with open(path, "wb") as file:
+        file.truncate(size << 20)
+    subprocess.run(["mkswap", "-q", str(path)], check=True)
+    return ["-drive", f"file={path},format=raw,if=none,id=swap",
+            "-device", "virtio-blk-pci,drive=swap"]
 
 
 def archive_of(directory, kernel, module, init, inside):
@@ -134,7 +153,7 @@ def archive_of(directory, kernel, module, init, inside):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(os.path.realpath(file), target)
     shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    for name in modules_of(kernel):
+    for name in modules_of(kernel, *MODULES, *(["virtio_blk"] if inside.swap else [])):
         (root / f"modules/{name}.ko").write_bytes(initramfs.module(kernel, name))
     for file in inside.files:
         shutil.copy(file, root)
@@ -168,7 +187,7 @@ def wake(path, console, end):
 def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, inside=Inside()):
     """Boot, suspend a few times, and read what the guest found; what it has printed."""
     module = env.guest.root / "lab" / f"{env.driver}.ko"
-    modules = " ".join(f"{name}.ko" for name in (*modules_of(env.kernel), env.driver))
+    modules = " ".join(f"{name}.ko" for name in (*modules_of(env.kernel, *MODULES), env.driver))
     init = inside.init % {"modules": modules, "rounds": rounds, "suspend": SUSPENDS[suspend],
                           "driver": env.driver}
     with tempfile.TemporaryDirectory() as directory:
@@ -176,7 +195,8 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, insi
         console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
         end = threading.Event()
         with open(console, "wb") as out, subprocess.Popen([
-                "qemu-system-x86_64", "-nodefaults", "-display", "none", "-no-reboot",
+                "qemu-system-x86_64", "-nodefaults", "-display", "none",
+                *disk(directory, inside.swap),
                 "-machine", "q35,accel=tcg", "-cpu", "max,la57=off", "-smp", "2", "-m", "768",
                 "-kernel", str(env.kernel.image), "-initrd", str(archive),
                 "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
@@ -242,3 +262,27 @@ def to_idle(env):
 def hibernate(env):
     "Hibernation as far as the image: freeze and thaw, without the restore."
     suspended(env, "disk", rounds=1, limit=220)
+
+
+def restored(env, props, rounds):
+    """Hibernate to a disk and come back, a few times."""
+    text = suspended(env, "swap", props, rounds, 220, Inside(swap=768))
+    assert text.count("Image loading done") == rounds, text[-1500:]
+
+
+@test(**ONE)
+def hibernate_restore(env):
+    "Hibernation and back: the device knows nothing, everything is as it was."
+    restored(env, "disable-legacy=on", 2)
+
+
+@test(**ONE)
+def hibernate_restore_packed(env):
+    "The same with packed rings."
+    restored(env, "disable-legacy=on,packed=on", 1)
+
+
+@test(**ONE)
+def hibernate_restore_legacy(env):
+    "The same with a device from before VIRTIO 1.0."
+    restored(env, "disable-legacy=off,disable-modern=on", 1)

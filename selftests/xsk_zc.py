@@ -193,9 +193,8 @@ echo "CLIENT $(cat /tmp/out)"
 """ + END
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=240, up=False, full=True)
-def suspend(env):
-    "A socket open while the machine is suspended to RAM, twice: it goes on, no frame is missing."
+def sleeps(env, how, swap=0):
+    """A socket that is open goes on after the guest has slept twice, and no frame is missing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -209,14 +208,30 @@ def suspend(env):
                                  timeout=60).stdout
             echoed.append(20 + json.loads(out)["retries"])
 
-    text = suspended(env, "mem", rounds=2, limit=220, inside=Inside(
-        init=SLEEPER, trees=(sysconfig.get_path("stdlib"),), files=(TOOLS / "xsk.py",),
+    text = suspended(env, how, rounds=2, limit=220, inside=Inside(
+        init=SLEEPER, swap=swap, trees=(sysconfig.get_path("stdlib"),), files=(TOOLS / "xsk.py",),
         programs=(sys.executable, importlib.util.find_spec("_ctypes").origin),
         forward=f",hostfwd=udp:127.0.0.1:{port}-10.0.2.15:{PORT}", beside=beside))
     one, = json.loads(re.search(r"^CLIENT (.*)", text, re.M)[1])
     assert len(echoed) == 3, echoed
     assert one["rx"] == one["tx"] == one["done"] == sum(echoed), (echoed, one)
     assert one["zerocopy"] and not one["wrong"] and not one["sending"], one
+
+
+SLEEPS = {"profiles": ["modern-split"], "drivers": ["vnet"], "timeout": 240, "up": False,
+          "full": True}
+
+
+@test(**SLEEPS)
+def suspend(env):
+    "A socket open while the machine is suspended to RAM, twice."
+    sleeps(env, "mem")
+
+
+@test(**SLEEPS)
+def hibernate(env):
+    "A socket open while the machine is off, its memory on a disk, twice."
+    sleeps(env, "swap", 768)
 
 
 @test(profiles=EXTREMES, drivers=["vnet"], timeout=200, full=True)

@@ -270,7 +270,7 @@ def restored(env, props, rounds):
     assert text.count("Image loading done") == rounds, text[-1500:]
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def hibernate_restore(env):
     "Hibernation and back: the device knows nothing, everything is as it was."
     restored(env, "disable-legacy=on", 2)

@@ -235,7 +235,13 @@ ONE = {"profiles": ["modern-split"], "up": False, "timeout": 240, "drivers": ["v
 @test(**ONE)
 def to_ram(env):
     "Suspend to RAM: settings, counters and traffic survive."
-    suspended(env, "mem", rounds=env.rounds(full=100, quick=3), limit=220)
+    suspended(env, "mem", rounds=3, limit=220)
+
+
+@test(**{**ONE, "timeout": 900}, full=True)
+def to_ram_100(env):
+    "A hundred times."
+    suspended(env, "mem", rounds=100, limit=800)
 
 
 @test(**ONE)

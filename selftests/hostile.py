@@ -757,7 +757,7 @@ def campaign(env):
     print(f"  hostile.campaign: VNET_SEED={seed}", flush=True)
     pick = random.Random(seed)
     deeds = [c for c in CASES if not c.bind and c.mode == "mergeable" and not c.config
-             and c.name[:2] not in ("B3", "F9") and "unbind" not in c.name
+             and not c.limit and c.name[:2] not in ("B3", "F9") and "unbind" not in c.name
              and "removed" not in c.name and "netns" not in c.name]
     attack = Attack(env, Case("campaign", "random deeds", None, exact=False))
     attack.recovery += 64   # after many resets the next one is that far away

@@ -39,9 +39,9 @@ SPLAT = re.compile(
 KNOWN = re.compile(r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>).)*?"
                    r"net_failover_get_stats.*?</TASK>", re.DOTALL)
 
-# What says that a detector of a debug kernel is at work, if it has it.
-DETECTORS = (("/proc/lockdep_stats", r"debug_locks: +1"),
-             ("/sys/kernel/debug/kcsan", "enabled: 1"))
+# What says that the detector of a debug kernel is at work.
+DETECTORS = {"kasan": ("/proc/lockdep_stats", r"debug_locks: +1"),
+             "kcsan": ("/sys/kernel/debug/kcsan", "enabled: 1")}
 # A data race as KCSAN tells of it: the core kernel has some, and a stack that
 # goes through a driver is not yet the driver's.
 RACE = re.compile(r"BUG: KCSAN:.*?Reported by Kernel Concurrency Sanitizer", re.DOTALL)
@@ -435,16 +435,14 @@ class Guest:
             self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
                      f"modprobe $m || exit; done")
         self.insmod(driver)
-        if self.kernel.layer:
-            self.check_detectors()
+        if self.kernel.name in DETECTORS:
+            self.check_detector(*DETECTORS[self.kernel.name])
 
-    def check_detectors(self):
+    def check_detector(self, path, wanted):
         """A debug kernel that has stopped looking finds nothing: say so."""
-        for path, wanted in DETECTORS:
-            text = self.run(f"cat {path} 2>/dev/null; true").out
-            if text and not re.search(wanted, text):
-                raise SetupError(f"the debug kernel does not look for errors: {path} has no "
-                                 f"'{wanted}'; see {outer(self.log)}/console.log")
+        if not re.search(wanted, self.run(f"cat {path} 2>/dev/null; true").out):
+            raise SetupError(f"the debug kernel does not look for errors: {path} has no "
+                             f"'{wanted}'; see {outer(self.log)}/console.log")
 
     def insmod(self, driver):
         self.run(f"if [ -e /lab/{driver}.ko ]; then insmod /lab/{driver}.ko; "

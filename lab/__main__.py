@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,12 @@ def child_of(pid):
     return int(text.split()[0]) if text.split() else None
 
 
+def catches(pid, signum):
+    """Has a process a handler of its own for a signal?"""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"^SigCgt:\s*(\w+)", status, re.M)[1], 16) >> signum - 1 & 1
+
+
 def session_dir(cache):
     """A mount point of our own; those of sessions that were killed go."""
     for old in cache.glob("session-*"):
@@ -87,12 +94,15 @@ def enter(rootdir, command, over=()):
             env=dict(os.environ, VNET_LAYERS=" ".join(path.name for path in over)))
 
         def forward(signum, _frame):
-            # unshare blocks signals: hand them to the process that it waits for
-            pid = child_of(process.pid)
+            # unshare blocks signals: hand them to the process that it waits for, the first of
+            # its name space; that one gets only what it catches, and ends with unshare
+            parent, pid = process.pid, child_of(process.pid)
             while pid and Path(f"/proc/{pid}/comm").read_text(encoding="ascii") == "unshare\n":
-                pid = child_of(pid)
-            if pid:
+                parent, pid = pid, child_of(pid)
+            if pid and catches(pid, signum):
                 os.kill(pid, signum)
+            elif pid:
+                os.kill(parent, signal.SIGKILL)
 
         for signum in (signal.SIGTERM, signal.SIGHUP):
             signal.signal(signum, forward)

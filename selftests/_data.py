@@ -2,6 +2,7 @@
 """What the tests of the data path share."""
 
 import json
+import time
 from pathlib import Path
 
 TOOLS = Path(__file__).parent / "tools"
@@ -47,6 +48,20 @@ class Ends:
         self.env.wait(lambda: self.env.host_ns.run(f"ss -H -n -l -u sport = :{port}").out.strip(),
                       "the sink of the host's side does not listen")
         return job
+
+
+def answered(guest, address, limit):
+    """Seconds until an address answers a ping of the guest, None if it does not within the limit.
+
+    A ping ends with the first address that is not resolved, however long it was
+    told to wait, so there are several.
+    """
+    begin = time.monotonic()
+    done = guest.run(f"end=$(($(date +%s) + {limit})); "
+                     f"until ping -q -c 1 -w 5 -i 0.2 {address}; do "
+                     "[ $(date +%s) -lt $end ] || exit 1; sleep 0.2; done", check=False,
+                     timeout=limit + 25)
+    return None if done.status else round(time.monotonic() - begin, 1)
 
 
 def result(job, timeout=60):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from lab.guest import GuestDied
 from lab.net import CommandFailed, TimedOut
 
+from ._data import answered
 from ._invariants import at_rest
 from .device import packet
 
@@ -192,18 +193,8 @@ class Attack:
         return given, taken, driver.get("rx_packets"), driver.get("tx_packets")
 
     def flows(self):
-        """Seconds until packets flow, None if they do not.
-
-        A ping ends with the first address that is not resolved, however long it
-        was told to wait, so there are several.
-        """
-        begin = time.monotonic()
-        limit = int(self.recovery * self.patience)
-        done = self.guest.run(f"end=$(($(date +%s) + {limit})); "
-                              f"until ping -q -c 1 -w 5 -i 0.2 {FAR}; do "
-                              "[ $(date +%s) -lt $end ] || exit 1; sleep 0.2; done", check=False,
-                              timeout=limit + 25)
-        return None if done.status else round(time.monotonic() - begin, 1)
+        """Seconds until packets flow, None if they do not."""
+        return answered(self.guest, FAR, int(self.recovery * self.patience))
 
     def resets(self):
         """What was reset since the deed."""

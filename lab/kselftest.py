@@ -16,7 +16,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, outer, say
+from . import SetupError, api, build, kernels, logs, outer, say
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
@@ -27,7 +27,8 @@ HERE = Path(__file__).parent
 REASONS = HERE / "kselftest.reasons"
 TOOLS = {"msend": "multicast", "mreceive": "multicast", "ethtool": "ethtool"}
 # modules that tests look for and do not load
-MODULES = "netconsole vrf macsec veth 8021q vxlan geneve ip6_gre ipip sit sch_etf sch_fq sch_prio"
+MODULES = ("netconsole vrf macsec veth 8021q vxlan geneve ip6_gre ipip sit pppoe sch_etf sch_fq "
+           "sch_prio")
 TESTS_DIR = "tools/testing/selftests"
 # what the build reads of a kernel source
 PARTS = ("tools", "Documentation/netlink", "include", "arch/x86", "scripts", "usr", "Makefile",
@@ -36,7 +37,7 @@ TARGETS = "net/lib drivers/net drivers/net/hw"
 GUEST_TREE = f"/kselftest/{TESTS_DIR}"
 PREFIX6 = "fd99:0:0:1::/64"  # LOCAL_PREFIX_V6, beside the addresses of the lab
 LIMIT = 200  # seconds for a test; emulation is slow
-LIMITS = {"xdp.py": 900, "gro.py": 900, "rss_ctx.py": 500, "local_termination.sh": 900,
+LIMITS = {"xdp.py": 900, "gro.py": 1800, "rss_ctx.py": 500, "local_termination.sh": 900,
           "ring_reconfig.py": 400, "csum.py": 300, "tso.py": 500, "psp.py": 300,
           "netpoll_basic.py": 300, "toeplitz.py": 500, "tc_flower.sh": 400}
 # what a test needs and does not do: this one wants 4000 packets a second, of any size
@@ -194,9 +195,9 @@ def parse(test, text):
 class Runner:
     """Runs tests in one guest after the other; a guest that died is replaced."""
 
-    def __init__(self, kernel, driver, directory, options, logs):
+    def __init__(self, kernel, driver, directory, options, where):
         self.kernel, self.driver, self.directory = kernel, driver, directory
-        self.options, self.logs = options, logs
+        self.options, self.logs = options, where
         self.module = build.build(kernel, quiet=True) if driver == "vnet" else None
         self.guest = self.env = None
         self.boots = self.seen = 0
@@ -384,12 +385,11 @@ def main(args):
         for test in tests:
             say(f"{test.key} ({test.limit} s at most)")
         return 0
-    logs = Path("/cache/logs") / time.strftime("kselftest-%Y%m%d-%H%M%S")
-    logs.mkdir(parents=True)
+    where = logs.new("kselftest")
     say(f"kselftest: {len(tests)} tests of Linux {kernel.release} on {' '.join(options.drivers)}; "
-        f"logs: {outer(logs)}")
+        f"logs: {outer(where)}")
     counts = Counter()
-    runners = [Runner(kernel, driver, directory, options, logs) for driver in options.drivers]
+    runners = [Runner(kernel, driver, directory, options, where) for driver in options.drivers]
     try:
         for number, test in enumerate(tests, 1):
             for runner in runners:

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """Finds the tests of selftests/, groups them by guest, runs and counts them."""
 
-import contextlib
 import fnmatch
 import importlib
 import itertools
 import os
-import shutil
 import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, outer, profiles, say, vhost_user
+from . import SetupError, api, build, kernels, logs, outer, profiles, say, vhost_user
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
@@ -256,7 +254,6 @@ def parse(args):
     for name in options.profiles:
         profiles.get(name)
     options.jobs = options.jobs or max(1, min(4, len(os.sched_getaffinity(0))))
-    options.logs = Path("/cache/logs") / time.strftime("test-%Y%m%d-%H%M%S")
     options.tap = have_tap()
     return options
 
@@ -294,14 +291,6 @@ def run_groups(work, options, tally):
         pool.shutdown()
 
 
-def prune_logs(keep=5, hours=3):
-    "Leave the newest ones, and those that a run may still write to. Another run prunes, too."
-    for path in sorted(Path("/cache/logs").glob("test-*"))[:-keep]:
-        with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < time.time() - hours * 3600:
-                shutil.rmtree(path, ignore_errors=True)
-
-
 def choose(options, skips):
     """The kernels of a run. One of all tests has the debug kernel, too, where it has been built,
     and a full one that with the race detector."""
@@ -336,7 +325,7 @@ def main(args):
         for group in groups:
             say(f"{group.where}: {' '.join(t.name for t in group.tests)}")
         return 0
-    prune_logs()
+    options.logs = logs.new("test")
     total = sum(len(g.tests) for g in groups) + len(skips)
     total += len(chosen) if options.driver == "vnet" else 0
     tally = Tally(total, options.passed, options.failed, options.skipped)

@@ -44,7 +44,8 @@ DETECTORS = {"kasan": ("/proc/lockdep_stats", r"debug_locks: +1"),
              "kcsan": ("/sys/kernel/debug/kcsan", "enabled: 1")}
 # A data race as KCSAN tells of it: the core kernel has some, and a stack that
 # goes through a driver is not yet the driver's.
-RACE = re.compile(r"BUG: KCSAN:.*?Reported by Kernel Concurrency Sanitizer", re.DOTALL)
+RACE_BEGIN, RACE_END = "BUG: KCSAN:", "Reported by Kernel Concurrency Sanitizer"
+RACE = re.compile(f"{RACE_BEGIN}.*?{RACE_END}", re.DOTALL)
 ACCESS = re.compile(r" by (?:task|interrupt)[^\n]*:\s*\n((?:[^\n]*\n){3})")
 
 
@@ -149,7 +150,12 @@ class Guest:
 
     def splats(self, start=0):
         """Lines of the console that tell of a defect, from an offset on."""
-        text = RACE.sub(own_race, KNOWN.sub("", self.console_text(start)))
+        for _ in range(30):  # half a report does not tell whose race it is
+            text = self.console_text(start)
+            if text.rfind(RACE_BEGIN) <= text.rfind(RACE_END):
+                break
+            time.sleep(0.1)
+        text = RACE.sub(own_race, KNOWN.sub("", text))
         return [line for line in text.splitlines() if SPLAT.search(line)]
 
     def boot(self, timeout=180):

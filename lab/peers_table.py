@@ -25,8 +25,8 @@ def cells(path):
 
 def main():
     kernel = kernels.select(sys.argv[1:])[0] if sys.argv[1:] else kernels.default()
-    rows = []
-    for name in profiles.PEERS:
+    rows, names = [], profiles.PEERS + profiles.INNER_PEERS
+    for name in names:
         for driver in ("vnet", "virtio_net"):
             rows.append((name if driver == "vnet" else "", driver,
                          *cells(RESULTS / f"{kernel.name}-{driver}-{name}.json")))
@@ -34,7 +34,7 @@ def main():
     print(f"Linux {kernel.release}\n")
     print(table(rows, ("host", "driver", *COLUMNS)))
     print()
-    print(table([(name, profiles.get(name).text) for name in profiles.PEERS],
+    print(table([(name, profiles.get(name).text) for name in names],
                 ("host", "what it is")))
 
 

@@ -153,6 +153,9 @@ PROFILES = {p.name: p for p in (
     Profile("swiotlb", "every transfer through bounce buffers, as in confidential guests",
             {**MODERN, "iommu_platform": "on"}, append="swiotlb=force", special=True,
             on=("ACCESS_PLATFORM",)),
+    Profile("vduse", "a vDPA device of the guest's own, which a program serves (VDUSE)", MODERN,
+            special=True),
+    Profile("vduse-packed", "VDUSE, packed rings", MODERN, special=True),
     Profile("two-nics", "two devices of one guest, back to back", MODERN, nics=2),
     Profile("two-tunnels", "two devices with UDP tunnel segmentation, back to back",
             {**MODERN, "host_tunnel": "on", "guest_tunnel": "on"}, nics=2, special=True,
@@ -181,6 +184,8 @@ SINGLE_PAIR = tuple(p.name for p in PROFILES.values() if p.nics == 1 and not p.s
 # What a guest may find as its host; see docs/peers.rst.
 PEERS = ("modern-split", "packed-in-order", "user", "passt", "testpmd", "testpmd-packed",
          "ovs-dpdk", "mmio", "iommu", "swiotlb", "legacy")
+# The same, of the guest's own kernel.
+INNER_PEERS = ("vduse", "vduse-packed")
 # A change of the life of the driver is tested on the extremes only.
 CORE = ("modern-split", "packed", "legacy", "small", "big", "no-ctrl-vq", "mmio")
 

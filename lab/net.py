@@ -160,6 +160,9 @@ class HostNs:
             self.ip_cmd("link", "add", device, "type", "bridge", "mcast_snooping", "0")
             for tap in self.taps:
                 self.ip_cmd("link", "set", tap, "master", device)
+            # where br_netfilter is loaded a bridge drops bad IP headers and puts fragments together
+            self.run("for file in /proc/sys/net/bridge/bridge-nf-call-*; do "
+                     "[ ! -e $file ] || echo 0 > $file; done")
         for link in {*self.taps, device}:
             self.run(f"echo 1 > /proc/sys/net/ipv6/conf/{link}/disable_ipv6; true"
                      if link != device else

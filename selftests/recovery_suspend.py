@@ -53,7 +53,7 @@ rmmod %(driver)s || echo "RESULT cannot unload"
 echo "RESULT end"
 sleep 1000
 """
-INIT = START + """
+SETUP = START + """
 ip link set $nic address 52:54:00:aa:bb:cc
 ip addr add 10.0.2.15/24 dev $nic
 ip link set $nic up mtu 1300
@@ -73,15 +73,22 @@ settings() {
 flows || echo "RESULT no packet before"
 sleep 1
 settings > /tmp/before
+same() {
+    settings > /tmp/after
+    cmp -s /tmp/before /tmp/after && return
+    echo "RESULT other settings"
+    diff /tmp/before /tmp/after
+    return 1
+}
+"""
+INIT = SETUP + """
 packets=$(cat /sys/class/net/$nic/statistics/rx_packets)
 i=0
 while [ $i -lt %(rounds)s ]; do
     i=$((i + 1))
     %(suspend)s || echo "RESULT suspend failed"
     flows || echo "RESULT no packet after round $i"
-    settings > /tmp/after
-    cmp -s /tmp/before /tmp/after || {
-        echo "RESULT other settings"; diff /tmp/before /tmp/after; break; }
+    same || break
 done
 [ $(cat /sys/class/net/$nic/statistics/rx_packets) -gt $packets ] ||
     echo "RESULT counters began anew"
@@ -137,8 +144,13 @@ def disk(directory, size):
             "-device", "virtio-blk-pci,drive=swap"]
 
 
-def archive_of(directory, kernel, module, init, inside):
+def archive_of(env, directory, init, gaps, inside=Inside()):
     """A root of a few files; the path of its archive."""
+    kernel, others = env.kernel, MODULES
+    if env.driver == "virtio_net":
+        others += ("failover", "net_failover", "virtio_net")
+    others = modules_of(kernel, *others)
+    modules = " ".join(f"{name}.ko" for name in dict.fromkeys((*others, env.driver)))
     root = Path(directory) / "root"
     for name in ("bin", "proc", "sys", "dev", "tmp", "modules"):
         (root / name).mkdir(parents=True)
@@ -153,17 +165,28 @@ def archive_of(directory, kernel, module, init, inside):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(os.path.realpath(file), target)
     shutil.copy("/usr/bin/busybox", root / "bin/busybox")
-    for name in modules_of(kernel, *MODULES, *(["virtio_blk"] if inside.swap else [])):
+    for name in (*others, *modules_of(kernel, *(["virtio_blk"] if inside.swap else []))):
         (root / f"modules/{name}.ko").write_bytes(initramfs.module(kernel, name))
     for file in inside.files:
         shutil.copy(file, root)
-    shutil.copy(module, root / "modules")
-    (root / "init").write_text(init)
+    if env.driver not in others:
+        shutil.copy(env.guest.root / "lab" / f"{env.driver}.ko", root / "modules")
+    (root / "init").write_text(init % {"modules": modules, "driver": env.driver, **gaps})
     (root / "init").chmod(0o755)
     archive = Path(directory) / "initramfs"
     subprocess.run(f"find . | cpio -o -H newc --quiet > {archive}", shell=True, cwd=root,
                    check=True)
     return archive
+
+
+def machine(kernel, archive, qmp, *devices):
+    """QEMU's command for a guest that lives in memory."""
+    return ["qemu-system-x86_64", "-nodefaults", "-display", "none",
+            "-machine", "q35,accel=tcg", "-cpu", "max,la57=off", "-smp", "2", "-m", "768",
+            "-kernel", str(kernel.image), "-initrd", str(archive),
+            "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
+            "no_console_suspend net.ifnames=0",
+            "-qmp", f"unix:{qmp},server=on,wait=off", "-serial", "stdio", *devices]
 
 
 def wake(path, console, end):
@@ -186,25 +209,16 @@ def wake(path, console, end):
 
 def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, inside=Inside()):
     """Boot, suspend a few times, and read what the guest found; what it has printed."""
-    module = env.guest.root / "lab" / f"{env.driver}.ko"
-    modules = " ".join(f"{name}.ko" for name in (*modules_of(env.kernel, *MODULES), env.driver))
-    init = inside.init % {"modules": modules, "rounds": rounds, "suspend": SUSPENDS[suspend],
-                          "driver": env.driver}
     with tempfile.TemporaryDirectory() as directory:
-        archive = archive_of(directory, env.kernel, module, init, inside)
+        archive = archive_of(env, directory, inside.init,
+                             {"rounds": rounds, "suspend": SUSPENDS[suspend]}, inside)
         console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
         end = threading.Event()
-        with open(console, "wb") as out, subprocess.Popen([
-                "qemu-system-x86_64", "-nodefaults", "-display", "none",
-                *disk(directory, inside.swap),
-                "-machine", "q35,accel=tcg", "-cpu", "max,la57=off", "-smp", "2", "-m", "768",
-                "-kernel", str(env.kernel.image), "-initrd", str(archive),
-                "-append", "console=ttyS0 quiet panic=-1 mitigations=off no_timer_check "
-                "no_console_suspend net.ifnames=0",
-                "-qmp", f"unix:{qmp},server=on,wait=off", "-serial", "stdio",
-                "-netdev", f"user,id=n,ipv6=off{inside.forward}",
-                "-device", f"virtio-net-pci,netdev=n,romfile=,{props}"],
-                stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
+        command = machine(env.kernel, archive, qmp, *disk(directory, inside.swap),
+                          "-netdev", f"user,id=n,ipv6=off{inside.forward}",
+                          "-device", f"virtio-net-pci,netdev=n,romfile=,{props}")
+        with open(console, "wb") as out, subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
             def ended():
                 text = console.read_text(errors="replace")
                 inside.beside(text)
@@ -222,11 +236,17 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, insi
                 if waker.ident:
                     waker.join()
         text = console.read_text(errors="replace")
+    judge(text, console)
+    return text
+
+
+def judge(text, console, end=True):
+    """Nothing was wrong in the guest, by what it has printed."""
     results = [line for line in text.splitlines() if line.startswith("RESULT")]
-    assert results == ["RESULT end"], f"{results or 'no result'}; see {console}: {text[-1500:]}"
+    assert results == ["RESULT end"] * end, \
+        f"{results or 'no result'}; see {console}: {text[-1500:]}"
     bad = re.search(r"BUG:|WARNING:|Call Trace:|Oops", text)
     assert not bad, f"the kernel complained: {text[bad.start():bad.start() + 800]}"
-    return text
 
 
 ONE = {"profiles": ["modern-split"], "up": False, "timeout": 240, "drivers": ["vnet"]}
@@ -259,8 +279,6 @@ def to_ram_legacy(env):
 @test(**ONE, quick=True)
 def to_idle(env):
     "Suspend to idle; the power button wakes the guest."
-    if env.kernel.layer and not initramfs.has_module(env.kernel, "button"):
-        env.skip("this debug kernel has no driver of the power button")
     suspended(env, "idle", rounds=env.rounds(full=20, quick=2), limit=220)
 
 

@@ -147,6 +147,25 @@ def web(env):
     ledger.check(500)
 
 
+@test(profiles=ON)
+def sockperf(env):
+    "sockperf measures round trips over UDP and TCP; no message is lost, doubled or late."
+    programs(env, "sockperf")
+    ledger = Ledger(env)
+    for kind, options in (("u", ""), ("t", "--tcp")):
+        server = env.peer.start(f"exec sockperf server -i {env.peer.ip} -p 11111 {options}")
+        env.wait(lambda kind=kind: env.peer.run(f"ss -H -n -l -{kind} sport = :11111").out.strip(),
+                 "sockperf does not listen")
+        out = env.guest.run(f"sockperf ping-pong -i {env.peer.ip} -p 11111 -t 3 {options}",
+                            timeout=60).out
+        server.kill()
+        done = re.search(r"Valid Duration.*SentMessages=(\d+); ReceivedMessages=(\d+)", out)
+        assert done and done[1] == done[2] and int(done[1]) > 50, out
+        assert re.search(r"# dropped messages = 0; # duplicated messages = 0; "
+                         "# out-of-order messages = 0", out), out
+    ledger.check(200)
+
+
 def promiscuity(env):
     return json.loads(env.guest.run(f"ip -d -j link show {env.nic}").out)[0]["promiscuity"]
 

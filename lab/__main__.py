@@ -82,8 +82,9 @@ def enter(rootdir, command, over=()):
     cache = host.cache_dir()
     prefix = [] if host.is_root() else host.user_namespace()
     with contextlib.ExitStack() as stack:
-        inuse = stack.enter_context(open(f"{rootdir}.inuse", "w", encoding="ascii"))
-        fcntl.flock(inuse, fcntl.LOCK_SH)
+        for path in (rootdir, *over):
+            inuse = stack.enter_context(open(f"{path}.inuse", "w", encoding="ascii"))
+            fcntl.flock(inuse, fcntl.LOCK_SH)
         session = session_dir(cache)
         stack.callback(session.rmdir)
         process = subprocess.Popen(

@@ -72,7 +72,8 @@ def ensure(rootdir, name, series=""):
     with root.lock(cache):
         if not target.exists():
             for stale in (cache / "layers").glob(f"*{label(name, series)}.*"):
-                root.remove(stale)
+                if not root.in_use(str(stale).removesuffix(".log").removesuffix(".inuse")):
+                    root.remove(stale)
             host.check_space(cache)
             make(cache, rootdir, target, packages(name, series))
     return target

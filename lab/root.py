@@ -50,7 +50,7 @@ def remove(path):
 
 
 def in_use(path):
-    """A session holds a shared lock on the root that it runs in."""
+    """A session holds a shared lock on the root that it runs in, and on its layers."""
     try:
         handle = os.open(f"{path}.inuse", os.O_RDONLY)
     except OSError:

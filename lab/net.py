@@ -157,7 +157,9 @@ class HostNs:
         device = self.taps[0]
         if len(self.taps) > 1:
             device = "br0"
-            self.ip_cmd("link", "add", device, "type", "bridge", "mcast_snooping", "0")
+            # LLDP and time stamps of peers pass, as on a wire; STP does while the bridge has none
+            self.ip_cmd("link", "add", device, "type", "bridge", "mcast_snooping", "0",
+                        "group_fwd_mask", "0xfff8")
             for tap in self.taps:
                 self.ip_cmd("link", "set", tap, "master", device)
             # where br_netfilter is loaded a bridge drops bad IP headers and puts fragments together

@@ -135,7 +135,11 @@ def inside(rootdir, command, args, over=()):
 
 def kselftest(rootdir, args):
     """The kernel's own tests: they need the source of the guest's kernel, and some packages."""
-    series = test_options.kselftest(args).kernel or root.default_series(rootdir)
+    name = test_options.kselftest(args).kernel
+    # a debug kernel is one of a series, too
+    built = sorted(host.cache_dir().glob(f"kernels/{name}/usr/lib/modules/*")) if name else []
+    series = ".".join(built[0].name.split(".")[:2]) if built else name or \
+        root.default_series(rootdir)
     return inside(rootdir, "kselftest", args, [layers.ensure(rootdir, "kselftest", series)])
 
 

@@ -230,7 +230,7 @@ class Runner:
 
     def command(self, test):
         """Shell code that runs a test."""
-        env, limit = self.env, int(test.limit * self.options.slow)
+        env, limit = self.env, int(test.limit * self.options.slow * self.guest.slow)
         arguments = ""
         lines = [f"cd {GUEST_TREE}/{test.path.rpartition('/')[0]} || exit",
                  "sysctl -q -w net.ipv6.conf.all.keep_addr_on_down=1 "

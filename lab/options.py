@@ -28,7 +28,8 @@ def parse(args):
 
 def kselftest(args):
     parser = argparse.ArgumentParser(prog="lab kselftest")
-    parser.add_argument("-k", "--kernel", default="", help="7.2; the default kernel if not given")
+    parser.add_argument("-k", "--kernel", default="",
+                        help="7.2, kasan; the default kernel if not given")
     parser.add_argument("-d", "--drivers", "--driver", type=words, default=["vnet"],
                         help="vnet virtio_net")
     parser.add_argument("-T", "--test", default="", help="files or globs: xdp, 'rss_*', hw/tso")

@@ -34,10 +34,13 @@ SPLAT = re.compile(
     r"|stalled pool shutdown|blocked for more than|soft lockup|hard LOCKUP|rcu_.*detected stall"
     r"|unregister_netdevice: waiting|NETDEV WATCHDOG|refcount_t:|list_add corruption"
     r"|list_del corruption|memory leak|DMA-API:|scheduling while atomic|use-after-free")
-# The kernel's own: net_failover never initializes its lock, which only lockdep
-# minds (and is off from then on). Nobody who makes a failover master can help it.
+# The kernel's own, which nobody here can help: net_failover never initializes its
+# lock, which only lockdep minds (and is off from then on); an interrupt whose
+# files in /proc could not be made for want of memory complains when they go.
 KNOWN = re.compile(r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>).)*?"
-                   r"net_failover_get_stats.*?</TASK>", re.DOTALL)
+                   r"net_failover_get_stats.*?</TASK>|"
+                   r"[^\n]*WARNING: fs/proc/generic\.c(?:(?!end trace).)*? unregister_irq_proc"
+                   r".*?end trace[^\n]*", re.DOTALL)
 
 # What says that the detector of a debug kernel is at work.
 DETECTORS = {"kasan": ("/proc/lockdep_stats", r"debug_locks: +1"),

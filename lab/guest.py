@@ -42,6 +42,10 @@ KNOWN = re.compile(r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>)
                    r"[^\n]*WARNING: fs/proc/generic\.c(?:(?!end trace).)*? unregister_irq_proc"
                    r".*?end trace[^\n]*", re.DOTALL)
 
+# bad page, died, warning, soft lockup
+TAINT_WARN = 1 << 9
+TAINT_BAD = 1 << 5 | 1 << 7 | TAINT_WARN | 1 << 14
+
 # What says that the detector of a debug kernel is at work.
 DETECTORS = {"kasan": ("/proc/lockdep_stats", r"debug_locks: +1"),
              "kcsan": ("/sys/kernel/debug/kcsan", "enabled: 1")}
@@ -160,6 +164,13 @@ class Guest:
             time.sleep(0.1)
         text = RACE.sub(own_race, KNOWN.sub("", text))
         return [line for line in text.splitlines() if SPLAT.search(line)]
+
+    def taint(self):
+        """What taints the kernel and should not; 0 after a warning that is the kernel's own."""
+        taint = int(self.run("cat /proc/sys/kernel/tainted").out) & TAINT_BAD
+        if any("WARNING:" in known for known in KNOWN.findall(self.console_text())):
+            taint &= ~TAINT_WARN
+        return taint
 
     def boot(self, timeout=180):
         if self.profile.net == "tap" and not have_tap():

@@ -20,7 +20,6 @@ from . import SetupError, api, build, kernels, logs, outer, say
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
-from .runner import TAINT_BAD
 
 CACHE = Path("/cache/kselftest")
 HERE = Path(__file__).parent
@@ -289,8 +288,8 @@ class Runner:
         self.seen = len(self.guest.console_text())
         if splats:
             return splats[0].strip()
-        taint = int(self.guest.run("cat /proc/sys/kernel/tainted").out)
-        return f"tainted {taint}" if taint & TAINT_BAD else None
+        taint = self.guest.taint()
+        return f"tainted {taint}" if taint else None
 
 
 # ---- results ---------------------------------------------------------------

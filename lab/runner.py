@@ -17,7 +17,6 @@ from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
 
 SELFTESTS = Path("/vnet/selftests")
-TAINT_BAD = 1 << 5 | 1 << 7 | 1 << 9 | 1 << 14  # bad page, died, warning, soft lockup
 
 
 class Tally:
@@ -159,10 +158,8 @@ class Group:
             return None
         if not self.guest.alive():
             return "the guest ended; its last words: " + self.guest.tail()
-        taint = int(self.guest.run("cat /proc/sys/kernel/tainted").out)
-        if taint & TAINT_BAD:
-            return f"tainted {taint}"
-        return None
+        taint = self.guest.taint()
+        return f"tainted {taint}" if taint else None
 
 
 STOP = threading.Event()

@@ -105,13 +105,15 @@ class Move:
     def machine(self, incoming=None):
         return self.stack.enter_context(contextlib.closing(Machine(self, incoming)))
 
+    def watch(self):
+        """Ends well with the third announcement."""
+        return self.ns.start(f"timeout 90 tcpdump -n -l -i br0 -c 3 '{ANNOUNCEMENT}' 2>&1")
+
     def arrived(self, there):
-        """The guest runs there, says so itself, answers, and has forgotten nothing."""
-        watch = self.ns.start(f"timeout 30 tcpdump -n -l -i br0 -c 3 '{ANNOUNCEMENT}' 2>&1")
+        """The guest runs there, answers, and has forgotten nothing."""
         self.env.wait(there.runs, "the guest does not run", 60)
         self.ns.run(f"ping -q -c 20 -i 0.05 -w 10 {GUEST}")
         there.rounds(3)
-        return watch
 
     def leave(self, there):
         """Let the guest unload the driver; what it has to say."""
@@ -131,15 +133,16 @@ def live(env, props):
         path = f"unix:{move.directory}/wire"
         there = move.machine(path)
         flood = move.ns.start(f"ping -q -i 0.01 -w 300 {GUEST}")
+        watch = move.watch()
         here.give(path)
-        watch = move.arrived(there)
+        move.arrived(there)
         flood.stop()
-        done = watch.wait(40)
+        done = watch.wait(90)
         assert not done.status, f"fewer than 3 announcements: {done}"
         move.leave(there)
 
 
-@test(**ONE)
+@test(**ONE, quick=True)
 def migrate(env):
     "Live migration under traffic: everyone is told, repeatedly, and no setting is lost."
     live(env, SPLIT)

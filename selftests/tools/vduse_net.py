@@ -107,21 +107,20 @@ class Memory(GuestMemory):
         self.add(start, area, bool(perm & 2))
         return True
 
-    def _pieces(self, addr, length, write):
+    def _mapped(self, look, addr, *rest):
+        """What a look at an address finds, after a second look if it had to be mapped."""
         try:
-            return super()._pieces(addr, length, write)
+            return look(addr, *rest)
         except BadAddress:
             if not self._fetch(addr):
                 raise
-            return super()._pieces(addr, length, write)
+            return look(addr, *rest)
+
+    def _pieces(self, addr, length, write):
+        return self._mapped(super()._pieces, addr, length, write)
 
     def view(self, addr, length, write=False):
-        try:
-            return super().view(addr, length, write)
-        except BadAddress:
-            if not self._fetch(addr):
-                raise
-            return super().view(addr, length, write)
+        return self._mapped(super().view, addr, length, write)
 
     def forget(self, start, last):
         for base, length in self.ranges():
@@ -131,7 +130,7 @@ class Memory(GuestMemory):
 
 class Device:
     def __init__(self, name, wire, mac, packed):
-        self.wire, self.ring_type = wire, PackedRing if packed else SplitRing
+        self.wire = wire
         self.fd = create(name, mac, packed)
         self.memory = Memory(self.fd)
         self.rings, self.kicks = {}, {}
@@ -159,7 +158,7 @@ class Device:
     def start(self):
         features, = struct.unpack("<Q", fcntl.ioctl(self.fd, DEV_GET_FEATURES, bytes(8)))
         options = {"indirect": features >> INDIRECT & 1, "event_idx": features >> EVENT_IDX & 1}
-        kind = self.ring_type if features >> RING_PACKED & 1 else SplitRing
+        kind = PackedRing if features >> RING_PACKED & 1 else SplitRing
         for index in PAIR:
             info = VQ_INFO.unpack(fcntl.ioctl(self.fd, VQ_GET_INFO, VQ_INFO.pack(
                 index, *[0] * 9)))

@@ -57,7 +57,8 @@ probe ADD_PREMAPPED <<'END'
 END
 # 6.18: what a page pool keeps of a page has a struct of its own
 probe NETMEM_DESC <<'END'
-	(void)pp_page_to_nmdesc(compound_head(NULL))->pp;
+	struct page *page = NULL;
+	(void)pp_page_to_nmdesc(page)->pp;
 END
 # 6.17: a page pool gets its NAPI instance when it goes into service
 probe POOL_ENABLE_DIRECT <<'END'
@@ -106,27 +107,14 @@ END
 probe RX_RING_COUNT <<'END'
 	struct ethtool_ops ops = { .get_rx_ring_count = NULL };
 END
-# 6.16: symmetric hashing announced as a mask
-probe INPUT_XFRM_MASK <<'END'
-	struct ethtool_ops ops = { .supported_input_xfrm = 1 };
-END
 # 6.13: net_dim() takes its sample by pointer
 probe DIM_BY_POINTER <<'END'
 	const struct dim_sample *sample = NULL;
 	net_dim(NULL, sample);
 END
-# 7.0: queue management with a per queue configuration
-probe QUEUE_MGMT <<'END'
-	struct netdev_queue_mgmt_ops ops = { .supported_params = QCFG_RX_PAGE_SIZE };
-END
 # 6.18: the graceful period of a health reporter is part of its operations
 probe HEALTH_PERIOD_OPS <<'END'
 	struct devlink_health_reporter_ops ops = { .default_graceful_period = 0 };
-END
-# 6.18: memory type in the XDP frame
-probe XDP_FRAME_MEM_TYPE <<'END'
-	struct xdp_frame frame;
-	frame.mem_type = MEM_TYPE_PAGE_POOL;
 END
 # 6.14: the truesize of the frags of an XDP buffer is kept with them
 probe XDP_FRAGS_TRUESIZE <<'END'
@@ -141,14 +129,6 @@ END
 probe XSK_ADD_FRAG_HEAD <<'END'
 	struct xdp_buff *head = NULL, *xdp = NULL;
 	xsk_buff_add_frag(head, xdp);
-END
-# 6.13: symbol namespaces are strings
-probe IMPORT_NS_STRING <<'END'
-	;
-}
-MODULE_IMPORT_NS("NETDEV_INTERNAL");
-static void probe_IMPORT_NS_END(void)
-{
 END
 # 6.18: checksum completion on transmit asked of AF_XDP with its options
 probe XSK_TX_METADATA <<'END'

@@ -24,6 +24,7 @@ HARMLESS = re.compile(
     r"the compiler differs from the one used to build the kernel|Skipping BTF generation"
     r"|^make(\[\d+\])?: warning: jobserver unavailable")
 LOUD = re.compile(r"\b(?:warning|Warning|error):|\b(?:WARNING|ERROR)\b|\*\*\* ")
+FULL = (7, 2)   # the first kernel for which no probe fails, see docs/compat.rst
 FORGET = r"find %s \( -name '*.o' -o -name '*.o.cmd' \) -delete"
 
 
@@ -62,6 +63,21 @@ def copy_driver(target):
         shutil.copy2(TOP / name, target / name)
 
 
+def probes(release, written):
+    """Findings about the compile probes, given the header that they wrote for RELEASE."""
+    def names(pattern, text):
+        return set(re.findall(pattern, text, re.MULTILINE))
+
+    defined = r"\bVNET_HAVE_(\w+)"
+    made = names(r"^probe (\w+) ", (TOP / "scripts/conftest.sh").read_text(encoding="ascii"))
+    read = names(defined, (TOP / "include/vnet_compat.h").read_text(encoding="ascii"))
+    for name in sorted(made ^ read):
+        yield f"VNET_HAVE_{name}: conftest.sh and vnet_compat.h do not both have it"
+    if tuple(map(int, re.findall(r"\d+", release)[:2])) >= FULL:
+        for name in sorted(made - names(defined, written)):
+            yield f"scripts/conftest.sh: {release} has {name}, but the probe does not compile"
+
+
 def out_of_tree(release):
     """Build the module against installed headers; return its findings."""
     have_driver()
@@ -76,6 +92,8 @@ def out_of_tree(release):
                  for line in (failed(output) if status else loud(output))]
         if not status and not (work / "vnet.ko").is_file():
             found.append("the build made no vnet.ko")
+        elif not status:
+            found += probes(release, (work / "vnet_conftest.h").read_text(encoding="ascii"))
     return found
 
 

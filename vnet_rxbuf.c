@@ -247,10 +247,12 @@ static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
 	struct vnet_rx_cut *cut = &mem->cut;
 
 	vnet_rxmem_cut_end(mem);
-	cut->page = page_pool_alloc_pages(mem->pool, gfp | __GFP_NOWARN |
-						     __GFP_NORETRY);
-	if (!cut->page)
+	cut->page = vnet_compat_pool_alloc(mem->pool, gfp | __GFP_NOWARN |
+						      __GFP_NORETRY);
+	if (!cut->page) {
+		cut->failed++;
 		return false;
+	}
 
 	page_pool_fragment_page(cut->page, VNET_RX_PAGE_REFS);
 	cut->va = page_address(cut->page);
@@ -432,7 +434,8 @@ static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
  *
  * One kick for all. Without memory the queue is marked starved, and a timer
  * schedules the poll again: the device cannot interrupt for a ring that has
- * no buffers.
+ * no buffers. A page that could not be had counts, also where a smaller one
+ * took its place.
  *
  * Context: NAPI of @rxq, or process while NAPI is off.
  */
@@ -460,8 +463,12 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 	if (slots->nr_free != before && vnet_vq_kick(rxq->vq))
 		vnet_rxs_add(&rxq->stats, VNET_RXS_KICKS, 1);
 
+	if (unlikely(rxq->mem.cut.failed)) {
+		vnet_rxs_add(&rxq->stats, VNET_RXS_ALLOC_FAIL,
+			     rxq->mem.cut.failed);
+		rxq->mem.cut.failed = 0;
+	}
 	if (unlikely(err == -ENOMEM)) {
-		vnet_rxs_add(&rxq->stats, VNET_RXS_ALLOC_FAIL, 1);
 		if (!rxq->starved)
 			vnet_rxs_add(&rxq->stats, VNET_RXS_STARVED, 1);
 		mod_timer(&rxq->starve_timer, jiffies + VNET_STARVE_DELAY);

@@ -100,6 +100,7 @@ static_assert(sizeof(struct vnet_rx_buf) <= sizeof(struct xdp_frame));
  * @left: its bytes, 0 without a page
  * @users: buffers that were cut off
  * @size: bytes of a whole page
+ * @failed: pages that were not to be had, and that nobody has counted yet
  */
 struct vnet_rx_cut {
 	struct page *page;
@@ -108,6 +109,7 @@ struct vnet_rx_cut {
 	u32 left;
 	u32 users;
 	u32 size;
+	u32 failed;
 };
 
 /**

@@ -306,6 +306,20 @@ static inline void vnet_compat_pool_own(struct page_pool *pool,
 #endif
 }
 
+/*
+ * A whole page of @pool, or NULL. 6.18: asked for as netmem, the function into
+ * which the kernel injects failures (pp_alloc_fail.py).
+ */
+static inline struct page *vnet_compat_pool_alloc(struct page_pool *pool,
+						  gfp_t gfp)
+{
+#ifdef VNET_HAVE_NETMEM_DESC
+	return netmem_to_page(page_pool_alloc_netmems(pool, gfp));
+#else
+	return page_pool_alloc_pages(pool, gfp);
+#endif
+}
+
 /* The pool of @page. 6.18: kept in struct netmem_desc, no more in struct page */
 static inline struct page_pool *vnet_compat_page_pool(struct page *page)
 {

@@ -33,7 +33,7 @@ struct vnet_dev;
  * @VNET_RXS_XDP_REDIRECTS: packets that it redirected
  * @VNET_RXS_XSK_COPIES: packets copied out of AF_XDP frames for the stack
  * @VNET_RXS_KICKS: notifications sent to the device
- * @VNET_RXS_ALLOC_FAIL: buffers or skbs that could not be allocated
+ * @VNET_RXS_ALLOC_FAIL: skbs, and pages for buffers, that could not be allocated
  * @VNET_RXS_STARVED: times that the ring could not be filled for want of memory
  * @VNET_RXS_LARGE: packets of more buffers than MAX_SKB_FRAGS
  * @VNET_RXS_FAULT: first of one counter for each enum vnet_rx_fault

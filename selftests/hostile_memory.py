@@ -5,12 +5,15 @@ from pathlib import Path
 
 from lab.api import test
 
+from ._data import Change
 from ._hostile import FAR, OWN, PEER_MAC
 from ._invariants import at_rest
+from .control_qemu import qstats
 from .device import packet
 
 TOOLS = Path(__file__).parent / "tools"
 SECRET = "not for the host"
+REFUSED = 40
 
 
 def given(env, queue):
@@ -48,7 +51,7 @@ def secrets(env):
     env.wait(lambda: leaked(env)[0], "the search finds nothing", 20)
 
 
-@test(profiles=["leaks"], drivers=["vnet"], timeout=1200)
+@test(profiles=["leaks"], drivers=["vnet"], timeout=2400)
 def fail_nth(env):
     "Every single allocation of bind, up, resize, channels, MTU, XDP and AF_XDP fails once."
     if env.guest.run("test -e /proc/self/fail-nth", check=False).status:
@@ -57,11 +60,49 @@ def fail_nth(env):
         env.guest.put(TOOLS / name, f"/tmp/{name}")
     limit = env.rounds(full=2000, quick=30)
     done = env.guest.run(f"python3 /tmp/fail_nth.py {env.virtio} {env.driver} {limit}",
-                         timeout=1000)
+                         timeout=2200)
     print("  hostile_memory.fail_nth (allocations, failures):",
           done.out.strip().replace("\n", ", "), flush=True)
     env.configure()
     env.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {FAR}")
+    env.guest.run(f"ip link set {env.nic} down")
+    at_rest(env)
+
+
+def refused(env, require=""):
+    """Refuse pages of page pools under a flood of pings; (alloc_fail, starved) that this adds."""
+    fault = "/sys/kernel/debug/fail_function"
+    change = Change(env)
+    env.guest.run(f"cd {fault} && echo page_pool_alloc_netmems > inject && echo N > task-filter && "
+                  f"echo 0 > verbose && echo 1 > interval && echo {REFUSED} > times && {require} "
+                  "echo 100 > probability")
+    try:
+        env.guest.run(f"ping -q -f -c 500 -s 1400 -w 60 {FAR}", timeout=90)
+        left = int(env.guest.run(f"cat {fault}/times").out)
+    finally:
+        env.guest.run(f"cd {fault}; echo 0 > probability; echo 0 > times; echo > inject; "
+                      "echo 0 > require-start")
+    assert left == 0, f"{left} of {REFUSED} pages were not refused"
+    added = change()
+    return added["rx_alloc_fail"], added["rx_starved"]
+
+
+@test(profiles=["leaks"], drivers=["vnet"], timeout=240)
+def alloc_fail(env):
+    "Pages for receive buffers are refused: small ones serve, or a timer; each buffer is counted."
+    if env.guest.run("test -e /sys/kernel/debug/fail_function/inject", check=False).status:
+        env.skip("this debug kernel has no fault injection in functions")
+    lines = env.guest.run("sort /proc/kallsyms | grep -w -A1 'vnet_rxmem_cut_begin\\s'").out
+    start, end = (int(line.split()[0], 16) for line in lines.splitlines())
+    reported = qstats(env)["device"]["rx-alloc-fail"]
+    large = refused(env, f"echo {start} > require-start && echo {end} > require-end && "
+                    "echo 8 > stacktrace-depth &&")
+    assert large == (REFUSED, 0), f"large pages: {large[0]} counted, starved {large[1]} times"
+    both = refused(env)
+    assert REFUSED / 2 <= both[0] < REFUSED and both[1], \
+        f"large and small pages: {both[0]} buffers counted, starved {both[1]} times"
+    reported = qstats(env)["device"]["rx-alloc-fail"] - reported
+    assert reported == large[0] + both[0], f"rx-alloc-fail of qstats: {reported}"
     env.guest.run(f"ip link set {env.nic} down")
     at_rest(env)
 

@@ -41,7 +41,7 @@ USAGE = """commands:
   fuzz SECONDS [ROOM] random input to the pure rooms, wire, caps and hdr
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
-  debug-kernel [NAME] build the debug kernel: kasan, or kcsan
+  debug-kernel [NAME] build the debug kernel: kasan, kcsan or faults
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The lab's parts that need no guest."""
 
+import fcntl
 import socket
 import subprocess
 import sys
@@ -94,6 +95,24 @@ class Layers(unittest.TestCase):
         self.assertNotEqual(first, layers.path(cache, other, "kselftest", "7.2"))
         self.assertNotEqual(first, layers.path(cache, one, "kselftest", "7.3"))
         self.assertRegex(first.name, r"^[^: ]+$")
+
+    def test_a_newer_layer_removes_old_ones_that_no_session_holds(self):
+        with tempfile.TemporaryDirectory() as cache, mock.patch.object(layers, "make") as made, \
+                mock.patch.object(host, "cache_dir", return_value=Path(cache)), \
+                mock.patch.object(host, "check_space"), \
+                mock.patch.object(host, "is_root", return_value=True):
+            held, left = (Path(cache, f"layers/xdp.{n}") for n in (1, 2))
+            for layer in (held, left):
+                layer.mkdir(parents=True)
+            with open(f"{held}.inuse", "w", encoding="ascii") as inuse:
+                fcntl.flock(inuse, fcntl.LOCK_SH)
+                layers.ensure(Path(cache, "root-1"), "xdp")
+                self.assertTrue(held.exists())
+                self.assertTrue(Path(inuse.name).exists())
+                self.assertFalse(left.exists())
+            layers.ensure(Path(cache, "root-1"), "xdp")
+            self.assertFalse(held.exists())
+            self.assertEqual(made.call_count, 2)
 
     def test_no_exact_version(self):
         for path in layers.LISTS.iterdir():

@@ -274,6 +274,19 @@ static void vnet_vq_reclaim(struct virtqueue *vq,
 	}
 }
 
+/*
+ * For each buffer the core looks through the ring from its beginning: half a
+ * billion looks where there are 32768. It is not asked where it has nothing to
+ * undo, for one descriptor that it has not mapped.
+ */
+static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
+{
+	if (rxq->premapped && rxq->mem.nr_sg == 1)
+		vnet_slots_free_all(&rxq->mem.slots);
+	else
+		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, vnet_rxbuf_reclaim);
+}
+
 static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
 {
 	int err;
@@ -601,8 +614,7 @@ static int vnet_device_stop(struct vnet_dev *vd)
 		/* What arrived until the reset; afterwards it looks unused. */
 		if (vd->rxqs[i].mem.bufs)
 			vnet_rxq_purge(&vd->rxqs[i]);
-		vnet_vq_reclaim(vd->rxqs[i].vq, &vd->rxqs[i].mem.slots,
-				vnet_rxbuf_reclaim);
+		vnet_rxq_reclaim(&vd->rxqs[i]);
 		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,
 				vnet_txq_reclaim);
 	}

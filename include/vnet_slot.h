@@ -27,6 +27,19 @@ struct vnet_slots {
 };
 
 /**
+ * vnet_slots_free_all() - all slots are free again
+ * @s: stack; no slot is in use any more, wherever each of them was
+ */
+static inline void vnet_slots_free_all(struct vnet_slots *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->nr; i++)
+		s->free[i] = s->nr - 1 - i;
+	s->nr_free = s->nr;
+}
+
+/**
  * vnet_slots_create() - make all of @nr slots free
  * @s: stack to set up
  * @nr: number of slots, 1..65536
@@ -36,16 +49,12 @@ struct vnet_slots {
  */
 static inline int vnet_slots_create(struct vnet_slots *s, u32 nr)
 {
-	u32 i;
-
 	s->free = kvmalloc_array(nr, sizeof(*s->free), GFP_KERNEL);
 	if (!s->free)
 		return -ENOMEM;
 
-	for (i = 0; i < nr; i++)
-		s->free[i] = nr - 1 - i;
 	s->nr = nr;
-	s->nr_free = nr;
+	vnet_slots_free_all(s);
 
 	return 0;
 }

@@ -294,7 +294,7 @@ class Attack:
 
     def unbind(self):
         self.guest.run(f"echo {self.env.virtio} > {self.env.drivers_dir()}/unbind",
-                       timeout=25 * self.patience)
+                       timeout=25 * self.patience * self.env.slow)
 
     def verdict(self):
         """(what the driver did, seconds, why that is a failure or None)"""

@@ -48,6 +48,14 @@ static void vnet_health_muted(struct vnet_dev *vd)
 						     DEVLINK_HEALTH_REPORTER_STATE_ERROR);
 }
 
+/* The device has come back in a way that devlink has not seen. */
+static void vnet_health_opened(struct vnet_dev *vd)
+{
+	if (vd->recovery.reporters[VNET_REPORTER_DEVICE] &&
+	    xchg(&vd->recovery.opened, false))
+		vnet_health_all_well(vd, NULL);
+}
+
 /* With @priv_ctx what was detected; without, the user asks: reset the device. */
 static int vnet_health_recover(struct devlink_health_reporter *reporter,
 			       void *priv_ctx, struct netlink_ext_ack *extack)
@@ -401,6 +409,7 @@ void vnet_health_work(struct work_struct *work)
 
 	while (vnet_recovery_next(vd, &heal))
 		vnet_health_report(vd, &heal);
+	vnet_health_opened(vd);
 	vnet_health_muted(vd);
 }
 

@@ -203,8 +203,9 @@ static int vnet_ndo_open(struct net_device *dev)
 	struct vnet_dev *vd = netdev_priv(dev);
 	int err;
 
-	if (vd->dead || !vd->live)
-		return -EIO;
+	err = vnet_recovery_open(vd);
+	if (err)
+		return err;
 
 	err = vnet_queues_up(vd);
 	if (err)

@@ -211,6 +211,18 @@ static bool vnet_heal_kick(struct vnet_dev *vd, struct vnet_heal *heal)
 	return false;
 }
 
+/* All that a reset of the device answers. */
+static unsigned long vnet_heal_take(struct vnet_recovery *rec)
+{
+	unsigned long reasons = xchg(&rec->reasons, 0);
+	u16 i;
+
+	for (i = 0; i < rec->nr_watch; i++)
+		reasons |= xchg(&rec->watch[i].reasons, 0);
+
+	return reasons;
+}
+
 /* More than one virtqueue in trouble is trouble of the device. */
 static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
 {
@@ -236,10 +248,8 @@ static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
 
 	if (!reasons && nr == 1)
 		step = vnet_heal_step(vd, &rec->watch[vq]);
-	reasons = xchg(&rec->reasons, 0);
-	for (i = 0; i < rec->nr_watch; i++)
-		reasons |= xchg(&rec->watch[i].reasons, 0);
-	vnet_heal_fill(heal, reasons, step, nr == 1 ? vq : VNET_HEAL_NO_VQ);
+	vnet_heal_fill(heal, vnet_heal_take(rec), step,
+		       nr == 1 ? vq : VNET_HEAL_NO_VQ);
 
 	return true;
 }
@@ -430,4 +440,40 @@ int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
 	vnet_compat_unlock(vd->dev);
 
 	return err;
+}
+
+/**
+ * vnet_recovery_open() - the interface goes up: see to it that the device runs
+ * @vd: device
+ *
+ * One that is away, given up or between two tries, is tried now: who wants to
+ * use it may know that it is back. Not while a reset hangs: its end is noticed.
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, or -EIO for a device that does not come back.
+ */
+int vnet_recovery_open(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	int err;
+
+	if (vd->live)
+		return 0;
+	if (vd->frozen || vnet_device_stuck(vd))
+		return -EIO;
+
+	rec->count[VNET_RESET_USER]++;
+	rec->steps[VNET_HEAL_DEVICE]++;
+	err = vnet_device_resume(vd);
+	trace_vnet_reset(vd->dev, BIT(VNET_RESET_USER), VNET_HEAL_DEVICE, -1,
+			 err);
+	if (err)
+		return -EIO;
+
+	vnet_heal_take(rec);
+	rec->tries = 0;
+	rec->opened = true;
+	vnet_recovery_queue(vd, 0);
+
+	return 0;
 }

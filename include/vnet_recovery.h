@@ -142,6 +142,7 @@ struct vnet_watch {
  * @level: resets that followed one another too fast, for the back-off
  * @tries: resets in a row that have failed
  * @gone: the device read all ones when it was given up
+ * @opened: it came back when the interface went up, which devlink is to be told
  * @last: when something was last reset
  * @not_before: nothing is reset before this time
  * @devlink: devlink instance, or NULL before it is registered
@@ -158,6 +159,7 @@ struct vnet_recovery {
 	u8 level;
 	u8 tries;
 	bool gone;
+	bool opened;
 	unsigned long last;
 	unsigned long not_before;
 	struct devlink *devlink;
@@ -172,6 +174,7 @@ int vnet_recovery_create(struct vnet_dev *vd);
 void vnet_recovery_thaw(struct vnet_dev *vd);
 void vnet_recovery_stop(struct vnet_dev *vd);
 void vnet_recovery_destroy(struct vnet_dev *vd);
+int vnet_recovery_open(struct vnet_dev *vd);
 bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal);
 int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal);
 void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);

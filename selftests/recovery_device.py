@@ -174,6 +174,27 @@ def gives_up(env):
 
 
 @test(**SCRIPTED)
+def up_revives(env):
+    "A device that was given up, and comes back while the interface is down, goes up with it."
+    before = one_queue(env)
+    up = f"ip link set {env.nic} up"
+    env.device.fault(device="bus", action="dead")
+    env.wait(lambda: grown(env, before).get("heal_given_up"), "it was not given up", 40)
+    env.guest.run(f"ip link set {env.nic} down")
+    for _ in range(2):
+        refused = env.guest.run(up, check=False)
+        assert refused.status and "Input/output" in refused.err, refused
+    assert reporter(env, "device")["state"] == "error", reporter(env, "device")
+    env.device.clear()
+    time.sleep(2)
+    env.guest.run(up)
+    flows(env)
+    env.wait(lambda: reporter(env, "device")["state"] == "healthy", "devlink was not told")
+    assert grown(env, before)["reset_user"] == 3, grown(env, before)
+    healthy(env)
+
+
+@test(**SCRIPTED)
 def change_while_away(env):
     "What the user changes while a device does not come back holds when it does."
     before = one_queue(env)

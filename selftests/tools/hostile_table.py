@@ -24,7 +24,8 @@ runs. Judged by one oracle (``selftests/_hostile.py``):
 - *recovers*: packets flow again after a reset of a queue or of the device
 - *refuses*: the driver does not bind, says why, and works with an honest device
 - *gives up*: the device has refused to come back several times; the driver says so
-  (no carrier, health *error*) and starts it when the user asks (``devlink health``)
+  (no carrier, health *error*) and starts it when the user asks (``devlink health``,
+  ``ip link set up``)
 - *stops*: no packet comes through any more, until the driver is bound anew
 - *hangs*: a command of the user's, the driver's unbinding or the machine hangs
 - *fails*: packets flow, but something else does not hold: packets that nobody
@@ -32,8 +33,9 @@ runs. Judged by one oracle (``selftests/_hostile.py``):
 - *warns*, *oopses*: the kernel complains or crashes
 - *core*: not run, no driver can stand it (:doc:`security`, limits)
 
-The kernel *kasan* is the debug kernel (Linux 7.3 with KASAN, lockdep and others, see
-:doc:`testing`), where any complaint of theirs would be a *warns* or *oopses*.
+The kernels *kasan* and *kcsan* are the debug kernels (Linux 7.3 with KASAN, lockdep and
+others; with the detector of data races; see :doc:`testing`), where any complaint of
+theirs would be a *warns* or *oopses*.
 
 Where the device offers DEVICE_STATS (the cases of its mode *rss*), virtio_net of Linux
 7.2 warns as soon as somebody reads ``ethtool -S`` (UBSAN, an array index), whatever the

@@ -213,6 +213,23 @@ static bool vnet_look_status(struct vnet_dev *vd)
 	return false;
 }
 
+/*
+ * A reset that waits for its time is no news to the stack's watchdog, which
+ * would tell of the stopped queues every ten seconds.
+ */
+static void vnet_look_patience(struct vnet_dev *vd)
+{
+	bool all = READ_ONCE(vd->recovery.reasons);
+	u16 i;
+
+	for (i = 0; i < vd->cfg.pairs; i++) {
+		u16 vq = vnet_vq_tx_index(i);
+
+		if (all || READ_ONCE(vd->recovery.watch[vq].reasons))
+			txq_trans_cond_update(vd->txqs[i].nq);
+	}
+}
+
 static void vnet_look(struct vnet_dev *vd)
 {
 	u16 i;
@@ -223,7 +240,11 @@ static void vnet_look(struct vnet_dev *vd)
 		vd->recovery.gone = false;
 		vnet_recovery_request(vd, VNET_RESET_BACK);
 	}
-	if (!vd->live || !vnet_look_status(vd))
+	if (!vd->live)
+		return;
+
+	vnet_look_patience(vd);
+	if (!vnet_look_status(vd))
 		return;
 
 	if (vd->cvq && virtqueue_is_broken(vd->cvq))

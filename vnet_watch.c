@@ -215,18 +215,22 @@ static bool vnet_look_status(struct vnet_dev *vd)
 
 /*
  * A reset that waits for its time is no news to the stack's watchdog, which
- * would tell of the stopped queues every ten seconds.
+ * would tell of the stopped queues every ten seconds. Nor does the waiting cure
+ * a queue, so it stays on its rung of the ladder.
  */
 static void vnet_look_patience(struct vnet_dev *vd)
 {
 	bool all = READ_ONCE(vd->recovery.reasons);
 	u16 i;
 
-	for (i = 0; i < vd->cfg.pairs; i++) {
-		u16 vq = vnet_vq_tx_index(i);
+	for (i = 0; i < vd->recovery.nr_watch; i++) {
+		struct vnet_watch *w = &vd->recovery.watch[i];
+		bool waits = READ_ONCE(w->reasons);
 
-		if (all || READ_ONCE(vd->recovery.watch[vq].reasons))
-			txq_trans_cond_update(vd->txqs[i].nq);
+		if (waits)
+			w->step_time = jiffies;
+		if ((waits || all) && i & 1)
+			txq_trans_cond_update(vd->txqs[i / 2].nq);
 	}
 }
 

@@ -69,7 +69,7 @@ def fail_nth(env):
     at_rest(env)
 
 
-def refused(env, require=""):
+def refuse_pages(env, require=""):
     """Refuse pages of page pools under a flood of pings; (alloc_fail, starved) that this adds."""
     fault = "/sys/kernel/debug/fail_function"
     change = Change(env)
@@ -95,10 +95,10 @@ def alloc_fail(env):
     lines = env.guest.run("sort /proc/kallsyms | grep -w -A1 'vnet_rxmem_cut_begin\\s'").out
     start, end = (int(line.split()[0], 16) for line in lines.splitlines())
     reported = qstats(env)["device"]["rx-alloc-fail"]
-    large = refused(env, f"echo {start} > require-start && echo {end} > require-end && "
-                    "echo 8 > stacktrace-depth &&")
+    large = refuse_pages(env, f"echo {start} > require-start && echo {end} > require-end && "
+                         "echo 8 > stacktrace-depth &&")
     assert large == (REFUSED, 0), f"large pages: {large[0]} counted, starved {large[1]} times"
-    both = refused(env)
+    both = refuse_pages(env)
     assert REFUSED / 2 <= both[0] < REFUSED and both[1], \
         f"large and small pages: {both[0]} buffers counted, starved {both[1]} times"
     reported = qstats(env)["device"]["rx-alloc-fail"] - reported

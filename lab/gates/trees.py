@@ -94,7 +94,8 @@ def digest(*parts):
 
 @contextlib.contextmanager
 def locked(path):
-    """Two sessions must not fill the same directory."""
+    """Two sessions must not fill the same directory; the one that it is in is made."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     with open(f"{path}.lock", "w", encoding="ascii") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,29 +131,54 @@ def series():
     return sorted(found, key=numbers)
 
 
+# What checkpatch and kernel-doc are made of, and by what checkpatch knows a kernel source.
+TOOLS = ("scripts", "tools/docs", "tools/lib/python", "COPYING", "CREDITS", "Kbuild", "Makefile",
+         "MAINTAINERS", "README")
+TOP_LEVEL = ("Documentation", "arch", "include", "drivers/net", "fs", "init", "ipc", "kernel",
+             "lib")
+
+
 def source(name):
     """The unpacked source of series NAME; nobody writes to it."""
     version = text_of(["dpkg-query", "-W", "-f", "${Version}", f"linux-source-{name}"])
-    path = CACHE / f"linux-source-{version}"
-    if path.is_dir():
-        return path
-    with locked(path):
-        if not path.is_dir():
-            unpack(name, path)
+    return unpacked(CACHE / f"linux-source-{version}", name,
+                    # graphics drivers are a third of the tree; their Kconfig files are wanted
+                    ["--exclude=linux-source-*/drivers/gpu/*.[ch]"])
+
+
+def tools(name):
+    """The part of the source of series NAME that checks text: all of it where it is unpacked."""
+    version = text_of(["dpkg-query", "-W", "-f", "${Version}", f"linux-source-{name}"])
+    whole = CACHE / f"linux-source-{version}"
+    if whole.is_dir():
+        return whole
+    part = unpacked(CACHE / f"linux-tools-{version}", name,
+                    ["--ignore-failed-read", *(f"linux-source-{name}/{path}" for path in TOOLS)])
+    for path in TOP_LEVEL:
+        (part / path).mkdir(parents=True, exist_ok=True)
+    return part
+
+
+def unpacked(path, name, arguments):
+    """A directory of the cache with what tar takes out of the source of series NAME."""
+    if not path.is_dir():
+        with locked(path):
+            if not path.is_dir():
+                unpack(name, path, arguments)
     return path
 
 
-def unpack(name, path):
+def unpack(name, path, arguments):
     if shutil.disk_usage(CACHE).free < SOURCE_BYTES:
         raise SetupError(f"the cache needs {SOURCE_BYTES >> 30} GiB free for a kernel source: "
                          "make room or set XDG_CACHE_HOME to a larger disk")
-    say(f"unpacking linux-source-{name} (once)")
+    say(f"unpacking {path.name} (once)")
     work = Path(f"{path}.part")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
-    # graphics drivers are a third of the tree; their Kconfig files are wanted
     tar = subprocess.run(["tar", "-xJf", f"/usr/src/linux-source-{name}.tar.xz", "-C", str(work),
-                          "--strip-components=1", "--exclude=linux-source-*/drivers/gpu/*.[ch]"],
+                          "--strip-components=1", *arguments],
+                         env=dict(os.environ, XZ_DEFAULTS="--threads=0"),
                          capture_output=True, text=True, check=False)
     if tar.returncode:
         shutil.rmtree(work, ignore_errors=True)

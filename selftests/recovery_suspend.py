@@ -193,17 +193,18 @@ def wake(path, console, end):
     """Wake the guest whenever it has gone to sleep."""
     monitor = QEMUMonitorProtocol(path)
     monitor.connect()
-    while not end.is_set():
-        for event in monitor.get_events(wait=False):
-            if event["event"] == "SUSPEND":
-                time.sleep(0.2)
-                monitor.cmd("system_wakeup")
-        text = console.read_text(errors="replace")
-        if text.count("suspend entry (s2idle)") > text.count("suspend exit"):
-            time.sleep(1)
-            monitor.cmd("system_powerdown")     # the power button
-        time.sleep(0.1)
     with contextlib.suppress(EOFError, QMPError, OSError):  # QEMU may have ended
+        while not end.is_set():
+            for event in monitor.get_events(wait=False):
+                if event["event"] == "SUSPEND":
+                    time.sleep(0.2)
+                    monitor.cmd("system_wakeup")
+            text = console.read_text(errors="replace")
+            if text.count("suspend entry (s2idle)") > text.count("suspend exit"):
+                time.sleep(1)
+                monitor.cmd("system_powerdown")     # the power button
+            time.sleep(0.1)
+    with contextlib.suppress(EOFError, QMPError, OSError):
         monitor.close()
 
 

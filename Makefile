@@ -12,10 +12,12 @@ J	?= 0
 
 # Python, or the way to get it: the only thing the lab cannot install itself.
 LAB	:= $(CURDIR)/lab/start
-SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)'
+# Variables of the command line that select nothing: 'make check T='.
+EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(if $($v),,--empty=$v)))
+SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY)
 
-.PHONY: all modules in-tree install clean run check check-full shell kunit \
-	gates fuzz bench kselftest help
+.PHONY: all modules in-tree install clean run check check-ci check-full shell \
+	kunit gates fuzz bench kselftest help
 
 all: modules
 
@@ -42,6 +44,9 @@ shell:
 
 check:
 	@$(LAB) check $(SELECT)
+
+check-ci:
+	@$(LAB) check --ci $(SELECT)
 
 check-full:
 	@$(LAB) check --full $(SELECT)

@@ -15,9 +15,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, die, host, layers, root, say
+from . import SetupError, check, die, host, layers, root, say
 from . import options as test_options
 
+INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
@@ -25,8 +26,6 @@ COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "g
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
-# what check does before the tests in guests
-STEPS = ("unit", "gates", "kunit", "fuzz", "kselftest", "debug-kernel")
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -35,7 +34,8 @@ USAGE = """commands:
   shell [OPTIONS]     a shell in a guest
   boot [OPTIONS] CMD  run one command in a guest
   test [OPTIONS]      the tests of selftests/
-  check [OPTIONS]     the lab's own tests, gates, kunit, fuzz, kselftest, then test
+  check [OPTIONS]     the quick checks of the source, and a guest of each kernel; --ci: the
+                      lab's own tests, gates, kunit, fuzz, kselftest, then all tests
   unit                the lab's own tests
   gates, kunit        the checks of the source; the unit tests of the pure rooms
   fuzz SECONDS [ROOM] random input to the pure rooms, wire, caps and hdr
@@ -157,45 +157,6 @@ def program(name, args):
     return subprocess.run([str(path), *args], cwd=CHECKOUT, check=False).returncode
 
 
-def step_status(rootdir, step, options):
-    """Run a step; its exit status, or None if this machine cannot do it."""
-    if step == "unit":
-        return inside(rootdir, step, [])
-    try:
-        if step == "fuzz":
-            return fuzz(rootdir, ["60" if options.full else "10"])
-        if step == "kselftest":
-            return kselftest(rootdir, [] if options.full else ["--quick"])
-    except SetupError as error:
-        say(f"check: {step}: not run: {error}")
-        return None
-    if step == "debug-kernel":
-        return program(step, ["kasan"]) or program(step, ["kcsan"])
-    return program(step, [])
-
-
-def check(rootdir, args):
-    """Every step, then the tests in guests; the steps count in the closing line."""
-    options = test_options.parse(args)
-    counts = {0: 0, 1: 0, None: 0}
-    for step in STEPS:
-        if not test_options.step_wanted(step, options):
-            continue
-        if step in PROGRAMS and not (CHECKOUT / PROGRAMS[step]).exists():
-            continue
-        say(f"check: {step}")
-        status = step_status(rootdir, step, options)
-        if status is not None and (status > 2 or status < 0):  # ended by a signal: so are we
-            return status
-        say(f"check: {step}: {'skip' if status is None else 'FAIL' if status else 'ok'}")
-        counts[1 if status else status] += 1
-    if options.test in STEPS:
-        say(f"{counts[0]} passed, {counts[1]} failed, {counts[None]} skipped")
-        return 1 if counts[1] else 0
-    return inside(rootdir, "test", [*args, f"--passed={counts[0]}", f"--failed={counts[1]}",
-                                    f"--skipped={counts[None]}"], test_layers(rootdir, options))
-
-
 def collect_garbage(cache):
     """Remove the cache, unless a session lives in it."""
     for session in cache.glob("session-*"):
@@ -214,11 +175,13 @@ def main():
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("args", nargs=argparse.REMAINDER)
     options = parser.parse_args()
+    times = check.Times()
     try:
         if options.command == "gc":
             return collect_garbage(host.cache_dir())
-        host.ensure()
-        rootdir = root.ensure()
+        with times.stage("root"):
+            host.ensure()
+            rootdir = root.ensure()
         if options.command == "root":
             print(rootdir)
             return 0
@@ -233,7 +196,7 @@ def main():
         if options.command == "kselftest":
             return kselftest(rootdir, options.args)
         if options.command == "check":
-            return check(rootdir, options.args)
+            return check.Check(sys.modules[__name__], rootdir, options.args, times).run()
         over = ()
         if options.command == "test":
             over = test_layers(rootdir, test_options.parse(options.args))
@@ -241,9 +204,12 @@ def main():
     except SetupError as error:
         die(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
 if __name__ == "__main__":
     status = main()
-    sys.exit(128 - status if status < 0 else status)
+    status = 128 - status if status < 0 else status
+    if status == INTERRUPTED:
+        die("interrupted; what was finished is kept, the same command goes on from there")
+    sys.exit(status)

@@ -16,6 +16,7 @@ import time
 from dataclasses import dataclass
 
 from . import profiles as known
+from .patience import Deadline
 
 TESTS = []
 
@@ -55,7 +56,7 @@ link set {nic} up
 END
 """
 CARRIER = """
-for i in $(seq 200); do
+for i in $(seq 600); do
     read -r up < /sys/class/net/$nic1/carrier && [ $up = 1 ] && exit 0
     sleep 0.1
 done
@@ -177,14 +178,18 @@ class Env:
     def set_link(self, up):
         self.guest.set_link(up)
 
+    def deadline(self, seconds):
+        """A limit for something that the guest has to do."""
+        return Deadline(seconds * self.slow, self.guest.pids())
+
     def wait(self, condition, what, timeout=20):
         """Wait until a condition holds; its value."""
-        deadline = time.monotonic() + timeout * self.slow
+        deadline = self.deadline(timeout)
         while True:
             value = condition()
             if value:
                 return value
-            if time.monotonic() > deadline:
+            if deadline.passed():
                 raise AssertionError(f"after {timeout} s: {what}")
             time.sleep(0.1)
 

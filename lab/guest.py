@@ -4,6 +4,7 @@
 import base64
 import importlib
 import itertools
+import json
 import logging
 import os
 import re
@@ -20,6 +21,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 
 from . import SetupError, initramfs, outer, profiles, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
+from .patience import Deadline
 
 # a connection that ends with its guest is no news
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -28,6 +30,18 @@ logging.getLogger("qemu.qmp").setLevel(logging.CRITICAL)
 COUNTER = itertools.count()
 UP = "vnet-lab: guest is up"
 MAC = "52:54:00:99:00:{:02x}"
+# Shell code: wait until the NICs that were plugged in have interfaces.
+FOUND = """
+for mac in {macs}; do
+    for i in $(seq 300); do
+        grep -qs $mac /sys/class/net/*/address && continue 2
+        sleep 0.1
+    done
+    echo "no interface for $mac" >&2
+    exit 1
+done
+"""
+PORTS = 2  # root ports for NICs, of every guest that has PCI
 SPLAT = re.compile(
     r"BUG:|WARNING:|RIP:|Call Trace:|Oops|general protection|Kernel panic|KASAN:|KCSAN:|UBSAN:"
     r"|possible circular locking|inconsistent lock state|suspicious RCU|sleeping function called"
@@ -86,10 +100,10 @@ class Process:
 
     def wait(self, timeout=30):
         """Wait for its end; return a Result."""
-        deadline = time.monotonic() + timeout * self.guest.slow
+        deadline = self.guest.deadline(timeout)
         pause = 0.01
         while self.poll() is None:
-            if time.monotonic() > deadline:
+            if deadline.passed():
                 self.kill()
                 raise TimedOut(f"guest: '{self.command}' did not end within {timeout} s")
             time.sleep(pause)
@@ -126,6 +140,7 @@ class Guest:
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
         self.root = self.run_dir / "root"
         self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
+        self.netdev_args = {}  # of each NIC
         self.device = None  # the scripted one, see selftests/device
         self.processes = []
         self.monitor = self.ga = self.qemu = self.host_ns = None
@@ -178,22 +193,34 @@ class Guest:
                              "as root, or start again as root")
         self.log.mkdir(parents=True, exist_ok=True)
         self.make_root()
-        self.host_ns = HostNs()
-        netdevs = [self.netdev(i) for i in range(self.profile.nics)]
+        self.host_ns = HostNs(self.pids)
+        self.netdev_args = {index: self.netdev(index) for index in range(self.profile.nics)}
+        netdevs = [*self.netdev_args.values()]
         if self.host_ns.taps:
             self.host_ns.configure()
         self.start_virtiofsd()
         if self.profile.device is not None:
             self.start_device()
-            netdevs.append(self.device.qemu_args())
+            netdevs.append(self.device.qemu_args(bus="rp0"))
         command = [*self.machine_args(), *itertools.chain(*netdevs), *self.extra]
         (self.log / "qemu.cmd").write_text(shlex.join(command) + "\n", encoding="utf-8")
         self.qemu = self.spawn("qemu", self.host_ns.wrap(command))
         self.monitor = self.connect("qmp", negotiate=True)
-        self.wait_console(UP, timeout * self.slow)
+        self.wait_console(UP, timeout)
         self.ga = self.connect("agent", negotiate=False)
         self.ga.settimeout(timeout)
         self.agent("guest-sync", id=int(time.time()))
+
+    def pids(self):
+        """The processes that have to run for the guest to get on."""
+        found = [daemon.popen.pid for daemon in self.processes]
+        if self.device and self.device.process:
+            found.append(self.device.process.pid)
+        return found
+
+    def deadline(self, seconds):
+        """A limit for what the guest does; a debug kernel has more time."""
+        return Deadline(seconds * self.slow, self.pids())
 
     def make_root(self):
         """An overlay of the guest's own on the root."""
@@ -268,7 +295,9 @@ class Guest:
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-kernel", str(self.kernel.image), "-append", append,
-            *(["-initrd", str(initramfs.make(self.kernel))] if self.microvm else []),
+            *(["-initrd", str(initramfs.make(self.kernel))] if self.microvm else
+              itertools.chain(*(["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
+                                for index in range(PORTS)))),
             "-chardev", self.socket("qmp"), "-mon", "chardev=qmp,mode=control",
             "-serial", f"file:{self.console}", *self.profile.args,
             "-chardev", f"socket,id=fs,path={self.run_dir}/fs.sock",
@@ -301,11 +330,9 @@ class Guest:
         device = "virtio-net-device" if self.microvm else "virtio-net-pci"
         props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
         props += [f"{key}={value}" for key, value in self.props(index).items()]
-        args += ["-netdev", backend]
         if not self.microvm:
-            args += ["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
             props += [f"bus=rp{index}", "romfile="]
-        return [*args, "-device", ",".join(props)]
+        return [*args, "-netdev", backend, "-device", ",".join(props)]
 
     def connect(self, name, negotiate):
         path = self.run_dir / f"{name}.sock"
@@ -321,11 +348,11 @@ class Guest:
 
     def wait_console(self, text, timeout):
         """Wait until the console shows a text."""
-        deadline = time.monotonic() + timeout
+        deadline = self.deadline(timeout)
         while text not in self.console_text():
             if not self.qemu.running():
                 raise GuestDied("the guest ended while booting; its last words: " + self.tail())
-            if time.monotonic() > deadline:
+            if deadline.passed():
                 raise GuestDied(f"the guest did not come up within {timeout} s; its last words: "
                                 + self.tail())
             time.sleep(0.1)
@@ -372,12 +399,18 @@ class Guest:
         with self.lock:
             return self.monitor.cmd(command, **args)
 
-    def qmp_event(self, name, timeout=30):
-        """Wait for a QMP event."""
-        deadline = time.monotonic() + timeout
-        while time.monotonic() < deadline:
+    def hmp(self, command):
+        """A command of QEMU's own monitor, for what has the syntax of the command line."""
+        said = self.qmp("human-monitor-command", **{"command-line": command}).strip()
+        if said:
+            raise SetupError(f"QEMU refuses '{command}': {said}")
+
+    def qmp_event(self, name, timeout=30, **data):
+        """Wait for a QMP event with this data."""
+        deadline = self.deadline(timeout)
+        while not deadline.passed():
             for event in self.monitor.get_events(wait=False):
-                if event["event"] == name:
+                if event["event"] == name and data.items() <= event.get("data", {}).items():
                     return event
             time.sleep(0.05)
         raise TimedOut(f"no {name} event within {timeout} s")
@@ -389,15 +422,34 @@ class Guest:
         """Take a NIC out (PCI hot-unplug) and wait until it is gone."""
         self.monitor.clear_events()
         self.qmp("device_del", id=f"nic{nic}")
-        self.qmp_event("DEVICE_DELETED", timeout=60)
+        self.qmp_event("DEVICE_DELETED", timeout=60, device=f"nic{nic}")
 
     def plug(self, nic=0):
         """Put a NIC that was taken out back."""
-        typed = {"on": True, "off": False}
-        props = {key: value if key.startswith("disable-") else typed.get(value, value)
-                 for key, value in self.props(nic).items()}
-        self.qmp("device_add", driver="virtio-net-pci", id=f"nic{nic}", netdev=f"net{nic}",
-                 mac=self.macs[nic], bus=f"rp{nic}", romfile="", **props)
+        self.hmp("device_add " + self.netdev_args[nic][-1])
+
+    def become(self, profile):
+        """Take the NICs out and put those of another profile in; what is loaded stays loaded.
+
+        Both profiles are pluggable ones, and the scripted device is the last of a guest:
+        QEMU does not take it out.
+        """
+        for index in range(self.profile.nics):
+            self.unplug(index)
+            self.qmp("netdev_del", id=f"net{index}")
+        self.host_ns.clear()
+        self.profile = profile
+        self.macs = [MAC.format(i + 1) for i in range(profile.nics)]
+        self.netdev_args = {index: self.netdev(index) for index in range(profile.nics)}
+        if self.host_ns.taps:
+            self.host_ns.configure()
+        for args in self.netdev_args.values():
+            for option, value in zip(args[::2], args[1::2]):
+                self.hmp(f"{option[1:]}_add {value}")
+        if profile.device is not None:
+            self.start_device()
+            self.qmp("device_add", **json.loads(self.device.qemu_args(bus="rp0")[-1]))
+        self.run(FOUND.format(macs=" ".join(self.macs)))
 
     # ---- commands ------------------------------------------------------
 

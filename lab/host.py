@@ -56,7 +56,7 @@ def install(packages):
     names = " ".join(packages)
     if not which("apt-get"):
         raise SetupError(f"this machine has no apt-get: install {names} and start again "
-                         "(the lab is made for Debian 12 and 13)")
+                         "(on other distributions than Debian set VNET_MIRROR, too)")
     if is_root():
         sudo = []
     elif have_sudo():
@@ -140,23 +140,31 @@ def ensure():
         raise SetupError(f"cannot write to {cache}: set XDG_CACHE_HOME to a directory of yours")
 
 
+def apt(*command):
+    """What a program of apt prints; nothing on a machine that has none."""
+    if not which(command[0]):
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout
+
+
 def mirror():
-    """The Debian mirror that the machine's own apt uses."""
+    """The Debian mirror: that of VNET_MIRROR, or the one that the machine's own apt uses."""
+    if os.environ.get("VNET_MIRROR"):
+        return os.environ["VNET_MIRROR"]
     fmt = "$(SITE)|$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(SUITE)$(CODENAME)"
-    out = subprocess.run(["apt-get", "indextargets", "--format", fmt],
-                         capture_output=True, text=True, check=False).stdout
+    out = apt("apt-get", "indextargets", "--format", fmt)
     for line in out.splitlines():
         site, origin, label, component, *_ = line.split("|")
         if origin == "Debian" and label == "Debian" and component == "main":
             return site
-    raise SetupError("apt on this machine knows no Debian mirror: add a Debian archive to "
-                     "/etc/apt/sources.list and run apt-get update")
+    raise SetupError("apt on this machine knows no Debian mirror: set VNET_MIRROR to the address "
+                     "of one, or add a Debian archive to /etc/apt/sources.list and run "
+                     "apt-get update")
 
 
 def apt_options():
     """How the machine's apt reaches its mirror, and how old that may be, for another apt."""
-    out = subprocess.run(["apt-config", "dump"], capture_output=True, text=True,
-                         check=False).stdout
+    out = apt("apt-config", "dump")
     return [line.rstrip(";") + ";" for line in out.splitlines()
             if line.startswith(("Acquire::http::Proxy", "Acquire::https::Proxy",
                                 "Acquire::Check-Valid-Until"))

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from . import SetupError
+from .patience import Deadline
 
 COUNTER = itertools.count()
 SO_ACCEPTCON = 1 << 16  # in the flags of /proc/net/unix: listens
@@ -57,11 +58,15 @@ def sh(*args):
 
 
 class Daemon:
-    """A process in the back; ends with its owner."""
+    """A process in the back; ends with its owner.
 
-    def __init__(self, command, popen):
+    pids: a function that tells which other processes it has to wait for.
+    """
+
+    def __init__(self, command, popen, pids=tuple):
         self.command = command
         self.popen = popen
+        self.pids = pids
 
     def running(self):
         return self.popen.poll() is None
@@ -82,8 +87,8 @@ class Daemon:
 
     def listens(self, path, timeout=60):
         """Wait until it does; False if it ends before, or never does."""
-        deadline = time.monotonic() + timeout
-        while self.running() and time.monotonic() < deadline:
+        deadline = Deadline(timeout, [self.popen.pid])
+        while self.running() and not deadline.passed():
             if self.listening(path):
                 return True
             time.sleep(0.02)
@@ -91,11 +96,16 @@ class Daemon:
 
     def wait(self, timeout=30):
         """Wait for its end; return a Result."""
-        try:
-            out, err = self.popen.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            self.stop()
-            raise TimedOut(f"'{self.command}' did not end within {timeout} s") from None
+        deadline, pause = Deadline(timeout, [self.popen.pid, *self.pids()]), timeout
+        while True:
+            try:
+                out, err = self.popen.communicate(timeout=pause)
+                break
+            except subprocess.TimeoutExpired:
+                pause = 0.5
+                if deadline.passed():
+                    self.stop()
+                    raise TimedOut(f"'{self.command}' did not end within {timeout} s") from None
         return Result(self.command, self.popen.returncode, out or "", err or "")
 
     def stop(self):
@@ -121,16 +131,18 @@ class HostNs:
 
     run() and start() execute shell commands there. Addresses are fixed:
     ip/ip6 here, guest_ip/guest_ip6 for the guest, peer_* for its second NIC.
+    pids: a function that tells which processes have to run for the guest to answer.
     """
 
     ip, guest_ip, peer_ip = "10.99.0.1", "10.99.0.2", "10.99.0.3"
     ip6, guest_ip6, peer_ip6 = "fd99::1", "fd99::2", "fd99::3"
     prefix, prefix6 = 24, 64
 
-    def __init__(self):
+    def __init__(self, pids=tuple):
         self.name = f"vnet{next(COUNTER)}"
+        self.pids = pids
         self.daemons = []
-        self.taps = []
+        self.taps, self.device = [], None
         sh("ip", "netns", "add", self.name)
         self.ip_cmd("link", "set", "lo", "up")
 
@@ -174,6 +186,13 @@ class HostNs:
         self.run(f"ip addr add {self.ip6}/{self.prefix6} dev {device} nodad", check=False)
         self.device = device
 
+    def clear(self):
+        """Remove the taps and what lies over them; daemons end."""
+        self.stop_daemons()
+        for link in dict.fromkeys([self.device, *self.taps] if self.taps else []):
+            self.ip_cmd("link", "delete", link)
+        self.taps, self.device = [], None
+
     def run(self, command, timeout=30, check=True):
         """Run a shell command on the host's side; return a Result."""
         result = self.start(command).wait(timeout)
@@ -187,7 +206,7 @@ class HostNs:
         popen = subprocess.Popen(self.wrap(["bash", "-c", command]), text=True,
                                  errors="replace", stdin=subprocess.DEVNULL, stdout=sink,
                                  stderr=sink, start_new_session=True)
-        daemon = Daemon(command, popen)
+        daemon = Daemon(command, popen, self.pids)
         self.daemons = [d for d in self.daemons if d.running()] + [daemon]
         return daemon
 

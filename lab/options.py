@@ -17,12 +17,12 @@ def parse(args):
     parser.add_argument("-k", "--kernels", type=words, default=[], help="6.12 7.2, or all")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
     parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
+    parser.add_argument("--ci", action="store_true", help="what CI runs: half an hour")
     parser.add_argument("--full", action="store_true", help="long tests, all rounds and kernels")
     parser.add_argument("--slow", type=float, default=1.0, help="stretch every time-out")
     parser.add_argument("--list", action="store_true", help="only tell what would run")
-    parser.add_argument("--passed", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--failed", type=int, default=0, help=argparse.SUPPRESS)
-    parser.add_argument("--skipped", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--empty", action="append", default=[], help=argparse.SUPPRESS)
+    parser.add_argument("--part", default="", help=argparse.SUPPRESS)
     return parser.parse_args(args)
 
 
@@ -41,14 +41,18 @@ def kselftest(args):
     return parser.parse_args(args)
 
 
-def step_wanted(step, options):
-    """A step of 'make check' runs when it is asked for, or nothing in particular is."""
+def step_wanted(step, options, quick=()):
+    """A step of 'make check' runs when it is asked for, or nothing in particular is.
+
+    quick: the steps of a run that is not to take more than minutes
+    """
     if options.test:
         return options.test == step
-    if step == "debug-kernel" and not options.full:
+    if options.profiles or options.kernels or options.list or options.driver != "vnet":
         return False
-    return not (options.profiles or options.kernels or options.list
-                or options.driver != "vnet")
+    if step == "debug-kernel":
+        return options.full
+    return options.ci or options.full or step in quick
 
 
 def names(module, options):

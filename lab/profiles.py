@@ -76,6 +76,12 @@ class Profile:
     why_min: str = ""
     drivers: tuple = ()
 
+    @property
+    def pluggable(self):
+        """Can a guest that runs be given this device in place of another one?"""
+        return self.machine == "q35" and not (self.append or self.args) and \
+            self.net in ("tap", "user", "device")
+
 
 MODERN = {"disable-legacy": "on"}
 MQ = {**MODERN, "mq": "on", "vectors": "10"}

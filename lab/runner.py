@@ -4,6 +4,7 @@
 import fnmatch
 import importlib
 import itertools
+import json
 import os
 import threading
 import time
@@ -11,7 +12,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, logs, outer, profiles, say, vhost_user
+from . import SetupError, api, build, kernels, logs, outer, profiles, quick, results, say
+from . import vhost_user
 from . import options as test_options
 from .guest import Guest, GuestDied
 from .net import CommandFailed, have_tap
@@ -20,34 +22,80 @@ SELFTESTS = Path("/vnet/selftests")
 
 
 class Tally:
-    """Counts results and prints a line for each."""
+    """Counts results, prints a line for each, and now and then how much is left."""
 
-    def __init__(self, total, passed=0, failed=0, skipped=0):
-        self.total, self.done = total, 0
-        self.counts = {"ok": passed, "FAIL": failed, "skip": skipped}
-        self.failures = []
+    PAUSE = 30  # seconds between two lines about the rest
+
+    def __init__(self, total):
+        self.total = total
+        self.cases = []
         self.lock = threading.Lock()
+        self.begin()
+
+    def begin(self):
+        """The tests in guests start: the rest is estimated from here on."""
+        self.start = self.told = time.monotonic()
+        self.before = len(self.cases)
 
     def add(self, verdict, where, name, seconds=0.0, text=""):
         with self.lock:
-            self.done += 1
-            self.counts[verdict] += 1
-            line = f"[{self.done:>3}/{self.total}] {where:<20} {name:<32} {verdict}"
+            self.cases.append(results.Case(where, name, verdict, seconds, text))
+            line = f"[{len(self.cases):>3}/{self.total}] {where:<20} {name:<32} {verdict}"
             if verdict == "ok":
                 line += f" ({seconds:.1f} s)"
             elif text:
                 line += f": {text}"
-            if verdict == "FAIL":
-                self.failures.append(f"{where} {name}")
             say(line)
+            self.tell_rest()
+
+    def tell_rest(self):
+        """About how long the rest will take, by what the tests so far have taken."""
+        now, timed = time.monotonic(), len(self.cases) - self.before
+        left = self.total - len(self.cases)
+        if left and timed > 3 and now - self.told > self.PAUSE:
+            self.told = now
+            seconds = (now - self.start) / timed * left
+            say(f"test: {len(self.cases)} of {self.total}, the rest takes about "
+                f"{seconds / 60:.0f} min" if seconds > 90 else
+                f"test: {len(self.cases)} of {self.total}, the rest takes about {seconds:.0f} s")
+
+    @property
+    def failures(self):
+        return [f"{case.where} {case.name}" for case in self.cases if case.verdict == "FAIL"]
 
     def closing(self):
-        return (f"{self.counts['ok']} passed, {self.counts['FAIL']} failed, "
-                f"{self.counts['skip']} skipped")
+        return results.closing(self.cases)
+
+
+class Watchdog:
+    """Calls a function once when a deadline has passed, unless it is left before."""
+
+    def __init__(self, deadline, expire):
+        self.deadline, self.expire = deadline, expire
+        self.left, self.expired = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def watch(self):
+        while not self.left.wait(0.5):
+            if self.deadline.passed():
+                self.expire(self.expired)
+                return
+
+    def __enter__(self):
+        self.thread.start()
+        return self.expired
+
+    def __exit__(self, *_):
+        self.left.set()
+        self.thread.join()
 
 
 class Group:
-    """The tests of one (kernel, profile): one boot serves them all."""
+    """The tests of one (kernel, profile): one guest serves them all.
+
+    The guest is one that an earlier group has left, with other devices plugged in,
+    or a new one.
+    """
 
     def __init__(self, kernel, profile, tests, options):
         self.kernel, self.profile, self.tests, self.options = kernel, profile, tests, options
@@ -63,42 +111,58 @@ class Group:
         guest.__enter__()
         try:
             guest.load(self.options.driver, module)
-            self.env = api.Env(guest, self.options.driver, self.options.full,
-                               self.options.slow * guest.slow)
         except BaseException:
             guest.close()
             raise
-        self.guest, self.seen, self.fresh = guest, 0, True
+        self.seen = 0
+        self.take(guest)
+
+    def inherit(self, guest):
+        """Make the guest of another group ours; its end if it cannot be."""
+        self.seen = len(guest.console_text())
+        try:
+            guest.become(self.profile)
+        except BaseException:
+            guest.close()
+            raise
+        self.take(guest)
+
+    def take(self, guest):
+        self.guest, self.fresh = guest, True
+        self.env = api.Env(guest, self.options.driver, self.options.full,
+                           self.options.slow * guest.slow)
 
     def shut(self):
         if self.guest:
             self.guest.close()
             self.guest = None
 
-    def run(self, module, tally):
+    def run(self, module, tally, left=None):
+        """Run the tests, at first in the guest that is LEFT; return a guest for the next group."""
         try:
             for test in self.tests:
                 if STOP.is_set():
-                    return
+                    break
                 started = time.monotonic()
-                verdict, text = self.run_one(test, module)
+                verdict, text = self.run_one(test, module, left)
+                left = None
                 if not STOP.is_set():
                     tally.add(verdict, self.where, test.name, time.monotonic() - started, text)
-        finally:
+        except BaseException:
             self.shut()
+            raise
+        guest, self.guest = self.guest, None
+        return guest
 
-    def run_one(self, test, module):
+    def run_one(self, test, module, left=None):
         """Run one test; (verdict, text). The guest is ended when it cannot serve another."""
         try:
+            if left:
+                self.inherit(left)
             if not self.guest:
                 self.boot(module)
-            expired = threading.Event()
-            timer = threading.Timer(test.timeout * self.env.slow, self.expire, [expired])
-            timer.start()
-            try:
+            with Watchdog(self.env.deadline(test.timeout), self.expire) as expired:
                 verdict, text = self.call(test)
-            finally:
-                timer.cancel()
             if expired.is_set():
                 verdict, text = "FAIL", f"did not end within {test.timeout} s; {text}"
             complaint = self.complaint(expired.is_set())
@@ -180,7 +244,7 @@ def matches(name, pattern):
                               for word in pattern.split())
 
 
-# What 'make check' leaves to 'make check-full', to end within the time of a
+# What 'make check-ci' leaves to 'make check-full', to end within the time of a
 # commit: these files run on every profile (on older kernels those of CORE), the
 # others on the newest kernel and the first profile that they name; of LONG only
 # those marked quick.
@@ -193,13 +257,15 @@ def in_time(test, kernel, profile, chosen, options):
     """Does this run belong to a run of this length?"""
     if options.full or options.test or options.profiles or options.kernels:
         return True
+    newest = max((k for k in chosen if not k.layer), key=lambda k: k.version)
+    if not options.ci:
+        return not kernel.layer and quick.has(test.name, profile.name, kernel is newest)
     if vhost_user.layer(profile.net):
         return False		# a short run installs no layers
     module = test.name.partition(".")[0]
     if kernel.layer:
         return (profile.name, module) == SMOKE or \
             module == "hostile" and test.quick and profile.name == test.profiles[0]
-    newest = max((k for k in chosen if not k.layer), key=lambda k: k.version)
     if module in EVERYWHERE:
         return kernel is newest or profile.name in profiles.CORE
     if any(fnmatch.fnmatch(module, name) for name in LONG) and not test.quick:
@@ -271,30 +337,61 @@ def build_all(chosen, options, tally):
     return modules
 
 
+def tours(groups, options):
+    """Groups that one guest serves, one after the other: a list of lists.
+
+    The quick run goes with one guest of each kernel through everything that can be
+    plugged in, the scripted device last; others boot anew for every profile, which
+    hides nothing that an earlier profile has left.
+    """
+    if options.full or options.ci or options.test or options.profiles or options.kernels:
+        return [[group] for group in groups]
+    found = {}
+    for group in groups:
+        alone = None if group.profile.pluggable else group.profile.name
+        found.setdefault((group.kernel, alone), []).append(group)
+    for tour in found.values():
+        tour.sort(key=lambda group: group.profile.net == "device")
+    return sorted(found.values(), key=lambda tour: -sum(len(group.tests) for group in tour))
+
+
+def run_tour(groups, module, tally):
+    """Run groups one after the other, in one guest as long as it lasts."""
+    guest = None
+    try:
+        for group in groups:
+            guest = group.run(module, tally, guest)
+    finally:
+        if guest:
+            guest.close()
+
+
 def run_groups(work, options, tally):
-    """Run groups side by side; an interruption ends every guest at once."""
+    """Run tours side by side; an interruption ends every guest at once."""
     pool = ThreadPoolExecutor(options.jobs)
     try:
-        futures = [pool.submit(group.run, module, tally) for group, module in work]
+        futures = [pool.submit(run_tour, groups, module, tally) for groups, module in work]
         for future in futures:
             future.result()
     except BaseException:
         STOP.set()
         pool.shutdown(wait=False, cancel_futures=True)
-        for group, _ in work:
-            group.expire(threading.Event())
+        for groups, _ in work:
+            for group in groups:
+                group.expire(threading.Event())
         raise
     finally:
         pool.shutdown()
 
 
 def choose(options, skips):
-    """The kernels of a run. One of all tests has the debug kernel, too, where it has been built,
-    and a full one that with the race detector."""
+    """The kernels of a run. One for CI has the debug kernel, too, where it has been built, and a
+    full one that with the race detector."""
     if options.kernels:
         return kernels.select(options.kernels)
     chosen = kernels.every_of_root() if options.full else kernels.of_suites()
-    if options.test or options.profiles or options.driver != "vnet":
+    if options.test or options.profiles or options.driver != "vnet" or \
+            not (options.ci or options.full):
         return chosen
     names = ("kasan", "kcsan") if options.full else ("kasan",)
     debug = kernels.debug(names)
@@ -325,14 +422,23 @@ def main(args):
     options.logs = logs.new("test")
     total = sum(len(g.tests) for g in groups) + len(skips)
     total += len(chosen) if options.driver == "vnet" else 0
-    tally = Tally(total, options.passed, options.failed, options.skipped)
-    say(f"test: {total} tests of {options.driver} in {len(groups)} guests, "
+    tally = Tally(total)
+    work = tours(groups, options)
+    say(f"test: {total} tests of {options.driver} in {len(work)} guests, "
         f"{options.jobs} at a time; logs: {outer(options.logs)}")
     modules = build_all(chosen, options, tally)
     for skip in skips:
         tally.add("skip", *skip[:2], text=skip[2])
-    run_groups([(g, modules[g.kernel]) for g in groups if g.kernel in modules], options, tally)
+    tally.begin()
+    run_groups([(tour, modules[tour[0].kernel]) for tour in work if tour[0].kernel in modules],
+               options, tally)
     if tally.failures:
         say("failed:\n  " + "\n  ".join(tally.failures))
-    say(tally.closing())
-    return 1 if tally.counts["FAIL"] else 0
+    if options.part:  # of a run that has other parts: lab/check.py puts them together
+        Path(options.part).write_text(json.dumps({
+            "logs": str(outer(options.logs)),
+            "cases": [case.as_dict() for case in tally.cases]}), encoding="utf-8")
+    else:
+        results.write_junit(options.logs / "junit.xml", tally.cases)
+        say(tally.closing())
+    return 1 if tally.failures else 0

@@ -11,13 +11,15 @@ Try
   make shell             a shell in a guest (PROFILE= KERNEL= DRIVER=)
 
 Test
-  make check             everything; one closing line 'N passed, N failed, N skipped'
+  make check             the assertions that matter most, in minutes; one closing
+                         line 'N passed, N failed, N skipped'
     T=NAME               one test, one file of tests, or a glob
     PROFILE='A B'        device profiles (lab/profiles.py)
-    KERNEL='6.12 7.2'    kernels
+    KERNEL=6.12          a kernel of the guest root, by its series
     DRIVER=virtio_net    the in-tree driver instead
     J=N                  guests at a time
-  make check-full        the long tests and all rounds, on every kernel
+  make check-ci          what CI runs after that, about half an hour
+  make check-full        the long tests and all rounds, on every kernel: hours
   make gates             compilers, sparse, checkpatch, kernel-doc, layers
   make kunit             unit tests of the pure rooms
   make fuzz              random input to them, a minute for each

@@ -2,19 +2,21 @@
 """The lab's parts that need no guest."""
 
 import fcntl
+import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
+import xml.etree.ElementTree as xml
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, host, kernels, kselftest, layers, net, options, profiles, root, runner
+from lab import SetupError, check, host, kernels, kselftest, layers, net, options, patience
+from lab import profiles, quick, results, root, runner, vhost_user
 from lab import __main__ as door
-from lab import vhost_user
 from lab.guest import SPLAT, Guest
 
 
@@ -127,9 +129,10 @@ class NotRun(unittest.TestCase):
 
     def setUp(self):
         self.said = []
-        patch = mock.patch.object(door, "say", self.said.append)
-        patch.start()
-        self.addCleanup(patch.stop)
+        for module in (door, check):
+            patch = mock.patch.object(module, "say", self.said.append)
+            patch.start()
+            self.addCleanup(patch.stop)
 
     def test_package_that_is_not_there(self):
         with tempfile.TemporaryDirectory() as cache, mock.patch.object(layers, "say"), \
@@ -157,7 +160,8 @@ class NotRun(unittest.TestCase):
         with mock.patch.object(door.layers, "ensure", side_effect=self.NONE), \
                 mock.patch.object(door.root, "default_series", return_value="7.2"), \
                 mock.patch.object(door, "inside") as inside:
-            self.assertEqual(door.check(self.ROOT, ["-T", "kselftest"]), 0)
+            run = check.Check(door, self.ROOT, ["-T", "kselftest"], check.Times())
+            self.assertEqual(run.run(), 0)
         inside.assert_not_called()
         self.assertIn(f"check: kselftest: not run: {self.NONE}", self.said)
         self.assertEqual(self.said[-1], "0 passed, 0 failed, 1 skipped")
@@ -255,14 +259,18 @@ class Host(unittest.TestCase):
                "http://d/debian|Debian|Debian|main|x\n")
 
     def test_mirror_is_the_machines_own(self):
-        with mock.patch.object(host.subprocess, "run",
-                               return_value=SimpleNamespace(stdout=self.TARGETS)):
+        with mock.patch.object(host, "apt", return_value=self.TARGETS):
             self.assertEqual(host.mirror(), "http://d/debian")
 
+    def test_mirror_of_the_users_choice(self):
+        with mock.patch.dict(host.os.environ, VNET_MIRROR="http://e/debian"):
+            self.assertEqual(host.mirror(), "http://e/debian")
+
     def test_no_mirror_is_a_sentence(self):
-        with mock.patch.object(host.subprocess, "run", return_value=SimpleNamespace(stdout="")):
-            with self.assertRaisesRegex(SetupError, "apt"):
+        with mock.patch.object(host, "which", return_value=None):
+            with self.assertRaisesRegex(SetupError, "VNET_MIRROR"):
                 host.mirror()
+            self.assertEqual(host.apt_options(), [])
 
     def test_no_rights_to_install(self):
         with mock.patch.object(host, "is_root", return_value=False), \
@@ -313,18 +321,26 @@ class Selection(unittest.TestCase):
         self.assertIn("63", runner.unfit(test, kernel, profiles.get("tunnel"), opts))
 
     def test_steps(self):
-        self.assertTrue(options.step_wanted("unit", options.parse([])))
-        self.assertTrue(options.step_wanted("unit", options.parse(["-T", "unit"])))
-        self.assertFalse(options.step_wanted("unit", options.parse(["-T", "ping"])))
-        self.assertFalse(options.step_wanted("unit", options.parse(["-p", "packed"])))
-        self.assertFalse(options.step_wanted("debug-kernel", options.parse([])))
-        self.assertTrue(options.step_wanted("debug-kernel", options.parse(["--full"])))
+        def wanted(step, *args):
+            return options.step_wanted(step, options.parse(args), check.QUICK)
+
+        for args, steps in (((), "unit gates"), (["--ci"], "unit gates kunit fuzz kselftest"),
+                            (["--full"], " ".join(check.STEPS)), (["-T", "fuzz"], "fuzz"),
+                            (["-T", "ping"], ""), (["-p", "packed"], "")):
+            self.assertEqual([step for step in check.STEPS if wanted(step, *args)], steps.split(),
+                             args)
+
+    def test_an_empty_variable_is_told(self):
+        with mock.patch.object(check, "say") as say:
+            check.say_empty(options.parse(["--empty=T", "-T", ""]))
+        self.assertIn("T= is empty", say.call_args[0][0])
 
     def test_debug_kernel_of_a_whole_run(self):
         kasan = kernels.Kernel("kasan", "7.3.4", Path("/x"), Path("/layer"))
         with mock.patch.object(kernels, "of_suites", return_value=Kernels.FOUND), \
                 mock.patch.object(kernels, "every", return_value=[*Kernels.FOUND, kasan]):
-            for args, last in (([], kasan), (["-T", "ping"], Kernels.FOUND[-1])):
+            for args, last in ((["--ci"], kasan), ([], Kernels.FOUND[-1]),
+                               (["--ci", "-T", "ping"], Kernels.FOUND[-1])):
                 self.assertIs(runner.choose(options.parse(args), [])[-1], last)
             skips = []
             runner.choose(options.parse(["--full"]), skips)
@@ -332,8 +348,24 @@ class Selection(unittest.TestCase):
         skips = []
         with mock.patch.object(kernels, "of_suites", return_value=Kernels.FOUND), \
                 mock.patch.object(kernels, "every", return_value=Kernels.FOUND):
-            self.assertEqual(runner.choose(options.parse([]), skips), Kernels.FOUND)
+            self.assertEqual(runner.choose(options.parse(["--ci"]), skips), Kernels.FOUND)
         self.assertEqual(len(skips), 1)
+
+    def test_the_quick_run_names_what_exists(self):
+        tests = {test.name: test for test in runner.discover()}
+        for pattern, names in [*quick.NEWEST.items(), *quick.OLDER.items()]:
+            self.assertIn(pattern, tests)
+            for name in names or ():
+                self.assertIn(name, tests[pattern].profiles, pattern)
+
+    def test_tours(self):
+        kernel = kernels.Kernel("7.2", "7.2.1", Path("/x"))
+        groups = [runner.Group(kernel, profiles.get(name), ["test"], None)
+                  for name in ("scripted", "packed", "mmio", "mq")]
+        self.assertEqual([[group.profile.name for group in tour] for tour in
+                          runner.tours(groups, options.parse([]))],
+                         [["packed", "mq", "scripted"], ["mmio"]])
+        self.assertEqual(len(runner.tours(groups, options.parse(["--ci"]))), 4)
 
     def test_guest_that_does_not_start_fails_its_tests_only(self):
         test = SimpleNamespace(name="a.b", timeout=1, up=True)
@@ -346,17 +378,70 @@ class Selection(unittest.TestCase):
         self.assertEqual(tally.closing(), "0 passed, 2 failed, 0 skipped")
 
     def test_closing_line(self):
-        tally = runner.Tally(3, passed=2, failed=1)
+        tally = runner.Tally(3)
         with mock.patch.object(runner, "say"):
             tally.add("ok", "7.2 packed", "a.b")
             tally.add("skip", "7.2 packed", "a.c", text="why")
-        self.assertEqual(tally.closing(), "3 passed, 1 failed, 1 skipped")
+        self.assertEqual(tally.closing(), "1 passed, 0 failed, 1 skipped")
+
+    def test_the_rest_is_estimated(self):
+        tally, said = runner.Tally(10), []
+        with mock.patch.object(runner, "say", said.append):
+            tally.add("ok", "7.2", "build", 500)
+            tally.begin()
+            tally.start -= 100
+            tally.told -= 100
+            for _ in range(4):
+                tally.add("ok", "7.2", "a.b", 25)
+        self.assertEqual([line for line in said if "rest" in line],
+                         ["test: 5 of 10, the rest takes about 2 min"])
+
+    def test_results_for_programs(self):
+        cases = [results.Case("7.2 packed", "a.b", "ok", 1.25),
+                 results.Case("7.2 packed", "a.c", "FAIL", 2, "lost\x1b[0m\n  logs: /x"),
+                 results.Case("7.2 mq", "a.d", "skip", 0, "why")]
+        with tempfile.NamedTemporaryFile() as file:
+            results.write_junit(file.name, cases)
+            suite = xml.parse(file.name).getroot()
+        self.assertEqual((suite.get("tests"), suite.get("failures"), suite.get("skipped")),
+                         ("3", "1", "1"))
+        self.assertEqual(suite[1][0].get("message"), "lost?[0m")
+        self.assertEqual(suite[2][0].get("message"), "why")
 
     def test_discovered_tests_are_documented(self):
         tests = runner.discover()
         self.assertTrue(tests)
         for test in tests:
             self.assertTrue(test.func.__doc__, test.name)
+
+
+class Patience(unittest.TestCase):
+    """A limit means "hangs", not "this machine is slow"."""
+
+    def passed(self, elapsed, waited):
+        now = iter((0, elapsed))
+        with mock.patch.object(patience, "delays", side_effect=[{"1": 5.0}, {"1": 5.0 + waited}]):
+            return patience.Deadline(10, [1], lambda: next(now)).passed()
+
+    def test_idle_machine(self):
+        self.assertFalse(self.passed(9.9, 0))
+        self.assertTrue(self.passed(10.1, 0))
+
+    def test_busy_machine(self):
+        self.assertFalse(self.passed(39, 30))
+        self.assertTrue(self.passed(41, 30))
+
+    def test_not_for_ever(self):
+        self.assertTrue(self.passed(201, 10000))
+
+    def test_threads_that_come_and_go(self):
+        with mock.patch.object(patience, "delays", side_effect=[{"1": 5.0, "2": 1.0},
+                                                                {"2": 3.0, "3": 1.5}]):
+            self.assertEqual(patience.Deadline(10, [1]).waited(), 2.0)
+
+    def test_a_process_that_is_gone(self):
+        self.assertEqual(patience.delays(2 ** 22 + 1), {})
+        self.assertTrue(patience.delays(os.getpid()))
 
 
 class Splats(unittest.TestCase):

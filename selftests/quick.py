@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The assertions that matter most, each in seconds: what 'make check' is made of.
+
+lab/quick.py says which of these run where, and which tests of other files beside
+them. On an honest device nothing may have to be healed: a driver that loses
+notifications and repairs that within a second passes a ping and fails here.
+"""
+
+import re
+
+from kunit import guest as kunit
+from lab import profiles
+from lab.api import test
+
+from . import features
+from ._data import counters
+from ._xdp import DROP, PASS, REDIRECT, SINK, TX, Program, back, tap_drops
+from .recovery_queues import OTHER, flows, grown, is_only, one_queue
+
+PLUGGABLE = tuple(p.name for p in profiles.PROFILES.values()
+                  if p.pluggable and p.nics == 1 and not p.special)
+HOT = {"profiles": ["modern-split"], "timeout": 120, "drivers": ["vnet"]}
+SCRIPTED = {"profiles": ["scripted"], "timeout": 120, "drivers": ["vnet"]}
+# Counters that an honest device leaves alone: what heals, what is lost.
+QUIET = re.compile(r"(heal_|lost_|reset_|stalls|ctrl_(refused|timeouts|late)|hw_stats_errors"
+                   r"|[rt]x_(drops|drop_|alloc_fail|tx_timeouts|busy|purged))")
+
+
+def moved(before, after):
+    """What has been counted and should not have been."""
+    return {name: value - before.get(name, 0) for name, value in after.items()
+            if QUIET.match(name) and value != before.get(name, 0)}
+
+
+def parsed(text):
+    """ethtool -S as a dictionary."""
+    return {name.strip(): int(value) for name, value in
+            (line.rsplit(":", 1) for line in text.strip().splitlines()[1:])}
+
+
+@test(profiles=["modern-split"], up=False, timeout=300, drivers=["vnet"])
+def unit_tests(env):
+    "The unit tests of the pure rooms, in this guest."
+    env.guest.put(kunit.build(env.kernel), "/tmp/vnet_kunit.ko")
+    log = env.guest.run("dmesg -C; insmod /tmp/vnet_kunit.ko && dmesg -t; rmmod vnet_kunit",
+                        timeout=200).out
+    lines = log[log.index("KTAP version"):].splitlines()
+    passed, failed, _ = kunit.count(lines)
+    assert passed and not failed, [line for line in lines if "not ok" in line] or lines[-3:]
+
+
+# Pings of sizes at the edges, each of which must be answered, and a megabyte through
+# an echo: checksums, segmentation and merging both ways. Then what was counted.
+TRAFFIC = """
+dd if=/dev/urandom of=/tmp/data bs=65536 count={blocks} 2>/dev/null
+for size in {sizes}; do
+    ping -q -c 3 -i 0.02 -w 10 -s $size {gateway} > /tmp/ping || {{ cat /tmp/ping; exit 1; }}
+done
+{six}
+socat -t 20 - TCP:{gateway}:5100 < /tmp/data > /tmp/back || exit
+cmp /tmp/data /tmp/back || exit
+"""
+
+
+@test(profiles=PLUGGABLE, timeout=120)
+def traffic(env):
+    "What the profile is about is negotiated; packets of every kind cross; nothing is healed."
+    features.profile_is_real(env)
+    features.dependencies(env)
+    env.host_ns.serve("socat TCP-LISTEN:5100,fork,reuseaddr EXEC:cat", 5100)
+    six = f"ping -q -c 2 -i 0.02 -w 10 -s 1400 {env.host_ns.ip6} || exit" if env.tap else ""
+    sizes = "0 1 56 1472 8000" if env.tap else "0 56 1400"
+    read = f"echo ==; ethtool -S {env.nic}"
+    script = f"ethtool -S {env.nic}; echo ==" + TRAFFIC.format(
+        sizes=sizes, gateway=env.gateway, six=six, blocks=16 if env.tap else 4) + read
+    before, *_, after = env.guest.run(script, timeout=90).out.split("==\n")
+    before, after = parsed(before), parsed(after)
+    assert after["rx0_packets"] > before["rx0_packets"], "the counters stand still"
+    if env.driver == "vnet":
+        assert not moved(before, after), f"counted on an honest device: {moved(before, after)}"
+
+
+@test(profiles=["two-nics"], timeout=120)
+def two_nics(env):
+    "The two NICs of one guest reach each other."
+    env.guest.run(f"ping -q -c 3 -i 0.02 -w 10 -s 1472 {env.peer.ip}")
+    env.peer.run(f"ping -q -c 3 -i 0.02 -w 10 -s 8000 {env.ip6}")
+
+
+CHANGE = """
+ping -q -i 0.02 -c 1000 {gateway} > /tmp/ping &
+job=$!
+sleep 0.2
+for step in "-L {nic} combined 4" "-G {nic} rx 128 tx 64" "-L {nic} combined 2" \\
+    "-G {nic} rx 256 tx 256"; do
+    ethtool $step || exit
+done
+ip link set {nic} mtu 1280 || exit
+ip link set {nic} mtu 1500 || exit
+kill -INT $job
+wait $job
+ping -q -c 3 -i 0.02 -w 10 -s 1472 {gateway} || exit
+ethtool -l {nic} | grep -c '^Combined:.*2$'
+ethtool -g {nic} | tail -5
+"""
+
+
+@test(profiles=["mq"], timeout=120, drivers=["vnet"])
+def change(env):
+    "Channels, rings and MTU change under traffic, and are what was asked for; the rest stands."
+    before = counters(env)
+    out = env.guest.run(CHANGE.format(nic=env.nic, gateway=env.gateway), timeout=90).out
+    assert re.search(r"^1$", out, re.M), f"not two channels: {out}"
+    refused = env.guest.run(f"ethtool -L {env.nic} combined 64", check=False)
+    assert refused.status, "64 channels of 4 were accepted"
+    wrong = moved(before, counters(env))
+    lost = {name: value for name, value in wrong.items() if not name.endswith("purged")}
+    assert not lost, f"a change of settings counted {lost}"
+
+
+@test(**HOT)
+def xdp(env):
+    "Every packet goes the way that the program says: pass, drop, send back, redirect."
+    program, plan = Program(env), (PASS, DROP, TX, REDIRECT)
+    before, lost = counters(env), tap_drops(env)
+    try:
+        program.veth()
+        program.plan(*plan)
+        program.attach()
+        sent = back(env, 80, rate=400, quiet=0.5)
+        seen, now = program.counts(), counters(env)
+        came = sent["sent"] - sent["refused"] - (tap_drops(env) - lost)
+        assert came > 40 and sum(seen[:6]) == sum(seen[action] for action in plan) == came, \
+            (came, sent, seen)
+        assert sent["back"] == seen[TX] and seen[SINK] == seen[REDIRECT], (sent, seen)
+        for name, action in (("tx", TX), ("redirects", REDIRECT), ("drops", DROP)):
+            count = now[f"rx_xdp_{name}"] - before[f"rx_xdp_{name}"]
+            assert count == seen[action], (name, count, seen)
+        wrong = moved(before, now)
+        wrong.pop("rx_drop_xdp_drop", None)
+        assert not wrong, wrong
+        program.detach()
+    finally:
+        program.close()
+    env.guest.run(f"ping -q -c 2 -i 0.02 -w 10 {env.gateway}")
+
+
+@test(**SCRIPTED)
+def control(env):
+    "A command that the device refuses, and one that it never answers: the old state stands."
+    before, nic = counters(env), env.nic
+    env.guest.run(f"ethtool -L {nic} combined 2")
+    env.device.fault(cmd="mq.pairs", action="refuse", count=1)
+    done = env.guest.run(f"ethtool -L {nic} combined 4 2>&1", check=False)
+    assert done.status, done
+    assert env.guest.run(f"ethtool -l {nic} | tail -1").out.split()[-1] == "2", "not two channels"
+    env.device.fault(cmd="rx.promisc", action="never", count=1)
+    env.guest.run(f"ip link set {nic} promisc on; ip link set {nic} promisc off; "
+                  f"ping -q -c 2 -i 0.2 -w 10 {OTHER}", timeout=60)
+    env.wait(lambda: grown(env, before).get("ctrl_timeouts"), "nobody noticed the silence", 20)
+    flows(env, 20)
+    seen = grown(env, before)
+    is_only(seen, ctrl_refused=(1, 1), ctrl_timeouts=(1, 1))
+
+
+@test(**SCRIPTED)
+def lost(env):
+    "A notification that the device did not see is repeated, an interrupt that did not come missed."
+    before = one_queue(env)
+    env.device.fault(queue="tx0", action="ignore-kick", count=1)
+    flows(env)
+    env.wait(lambda: grown(env, before).get("lost_notifications") == 1, "no lost notification", 10)
+    env.device.fault(queue="rx0", action="no-interrupt")
+    env.guest.run(f"ping -q -c 3 -i 2 -W 5 {OTHER}", timeout=40)
+    env.device.clear()
+    env.wait(lambda: grown(env, before).get("lost_interrupts"), "no lost interrupt", 10)
+    is_only(grown(env, before), heal_queue_resets=(0, 0), heal_device_resets=(0, 0))
+
+
+@test(profiles=["modern-split"], timeout=120, drivers=["vnet"], kernel_min=(7, 0))
+def function_reset(env):
+    "A function level reset, which is suspend and resume in one: settings and packets survive."
+    nic, mark = env.nic, counters(env)
+    env.guest.run(f"ip link set {nic} mtu 1300; ethtool -G {nic} rx 128 tx 64; "
+                  f"ip link set {nic} promisc on")
+    read = f"ethtool -g {nic}; ip -d link show {nic} | grep -o 'mtu [0-9]*\\|promiscuity [0-9]*'"
+    before = env.guest.run(read).out
+    env.guest.run(f"echo 1 > $(readlink -f /sys/class/net/{nic}/device/..)/reset", timeout=60)
+    env.wait_carrier()
+    env.guest.run(f"ping -q -c 3 -i 0.02 -w 20 {env.gateway}")
+    after = env.guest.run(read).out
+    assert before == after, f"before: {before}, after: {after}"
+    now = counters(env)
+    assert now["rx_packets"] > mark["rx_packets"], "the counters began anew"

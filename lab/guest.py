@@ -22,6 +22,7 @@ from qemu.qmp.legacy import QEMUMonitorProtocol
 from . import SetupError, initramfs, outer, profiles, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 from .patience import Deadline
+from .transcript import Transcript
 
 # a connection that ends with its guest is no news
 logging.getLogger("asyncio").setLevel(logging.CRITICAL)
@@ -144,6 +145,7 @@ class Guest:
         self.device = None  # the scripted one, see selftests/device
         self.processes = []
         self.monitor = self.ga = self.qemu = self.host_ns = None
+        self.transcript = Transcript(self.log / "commands.log")
         self.lock = threading.Lock()
         self.share = itertools.count()
 
@@ -193,7 +195,7 @@ class Guest:
                              "as root, or start again as root")
         self.log.mkdir(parents=True, exist_ok=True)
         self.make_root()
-        self.host_ns = HostNs(self.pids)
+        self.host_ns = HostNs(self.pids, self.transcript.note)
         self.netdev_args = {index: self.netdev(index) for index in range(self.profile.nics)}
         netdevs = [*self.netdev_args.values()]
         if self.host_ns.taps:
@@ -396,6 +398,7 @@ class Guest:
 
     def qmp(self, command, **args):
         """A QMP command; names with a hyphen are given as **{"a-b": value}."""
+        self.transcript.note("qmp", f"{command} {args or ''}")
         with self.lock:
             return self.monitor.cmd(command, **args)
 
@@ -459,7 +462,7 @@ class Guest:
             raise GuestDied("the guest ended; its last words: " + self.tail())
         try:
             with self.lock:
-                self.ga.settimeout(60)
+                self.ga.settimeout(180)
                 return self.ga.cmd(command, **args)
         except ExecuteError:
             raise
@@ -474,11 +477,20 @@ class Guest:
 
     def start(self, command):
         """Start a shell command in the background; return a Process."""
+        self.transcript.note("guest", f"{command} &")
+        return self.launch(command)
+
+    def launch(self, command):
         return Process(self, command, self.execute(["/usr/bin/setsid", "bash", "-c", command]))
 
     def run(self, command, timeout=30, check=True):
         """Run a shell command in the guest; return a Result."""
-        result = self.start(command).wait(timeout)
+        begin, outcome = time.monotonic(), "no end"
+        try:
+            result = self.launch(command).wait(timeout)
+            outcome = f"status {result.status}"
+        finally:
+            self.transcript.note("guest", command, f"{outcome}, {time.monotonic() - begin:.1f} s")
         if check and result.status:
             raise CommandFailed(f"guest: {result}")
         return result

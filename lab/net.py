@@ -131,16 +131,17 @@ class HostNs:
 
     run() and start() execute shell commands there. Addresses are fixed:
     ip/ip6 here, guest_ip/guest_ip6 for the guest, peer_* for its second NIC.
-    pids: a function that tells which processes have to run for the guest to answer.
+    pids: a function that tells which processes have to run for the guest to answer;
+    note: one that writes down a command (Transcript.note()).
     """
 
     ip, guest_ip, peer_ip = "10.99.0.1", "10.99.0.2", "10.99.0.3"
     ip6, guest_ip6, peer_ip6 = "fd99::1", "fd99::2", "fd99::3"
     prefix, prefix6 = 24, 64
 
-    def __init__(self, pids=tuple):
+    def __init__(self, pids=tuple, note=lambda *_: None):
         self.name = f"vnet{next(COUNTER)}"
-        self.pids = pids
+        self.pids, self.note = pids, note
         self.daemons = []
         self.taps, self.device = [], None
         sh("ip", "netns", "add", self.name)
@@ -195,13 +196,18 @@ class HostNs:
 
     def run(self, command, timeout=30, check=True):
         """Run a shell command on the host's side; return a Result."""
-        result = self.start(command).wait(timeout)
+        result = self.launch(command).wait(timeout)
+        self.note("host", command, f"status {result.status}")
         if check and result.status:
             raise CommandFailed(f"host: {result}")
         return result
 
     def start(self, command, quiet=False):
         """Start a shell command on the host's side; it ends with the test."""
+        self.note("host", f"{command} &")
+        return self.launch(command, quiet)
+
+    def launch(self, command, quiet=False):
         sink = subprocess.DEVNULL if quiet else subprocess.PIPE
         popen = subprocess.Popen(self.wrap(["bash", "-c", command]), text=True,
                                  errors="replace", stdin=subprocess.DEVNULL, stdout=sink,

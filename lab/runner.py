@@ -67,6 +67,15 @@ class Tally:
         return results.closing(self.cases)
 
 
+def explain(error):
+    """What an exception says, and the lines of the tests that led to it, the outermost first."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).parent == SELFTESTS] or frames[-1:]
+    where = ", ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in ours)
+    said = str(error) if isinstance(error, (AssertionError, SetupError)) else repr(error)
+    return f"{said or ours[-1].line} ({where})"
+
+
 class Watchdog:
     """Calls a function once when a deadline has passed, unless it is left before."""
 
@@ -174,6 +183,7 @@ class Group:
             verdict, text = "FAIL", f"boot: {error!r}"
         if verdict == "FAIL":
             if self.guest:
+                text += "".join(f"\n      {line}" for line in self.guest.transcript.last())
                 text += f"\n      logs: {outer(self.guest.log)}"
             self.shut()
         return verdict, text
@@ -191,14 +201,10 @@ class Group:
             return "ok", ""
         except api.Skip as skip:
             return "skip", str(skip)
-        except (CommandFailed, GuestDied, SetupError) as error:
-            return "FAIL", str(error)
-        except AssertionError as error:
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return "FAIL", f"{error or where.line} ({Path(where.filename).name}:{where.lineno})"
         except Exception as error:  # a defect of the test is a failure, not the end of the run
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            return "FAIL", f"{error!r} ({Path(where.filename).name}:{where.lineno})"
+            with open(self.guest.log / "traceback", "a", encoding="utf-8") as file:
+                file.write(f"{test.name}\n{traceback.format_exc()}\n")
+            return "FAIL", explain(error)
 
     def expire(self, expired):
         """The time of a test is up: dump the tasks that hang, end QEMU."""

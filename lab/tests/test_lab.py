@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from lab import SetupError, check, host, kernels, kselftest, layers, net, options, patience
-from lab import profiles, quick, results, root, runner, vhost_user
+from lab import profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
 from lab.guest import SPLAT, Guest
 
@@ -407,6 +407,32 @@ class Selection(unittest.TestCase):
                          ("3", "1", "1"))
         self.assertEqual(suite[1][0].get("message"), "lost?[0m")
         self.assertEqual(suite[2][0].get("message"), "why")
+
+    def test_a_failure_names_the_line_of_the_test(self):
+        with tempfile.TemporaryDirectory() as directory, \
+                mock.patch.object(runner, "SELFTESTS", Path(directory)):
+            path = Path(directory) / "some.py"
+            path.write_text("def outer(f):\n    inner(f)\n\n\ndef inner(f):\n    f()\n")
+            code = {}
+            exec(compile(path.read_text(), str(path), "exec"), code)
+
+            def broken():
+                raise net.CommandFailed("guest: 'x' ended with status 1")
+
+            try:
+                code["outer"](broken)
+            except net.CommandFailed as error:
+                self.assertEqual(runner.explain(error),
+                                 "guest: 'x' ended with status 1 (some.py:2, some.py:6)")
+
+    def test_the_last_commands_are_told(self):
+        with tempfile.TemporaryDirectory() as directory:
+            noted = transcript.Transcript(Path(directory) / "log", iter(range(100)).__next__)
+            for number in range(10):
+                noted.note("guest", f"echo {number}\n", "status 0")
+            self.assertEqual(len(noted.last()), transcript.SHOWN)
+            self.assertEqual(noted.last()[-1], "   10.00 guest echo 9 -> status 0")
+            self.assertEqual(len(noted.path.read_text().splitlines()), 10)
 
     def test_discovered_tests_are_documented(self):
         tests = runner.discover()

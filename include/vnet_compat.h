@@ -13,6 +13,7 @@
 #include <linux/netdevice.h>
 #include <linux/rtnetlink.h>
 #include <linux/scatterlist.h>
+#include <linux/slab.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <net/page_pool/helpers.h>
@@ -23,6 +24,11 @@
 
 #ifdef VNET_HAVE_NETDEV_LOCK
 #include <net/netdev_lock.h>
+#endif
+
+/* 7.0, and late in the life of 6.12: memory for an object, by its type */
+#ifndef VNET_HAVE_KZALLOC_OBJ
+#define kzalloc_obj(object)	kzalloc(sizeof(object), GFP_KERNEL)
 #endif
 
 /* 6.17: feature words beyond 64 bits */

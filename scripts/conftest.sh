@@ -30,6 +30,7 @@ headers() {
 	#include <linux/dim.h>
 	#include <linux/module.h>
 	#include <linux/netdevice.h>
+	#include <linux/slab.h>
 	#include <linux/virtio.h>
 	#include <linux/virtio_config.h>
 	#include <linux/virtio_net.h>
@@ -51,6 +52,11 @@ probe() {
 }
 
 names=
+# 7.0: memory for an object, by its type; long-term kernels got it later
+probe KZALLOC_OBJ <<'END'
+	int *number = kzalloc_obj(*number);
+	(void)number;
+END
 # 6.13: buffers can be premapped one by one, not only a virtqueue as a whole
 probe ADD_PREMAPPED <<'END'
 	virtqueue_add_inbuf_premapped(NULL, NULL, 0, NULL, NULL, 0);

@@ -17,7 +17,7 @@ EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(i
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY)
 
 .PHONY: all modules in-tree install clean run check check-ci check-full shell \
-	kunit gates fuzz bench kselftest help
+	kunit gates fuzz bench kselftest kernels help
 
 all: modules
 
@@ -65,6 +65,9 @@ bench:
 
 kselftest:
 	@$(LAB) kselftest -d '$(DRIVER)' -T '$(T)' -k '$(KERNEL)'
+
+kernels:
+	@$(LAB) kernels
 
 help:
 	@sh lab/make/help.sh

@@ -42,7 +42,7 @@ def parse(args):
                         help="print the N symbols that cost most, driver beside driver")
     parser.add_argument("--annotate", default="", metavar="SYMBOL",
                         help="print the disassembly of a driver's function with its counts")
-    parser.add_argument("--kernel", default="", help="a kernel of the guest root (7.2)")
+    parser.add_argument("--kernel", default="", help="a kernel of the guest root (6.12)")
     parser.add_argument("--keep", action="store_true",
                         help="write tables and plots to docs/perf/ (taken by bench/run)")
     parser.add_argument("--list", action="store_true", help="list the tests and stop")

@@ -8,6 +8,7 @@ root (lab/inside.py).
 import argparse
 import contextlib
 import fcntl
+import functools
 import os
 import re
 import signal
@@ -15,17 +16,19 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, check, die, host, layers, root, say
+from . import SetupError, check, die, host, layers, matrix, root, say
 from . import options as test_options
 
 INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "fuzz", "bench", "kselftest", "debug-kernel", "exec", "gc")
+            "fuzz", "bench", "kselftest", "debug-kernel", "kernels", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
+# commands with a module of their own, which gets a way to enter the root
+MODULES = {"kernels": matrix}
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -42,6 +45,7 @@ USAGE = """commands:
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
   debug-kernel [NAME] build the debug kernel: kasan, kcsan or faults
+  kernels [WORD...]   compile for every kernel of the archive (headers only)
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""
@@ -189,6 +193,8 @@ def main():
             return enter(rootdir, options.args)
         if options.command in PROGRAMS:
             return program(options.command, options.args)
+        if options.command in MODULES:
+            return MODULES[options.command].main(functools.partial(enter, rootdir), options.args)
         if options.command in ("run", "shell", "boot", "test", "check", "kselftest"):
             host.check_memory()
         if options.command == "fuzz":

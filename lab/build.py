@@ -80,11 +80,11 @@ def make_external(kernel, source, name):
         return make(kernel, target, name)
 
 
-def make(kernel, target, name, args=()):
+def make(kernel, target, name, args=(), kdir=None):
     """Run kbuild in a directory; return the path of the module."""
     jobs = len(os.sched_getaffinity(0))
     done = subprocess.run(
-        ["make", "-C", str(kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],
+        ["make", "-C", str(kdir or kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         check=False)
     (target / "build.log").write_text(done.stdout, encoding="utf-8")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Which hosts XDP and AF_XDP run on, vnet beside virtio_net, as a table.
 
-    python3 -m lab exec python3 -m lab.hosts [-k 7.2] [-o NAME] > docs/hosts-table.rst
+    python3 -m lab exec python3 -m lab.hosts [-k KERNEL] [-o NAME] > docs/hosts-table.rst
 
 A host is the set of features that its device offers; QEMU's device offers the
 same ones. 'attach': a program is taken in native mode. 'runs': what it sees of

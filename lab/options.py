@@ -14,7 +14,7 @@ def parse(args):
     parser = argparse.ArgumentParser(prog="lab test")
     parser.add_argument("-T", "--test", default="", help="name, file or glob")
     parser.add_argument("-p", "--profiles", type=words, default=[], help="device profiles")
-    parser.add_argument("-k", "--kernels", type=words, default=[], help="6.12 7.2, or all")
+    parser.add_argument("-k", "--kernels", type=words, default=[], help="by series, as 6.12, or all")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
     parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
     parser.add_argument("--ci", action="store_true", help="what CI runs: half an hour")
@@ -29,7 +29,7 @@ def parse(args):
 def kselftest(args):
     parser = argparse.ArgumentParser(prog="lab kselftest")
     parser.add_argument("-k", "--kernel", default="",
-                        help="7.2, kasan; the default kernel if not given")
+                        help="6.12, kasan; the default kernel if not given")
     parser.add_argument("-d", "--drivers", "--driver", type=words, default=["vnet"],
                         help="vnet virtio_net")
     parser.add_argument("-T", "--test", default="", help="files or globs: xdp, 'rss_*', hw/tso")

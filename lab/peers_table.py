@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Writes docs/peers-table.rst from what selftests/peers.py has seen last.
 
-    python3 -m lab test -T peers -k 7.2 -d vnet      # and -d virtio_net
+    python3 -m lab test -T peers -d vnet      # and -d virtio_net
     python3 -m lab exec python3 -m lab.peers_table > docs/peers-table.rst
 """
 

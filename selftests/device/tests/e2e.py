@@ -3,7 +3,7 @@
 
     python3 -m lab exec python3 -m selftests.device.tests.e2e [-v] [TEST...]
 
-VNET_KERNEL chooses the guest's kernel (7.2 by default).
+VNET_KERNEL chooses the guest's kernel (the newest by default).
 """
 
 import os
@@ -20,7 +20,7 @@ from lab.profiles import Profile
 from ..client import Device
 from ..packet import Packet, udp_frame
 
-KERNEL = os.environ.get("VNET_KERNEL", "7.2")
+KERNEL = os.environ.get("VNET_KERNEL")
 NO_NIC = Profile("test-device", "no NIC of QEMU's own", nics=0)
 MAC, PEER = "52:54:00:76:6e:01", "52:54:00:76:6e:fe"
 OWN, OTHER = "192.0.2.1", "192.0.2.2"
@@ -35,7 +35,8 @@ class Case(unittest.TestCase):
     def setUpClass(cls):
         cls.device = Device(**cls.options).start()
         cls.addClassCleanup(cls.device.stop)
-        cls.guest = Guest(kernels.select([KERNEL])[0], NO_NIC,
+        kernel = kernels.select([KERNEL])[0] if KERNEL else kernels.default()
+        cls.guest = Guest(kernel, NO_NIC,
                           f"/cache/logs/device-e2e/{cls.__name__}",
                           extra=cls.device.qemu_args(), memory=512)
         cls.guest.__enter__()

@@ -14,8 +14,38 @@
 #include "vnet_policy.h"
 #include "vnet_vq.h"
 
-/* The devlink instance has no operations but its health. */
-static const struct devlink_ops vnet_devlink_ops = {};
+/*
+ * What the device is does not change while it is bound; what drives it is the
+ * release of vnet, or in tree the kernel's, which devlink knows by itself.
+ */
+static int vnet_devlink_info_get(struct devlink *devlink,
+				 struct devlink_info_req *req,
+				 struct netlink_ext_ack *extack)
+{
+	struct virtio_device *vdev = dev_to_virtio(devlink_to_dev(devlink));
+	char id[sizeof("12345678:12345678")];
+	bool modern;
+	int err;
+
+	snprintf(id, sizeof(id), "%04x:%04x", vdev->id.vendor, vdev->id.device);
+	err = devlink_info_version_fixed_put(req, "virtio.id", id);
+	if (err)
+		return err;
+
+	modern = virtio_has_feature(vdev, VIRTIO_F_VERSION_1);
+	err = devlink_info_version_fixed_put(req, "virtio.interface",
+					     modern ? "modern" : "legacy");
+#ifdef VNET_VERSION
+	if (!err)
+		err = devlink_info_version_running_put(req, "vnet", VNET_VERSION);
+#endif
+
+	return err;
+}
+
+static const struct devlink_ops vnet_devlink_ops = {
+	.info_get	= vnet_devlink_info_get,
+};
 
 static struct vnet_dev *vnet_health_vd(struct devlink_health_reporter *reporter)
 {

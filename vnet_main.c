@@ -676,3 +676,6 @@ module_exit(vnet_exit);
 MODULE_DEVICE_TABLE(virtio, vnet_id_table);
 MODULE_DESCRIPTION("virtio network device driver that heals itself");
 MODULE_LICENSE("GPL");
+#ifdef VNET_VERSION
+MODULE_VERSION(VNET_VERSION);
+#endif

@@ -14,7 +14,7 @@ from . import SetupError, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
-PATTERNS = ("Kbuild", "Kconfig", "*.c", "*.h", "include/**/*.h", "scripts/*", "kunit/*")
+PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "*.h", "include/**/*.h", "scripts/*", "kunit/*")
 
 
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
@@ -84,7 +84,8 @@ def make(kernel, target, name, args=(), kdir=None):
     """Run kbuild in a directory; return the path of the module."""
     jobs = len(os.sched_getaffinity(0))
     done = subprocess.run(
-        ["make", "-C", str(kdir or kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args, "modules"],
+        ["make", "-C", str(kdir or kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args,
+         "modules"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         check=False)
     (target / "build.log").write_text(done.stdout, encoding="utf-8")

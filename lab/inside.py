@@ -16,7 +16,8 @@ LOGS = Path("/cache/logs")
 
 
 def guest_options(parser):
-    parser.add_argument("-k", "--kernel", default="", help="kernel by name, as 6.12; the newest if not given")
+    parser.add_argument("-k", "--kernel", default="",
+                        help="kernel by name, as 6.12; the newest if not given")
     parser.add_argument("-p", "--profile", default="modern-split", help="device profile")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet, virtio_net or none")
     parser.add_argument("-a", "--append", default="", help="added to the kernel command line")

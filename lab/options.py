@@ -14,7 +14,8 @@ def parse(args):
     parser = argparse.ArgumentParser(prog="lab test")
     parser.add_argument("-T", "--test", default="", help="name, file or glob")
     parser.add_argument("-p", "--profiles", type=words, default=[], help="device profiles")
-    parser.add_argument("-k", "--kernels", type=words, default=[], help="by series, as 6.12, or all")
+    parser.add_argument("-k", "--kernels", type=words, default=[],
+                        help="by series, as 6.12, or all")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
     parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
     parser.add_argument("--ci", action="store_true", help="what CI runs: half an hour")

@@ -210,7 +210,8 @@ mount --bind {shlex.quote(str(build))} /mnt/build
 def driver_files():
     """What kbuild sees of the project, relative to its top."""
     found = [*TOP.glob("*.c"), *(TOP / "include").rglob("*.h"), *(TOP / "kunit").rglob("*.[ch]")]
-    found += [path for sub in (".", "kunit") for name in ("Kbuild", "Makefile", "Kconfig")
+    names = ("Kbuild", "Makefile", "Kconfig", "VERSION")
+    found += [path for sub in (".", "kunit") for name in names
               if (path := TOP / sub / name).is_file()]
     found += (TOP / "scripts").glob("*.sh")
     return sorted(str(path.relative_to(TOP)) for path in found if not path.name.endswith(".mod.c"))

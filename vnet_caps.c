@@ -23,12 +23,14 @@
  * @name: its name in the specification, without VIRTIO_F_ and VIRTIO_NET_F_
  * @all: bits that must all be there as well
  * @any: bits of which one must be there as well, if there are any
+ * @end: where the last of its fields in the configuration space ends
  */
 struct vnet_feature {
 	u8 bit;
 	const char *name;
 	struct vnet_features all;
 	struct vnet_features any;
+	u8 end;
 };
 
 /*
@@ -74,7 +76,7 @@ static const struct vnet_feature vnet_feature_table[] = {
 	{ VNET_F_MRG_RXBUF, "MRG_RXBUF" },
 
 	/* addresses and filters */
-	{ VNET_F_MAC, "MAC" },
+	{ VNET_F_MAC, "MAC", .end = VNET_DC_STATUS },
 	{ VNET_F_CTRL_VQ, "CTRL_VQ" },
 	{ VNET_F_CTRL_RX, "CTRL_RX", .all.w = { LO(CTRL_VQ) } },
 	{ VNET_F_CTRL_RX_EXTRA, "CTRL_RX_EXTRA", .all.w = { LO(CTRL_VQ) } },
@@ -83,20 +85,22 @@ static const struct vnet_feature vnet_feature_table[] = {
 	{ VNET_F_GUEST_ANNOUNCE, "GUEST_ANNOUNCE", .all.w = { LO(CTRL_VQ) } },
 
 	/* queues and steering */
-	{ VNET_F_MQ, "MQ", .all.w = { LO(CTRL_VQ) } },
-	{ VNET_F_RSS, "RSS", .all.w = { LO(CTRL_VQ) } },
+	{ VNET_F_MQ, "MQ", .all.w = { LO(CTRL_VQ) }, .end = VNET_DC_MTU },
+	{ VNET_F_RSS, "RSS", .all.w = { LO(CTRL_VQ) },
+	  .end = VNET_DC_TUNNEL_TYPES },
 	{ VNET_F_RSS_CONTEXT, "RSS_CONTEXT",
 	  .all.w = { LO(CTRL_VQ) | LO(RSS) } },
-	{ VNET_F_HASH_REPORT, "HASH_REPORT", .all.w = { LO(CTRL_VQ) } },
+	{ VNET_F_HASH_REPORT, "HASH_REPORT", .all.w = { LO(CTRL_VQ) },
+	  .end = VNET_DC_TUNNEL_TYPES },
 	{ VNET_F_HASH_TUNNEL, "HASH_TUNNEL", .all.w = { LO(CTRL_VQ) },
-	  .any.w = { LO(RSS) | LO(HASH_REPORT) } },
+	  .any.w = { LO(RSS) | LO(HASH_REPORT) }, .end = VNET_DC_END },
 	{ VNET_F_NOTF_COAL, "NOTF_COAL", .all.w = { LO(CTRL_VQ) } },
 	{ VNET_F_VQ_NOTF_COAL, "VQ_NOTF_COAL", .all.w = { LO(CTRL_VQ) } },
 
 	/* the link and the device */
-	{ VNET_F_MTU, "MTU" },
-	{ VNET_F_STATUS, "STATUS" },
-	{ VNET_F_SPEED_DUPLEX, "SPEED_DUPLEX" },
+	{ VNET_F_MTU, "MTU", .end = VNET_DC_SPEED },
+	{ VNET_F_STATUS, "STATUS", .end = VNET_DC_MAX_PAIRS },
+	{ VNET_F_SPEED_DUPLEX, "SPEED_DUPLEX", .end = VNET_DC_RSS_KEY },
 	{ VNET_F_STANDBY, "STANDBY", .all.w = { LO(MAC) } },
 	{ VNET_F_DEVICE_STATS, "DEVICE_STATS", .all.w = { LO(CTRL_VQ) } },
 
@@ -327,6 +331,7 @@ void vnet_caps_check(struct vnet_features *f, const struct vnet_devcfg *dc,
 			row = &vnet_feature_table[i];
 			if (!vnet_features_has(f, row->bit) ||
 			    (vnet_caps_deps_ok(row, f) &&
+			     row->end <= dc->len &&
 			     vnet_caps_value_ok(row->bit, dc)))
 				continue;
 			vnet_features_clear(f, row->bit);

@@ -7,7 +7,6 @@
 #include <linux/rtnetlink.h>
 #include <linux/slab.h>
 #include <linux/virtio_config.h>
-#include <linux/virtio_net.h>
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
@@ -68,9 +67,7 @@ static int vnet_mac_tell(struct vnet_dev *vd, const u8 *addr)
 	/* Legacy devices take it byte by byte, and nothing can fail. */
 	if (!vd->caps.le && vd->caps.mac)
 		for (i = 0; i < ETH_ALEN; i++)
-			virtio_cwrite8(vd->vdev,
-				       offsetof(struct virtio_net_config, mac) +
-				       i, addr[i]);
+			virtio_cwrite8(vd->vdev, VNET_DC_MAC + i, addr[i]);
 
 	return 0;
 }

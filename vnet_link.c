@@ -3,36 +3,26 @@
  * Link state, speed and duplex as the device tells them (VIRTIO 1.4, 5.1.4).
  */
 #include <linux/ethtool.h>
-#include <linux/virtio_net.h>
 
 #include "vnet.h"
+#include "vnet_devcfg.h"
 #include "vnet_policy.h"
 
-/* Read what the device says about the link now; everything else is a snapshot. */
-static u16 vnet_link_status(struct vnet_dev *vd)
+/* What the device says about the link now; everything else is a snapshot. */
+static u16 vnet_link_read(struct vnet_dev *vd)
 {
-	u16 status;
+	struct vnet_devcfg dc;
 
-	if (!vd->caps.status)
-		return VNET_STATUS_LINK_UP;
+	vnet_devcfg_read_link(vd->vdev, &vd->caps.features, vd->devcfg.len,
+			      &dc);
+	if (vd->caps.speed_duplex) {
+		vd->speed = dc.speed <= VNET_SPEED_MAX ? dc.speed :
+							 SPEED_UNKNOWN;
+		vd->duplex = dc.duplex <= DUPLEX_FULL ? dc.duplex :
+							DUPLEX_UNKNOWN;
+	}
 
-	virtio_cread(vd->vdev, struct virtio_net_config, status, &status);
-
-	return status;
-}
-
-static void vnet_link_speed(struct vnet_dev *vd)
-{
-	u32 speed;
-	u8 duplex;
-
-	if (!vd->caps.speed_duplex)
-		return;
-
-	virtio_cread_le(vd->vdev, struct virtio_net_config, speed, &speed);
-	virtio_cread_le(vd->vdev, struct virtio_net_config, duplex, &duplex);
-	vd->speed = speed <= VNET_SPEED_MAX ? speed : SPEED_UNKNOWN;
-	vd->duplex = duplex <= DUPLEX_FULL ? duplex : DUPLEX_UNKNOWN;
+	return vd->caps.status ? dc.status : VNET_STATUS_LINK_UP;
 }
 
 /**
@@ -51,11 +41,10 @@ void vnet_link_update(struct vnet_dev *vd)
 	if (!vd->live || vd->dead)
 		return;
 
-	status = vnet_link_status(vd);
+	status = vnet_link_read(vd);
 	if (vd->caps.announce && (status & VNET_STATUS_ANNOUNCE))
 		vnet_filter_announce(vd);
 
-	vnet_link_speed(vd);
 	if (!vd->running || !(status & VNET_STATUS_LINK_UP)) {
 		netif_carrier_off(vd->dev);
 	} else if (!netif_carrier_ok(vd->dev)) {

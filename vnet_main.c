@@ -10,11 +10,11 @@
 #include <linux/module.h>
 #include <linux/rtnetlink.h>
 #include <linux/virtio_ids.h>
-#include <linux/virtio_net.h>
 #include <net/netdev_rx_queue.h>
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_devcfg.h"
 #include "vnet_ethtool.h"
 #include "vnet_policy.h"
 #include "vnet_standby.h"
@@ -40,72 +40,6 @@ static void vnet_features_get(const struct virtio_device *vdev,
 {
 	f->w[0] = vnet_compat_features_word(vdev, 0);
 	f->w[1] = vnet_compat_features_word(vdev, 1);
-}
-
-/* How often the MAC address is read again while the device changes it. */
-#define VNET_MAC_TRIES		16
-
-/*
- * The one field that takes more than one access: read until the generation
- * stands still (VIRTIO 1.4, 2.5.1), but not for ever, as the core would.
- */
-static void vnet_devcfg_read_mac(struct virtio_device *vdev, u8 *mac)
-{
-	const struct virtio_config_ops *ops = vdev->config;
-	u32 before, after;
-	unsigned int i, tries;
-
-	for (tries = 0; tries < VNET_MAC_TRIES; tries++) {
-		before = ops->generation ? ops->generation(vdev) : 0;
-		for (i = 0; i < ETH_ALEN; i++)
-			ops->get(vdev, offsetof(struct virtio_net_config, mac) +
-				 i, &mac[i], 1);
-		after = ops->generation ? ops->generation(vdev) : 0;
-		if (before == after)
-			return;
-	}
-}
-
-/*
- * Take the snapshot of the configuration space that all decisions are made
- * from (VIRTIO 1.4, 5.1.4). Fields whose feature is not offered stay zero.
- */
-static void vnet_devcfg_read(struct virtio_device *vdev,
-			     const struct vnet_features *f,
-			     struct vnet_devcfg *dc)
-{
-	memset(dc, 0, sizeof(*dc));
-	if (vnet_features_has(f, VNET_F_MAC))
-		vnet_devcfg_read_mac(vdev, dc->mac);
-	if (vnet_features_has(f, VNET_F_STATUS))
-		virtio_cread(vdev, struct virtio_net_config, status,
-			     &dc->status);
-	if (vnet_features_has(f, VNET_F_MQ) || vnet_features_has(f, VNET_F_RSS))
-		virtio_cread(vdev, struct virtio_net_config,
-			     max_virtqueue_pairs, &dc->max_queue_pairs);
-	if (vnet_features_has(f, VNET_F_MTU))
-		virtio_cread(vdev, struct virtio_net_config, mtu, &dc->mtu);
-	if (vnet_features_has(f, VNET_F_SPEED_DUPLEX)) {
-		virtio_cread_le(vdev, struct virtio_net_config, speed,
-				&dc->speed);
-		virtio_cread_le(vdev, struct virtio_net_config, duplex,
-				&dc->duplex);
-	}
-	if (vnet_features_has(f, VNET_F_RSS) ||
-	    vnet_features_has(f, VNET_F_HASH_REPORT)) {
-		virtio_cread_le(vdev, struct virtio_net_config,
-				rss_max_key_size, &dc->rss_max_key_size);
-		virtio_cread_le(vdev, struct virtio_net_config,
-				supported_hash_types,
-				&dc->supported_hash_types);
-	}
-	if (vnet_features_has(f, VNET_F_RSS))
-		virtio_cread_le(vdev, struct virtio_net_config,
-				rss_max_indirection_table_length,
-				&dc->rss_max_indir_len);
-	if (vnet_features_has(f, VNET_F_HASH_TUNNEL))
-		dc->supported_tunnel_types =
-			virtio_cread32(vdev, sizeof(struct virtio_net_config));
 }
 
 /* Do without what the user does not want, of this device or of all. */

@@ -89,6 +89,19 @@
 				 VNET_OFFLOAD_USO4 | VNET_OFFLOAD_USO6 | \
 				 VNET_OFFLOAD_TUNNEL | VNET_OFFLOAD_TUNNEL_CSUM)
 
+/* Where the fields of the configuration space are (VIRTIO 1.4, 5.1.4) */
+#define VNET_DC_MAC			0
+#define VNET_DC_STATUS			6
+#define VNET_DC_MAX_PAIRS		8
+#define VNET_DC_MTU			10
+#define VNET_DC_SPEED			12
+#define VNET_DC_DUPLEX			16
+#define VNET_DC_RSS_KEY			17
+#define VNET_DC_RSS_TABLE		18
+#define VNET_DC_HASH_TYPES		20
+#define VNET_DC_TUNNEL_TYPES		24
+#define VNET_DC_END			28
+
 /* Limits of the configuration space (VIRTIO 1.4, 5.1.4) */
 #define VNET_MAX_QUEUE_PAIRS		0x8000
 /* More than any transport has interrupts for, and what the core can allocate */
@@ -152,6 +165,7 @@ static inline void vnet_features_clear(struct vnet_features *f,
  * @rss_max_indir_len: in entries; valid with RSS
  * @supported_hash_types: VNET_HASH_*; valid with RSS or HASH_REPORT
  * @supported_tunnel_types: valid with HASH_TUNNEL
+ * @len: bytes of the space; what lies beyond is not there
  *
  * A field that the device does not have is zero. The configuration space is
  * read into this once; nothing else in the driver looks at it again, except
@@ -168,6 +182,7 @@ struct vnet_devcfg {
 	u16 rss_max_indir_len;
 	u32 supported_hash_types;
 	u32 supported_tunnel_types;
+	u32 len;
 };
 
 /**

@@ -23,6 +23,7 @@ static const struct vnet_devcfg dc_good = {
 	.rss_max_indir_len = 128,
 	.supported_hash_types = VNET_HASH_ALL,
 	.supported_tunnel_types = VNET_TUNNEL_ALL,
+	.len = 28,
 };
 
 /**
@@ -363,6 +364,27 @@ static void caps_values(struct kunit *test)
 	check_value(test, &dc, VNET_F_MAC, false, 1);
 }
 
+/* A feature whose field lies beyond the end of the space is not used. */
+static void caps_short(struct kunit *test)
+{
+	static const struct {
+		u8 bit;
+		u8 end;
+	} fields[] = {
+		{ VNET_F_MAC, 6 }, { VNET_F_STATUS, 8 }, { VNET_F_MQ, 10 },
+		{ VNET_F_MTU, 12 }, { VNET_F_SPEED_DUPLEX, 17 },
+		{ VNET_F_RSS, 24 }, { VNET_F_HASH_REPORT, 24 },
+		{ VNET_F_HASH_TUNNEL, 28 }, { VNET_F_CSUM, 0 },
+	};
+	struct vnet_devcfg dc = dc_good;
+	unsigned int i;
+
+	for (dc.len = 0; dc.len < 40; dc.len++)
+		for (i = 0; i < ARRAY_SIZE(fields); i++)
+			check_value(test, &dc, fields[i].bit,
+				    dc.len >= fields[i].end, dc.len);
+}
+
 /* Any bits, any configuration: what is left holds, and nothing is lost. */
 static void caps_random(struct kunit *test)
 {
@@ -625,3 +647,4 @@ struct kunit_suite vnet_caps_suite = {
 	.name = "vnet_caps",
 	.test_cases = caps_cases,
 };
+	KUNIT_CASE(caps_short),

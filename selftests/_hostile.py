@@ -53,6 +53,7 @@ class Case:
     forgiven the rules of which the deed itself makes a driver appear to break one
     cve      of virtio_net, that this is the regression test for
     quick    part of 'make check'
+    replug   options of the device that Linux looks at when it finds the device on the bus
     limit    why no driver can stand it: it lies in the core below, see docs/security.rst
     """
 
@@ -68,6 +69,7 @@ class Case:
     cve: str = ""
     quick: bool = False
     limit: str = ""
+    replug: dict = field(default_factory=dict)
     timeout: int = 120
 
 
@@ -80,6 +82,7 @@ class Attack:
         self.patience = 1 if env.driver == "vnet" else HOPELESS
         self.recovery = RECOVERY
         self.home = dict(CONFIG, mac=env.mac)
+        self.honest = {"config_length": 4096}
         self.job = None
         self.mark = 0
         self.before = None
@@ -133,6 +136,14 @@ class Attack:
         self.env.unbind()
         self.env.bind()
 
+    def replug(self, options):
+        """The function is found on the bus anew, with these options; no driver binds to it."""
+        self.device.call("option", set=options)
+        auto = "/sys/bus/virtio/drivers_autoprobe"
+        self.guest.run(f"pci=$(readlink -f /sys/bus/virtio/devices/{self.env.virtio}/..); "
+                       f"echo 0 > {auto}; echo 1 > $pci/remove; echo 1 > /sys/bus/pci/rescan; "
+                       f"echo 1 > {auto}", timeout=60)
+
     def traffic(self):
         """Packets in both directions, until the judgement."""
         self.job = self.guest.start(f"ping -q -i 0.05 -W 1 {FAR}")
@@ -158,6 +169,8 @@ class Attack:
         self.env.unbind()
         self.device.violations(clear=True)
         self.offer()
+        if self.case.replug:
+            self.replug(self.case.replug)
         self.mark = self.device.mark()
         self.case.deed(self)
         result = self.run(f"echo {self.env.virtio} > {self.env.drivers_dir()}/bind", timeout=40)
@@ -282,6 +295,8 @@ class Attack:
             self.restore()
             if found != "refuses":
                 self.unbind()
+            if self.case.replug:
+                self.replug(self.honest)
             self.guest.run(f"echo {self.env.virtio} > {self.env.drivers_dir()}/bind", timeout=60)
             self.env.configure()
             assert self.flows() is not None, "an honest device does not work afterwards"

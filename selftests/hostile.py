@@ -639,6 +639,13 @@ def queue_missing(a, index):
     a.device.call("option", set={"queue_sizes": {str(index): 0}})
 
 
+# 12 bytes are what a device without SPEED_DUPLEX and RSS has.
+@each("E9_short", {str(n): n for n in (1, 7, 12, 16, 23)}, bind=True, mode="rss",
+      text="the configuration space has {} bytes", replug=lambda n: {"config_length": n})
+def config_short(_attack, _length):
+    pass
+
+
 @case("E8_no_vectors", "the device gives no interrupt vectors", bind=True)
 def no_vectors(a):
     a.device.fault(device="vector", action="refuse")

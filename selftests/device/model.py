@@ -33,7 +33,7 @@ DEFAULT_OPTIONS = {
     "max_mac_table": 64, "max_rss_contexts": 8,
     "stats_types": sum(1 << bit for bit in wire.STATS),
     "accept_bad_features": False, "tx_kept": 4096, "log_kept": 50000,
-    "backlog": 256, "vectors": None, "net": "answer", "addresses": None,
+    "config_length": 0x1000, "backlog": 256, "vectors": None, "net": "answer", "addresses": None,
     "peer_mac": "52:54:00:76:6e:fe",
 }
 BATCH = 256             # buffers served before others get their turn

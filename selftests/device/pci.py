@@ -21,8 +21,8 @@ CAP_MSIX, CAP_EXPRESS, CAP_VENDOR = 0x11, 0x10, 0x09
 DEVCTL_FLR = 0x8000
 
 
-def build_config(vectors):
-    """(bytes, write mask, place of the PCI Express capability)."""
+def build_config(vectors, device_length):
+    """(bytes, write mask, places of the PCI Express and the device capability)."""
     data = bytearray(CONFIG_SIZE)
     mask = bytearray(CONFIG_SIZE)
     struct.pack_into("<HHHHBBBB", data, 0, 0x1af4, 0x1041, 0, 0x0010, 1, 0, 0,
@@ -49,12 +49,13 @@ def build_config(vectors):
     msix = add(CAP_MSIX, struct.pack("<HII", vectors - 1, 1, MSIX_PBA | 1))
     mask[msix + 3] = 0xc0
     for kind, offset, size in ((1, COMMON, COMMON_SIZE), (3, ISR, 4),
-                               (4, DEVICE, 0x1000)):
-        add(CAP_VENDOR, struct.pack("<BBB3xII", 16, kind, 0, offset, size))
+                               (4, DEVICE, device_length)):
+        device = add(CAP_VENDOR, struct.pack("<BBB3xII", 16, kind, 0, offset,
+                                             size))
     add(CAP_VENDOR, struct.pack("<BBB3xIII", 20, 2, 0, NOTIFY,
                                 BAR0_SIZE - NOTIFY, NOTIFY_MULTIPLIER))
     add(CAP_VENDOR, struct.pack("<BBB3xIII", 20, 5, 0, 0, 0, 0))
-    return data, mask, express
+    return data, mask, express, device
 
 
 class PciFunction:
@@ -69,8 +70,8 @@ class PciFunction:
                              f"{MAX_VECTORS}, at least 1")
         if len(model.queues) > MAX_QUEUES:
             raise ValueError(f"more than {MAX_QUEUES} queues")
-        self.config, self.config_mask, self.express = build_config(
-            self.vectors)
+        self.config, self.config_mask, self.express, self.device_cap = (
+            build_config(self.vectors, model.options["config_length"]))
         self._clear()
         self.reset_rule = None      # a reset that does not finish
         self.reset_reads = 0
@@ -81,6 +82,10 @@ class PciFunction:
         self.config_vector = NO_VECTOR
         self.queue_vectors = {}
         self.isr = 0
+
+    def set_config_length(self, length):
+        """What the capability of the device configuration says from now on."""
+        struct.pack_into("<I", self.config, self.device_cap + 12, length)
 
     def reset(self, why):
         """A reset of the function: FLR, bus reset, a new QEMU."""

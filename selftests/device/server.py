@@ -227,10 +227,13 @@ class Operations:
     def op_option(self, request):
         """Changes options that are read while the device runs."""
         allowed = ("max_mac_table", "max_rss_contexts", "stats_types",
-                   "accept_bad_features", "backlog", "queue_sizes")
+                   "accept_bad_features", "backlog", "queue_sizes",
+                   "config_length")
         for name, value in request.get("set", {}).items():
             if name == "queue_sizes":
                 self.model.set_queue_sizes(value)
+            elif name == "config_length":
+                self.function.set_config_length(value)
             elif name not in allowed:
                 raise ValueError(f"option {name!r} is fixed; these can change: "
                                  f"{', '.join(allowed)}")

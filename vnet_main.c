@@ -90,6 +90,11 @@ static int vnet_virtio_validate(struct virtio_device *vdev)
 		return -EINVAL;
 	}
 
+	/*
+	 * Nothing here uses an admin virtqueue, and the core waits without bound
+	 * for one that does not answer.
+	 */
+	__virtio_clear_bit(vdev, VIRTIO_F_ADMIN_VQ);
 	err = vnet_virtio_unfail(vdev);
 	if (err)
 		return err;

@@ -733,3 +733,23 @@ def speed(env):
         nut.run("ip link set NIC down; ip link set NIC up")
         assert shown() == ["40000Mb/s", "Full"], shown()
         nut.device.config(speed=10000, duplex=1)
+
+
+@test(**ONE)
+def admin_queue(env):
+    "The driver declines an admin virtqueue: the core would wait for one that does not answer."
+    with Scripted(env, features=["default", "ADMIN_VQ"]) as nut:
+        assert "ADMIN_VQ" not in nut.device.state()["acked_names"]
+        nut.ping()
+        nut.reset()
+        assert "ADMIN_VQ" not in nut.device.state()["acked_names"]
+        nut.ping()
+
+
+@test(**ONE)
+def table_size(env):
+    "Of a largest RSS table of 200 entries 128 are used."
+    with Scripted(env, pairs=2, features=EVERYTHING, config={"rss_max_table": 200}) as nut:
+        assert len(nut.control()["rss"]["table"]) == 128
+        nut.run("ethtool -X NIC weight 3 1")
+        assert nut.sent("mq.rss")["decoded"]["table"].count(0) == 96

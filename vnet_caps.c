@@ -279,7 +279,7 @@ static bool vnet_caps_value_ok(unsigned int bit, const struct vnet_devcfg *dc)
 		       dc->max_queue_pairs <= VNET_USABLE_PAIRS &&
 		       dc->rss_max_key_size >= VNET_RSS_MIN_KEY &&
 		       dc->supported_hash_types & VNET_HASH_ALL &&
-		       is_power_of_2(dc->rss_max_indir_len);
+		       dc->rss_max_indir_len;
 	case VNET_F_HASH_REPORT:
 		return dc->rss_max_key_size >= VNET_RSS_MIN_KEY &&
 		       dc->supported_hash_types & VNET_HASH_ALL;
@@ -424,7 +424,8 @@ static void vnet_caps_resolve_queues(struct vnet_caps *caps,
 		caps->max_pairs = clamp_t(u32, dc->max_queue_pairs, 1,
 					  VNET_USABLE_PAIRS);
 	if (caps->rss)
-		caps->rss_indir_len = dc->rss_max_indir_len;
+		caps->rss_indir_len =
+			rounddown_pow_of_two(dc->rss_max_indir_len);
 	if (caps->rss || caps->hash_report) {
 		caps->rss_key_len = dc->rss_max_key_size;
 		caps->hash_types = dc->supported_hash_types & VNET_HASH_ALL;

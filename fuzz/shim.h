@@ -78,6 +78,11 @@ static inline bool is_power_of_2(unsigned long n)
 	return n && !(n & (n - 1));
 }
 
+static inline unsigned long rounddown_pow_of_two(unsigned long n)
+{
+	return 1UL << (8 * sizeof(n) - 1 - __builtin_clzl(n));
+}
+
 static inline unsigned long roundup_pow_of_two(unsigned long n)
 {
 	unsigned long p = 1;

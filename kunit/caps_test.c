@@ -337,7 +337,7 @@ static void caps_values(struct kunit *test)
 		check_value(test, &dc, VNET_F_RSS, n && n <= VNET_USABLE_PAIRS, n);
 		dc = dc_good;
 		dc.rss_max_indir_len = n;
-		check_value(test, &dc, VNET_F_RSS, n && !(n & (n - 1)), n);
+		check_value(test, &dc, VNET_F_RSS, n, n);
 		check_value(test, &dc, VNET_F_HASH_REPORT, true, n);
 		if (n > 255)
 			continue;
@@ -549,6 +549,28 @@ static void caps_full(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, nf.enc & NETIF_F_GSO_UDP_TUNNEL);
 }
 
+/* A table is as long as the largest power of two that the device allows. */
+static void caps_rss_table(struct kunit *test)
+{
+	static const struct {
+		u16 device;
+		u16 want;
+	} cases[] = {
+		{ 1, 1 }, { 3, 2 }, { 127, 64 }, { 128, 128 }, { 200, 128 },
+		{ 0x7fff, 0x4000 }, { 0x8000, 0x8000 }, { 0xffff, 0x8000 },
+	};
+	static const u8 bits[] = { VNET_F_CTRL_VQ, VNET_F_RSS };
+	struct vnet_devcfg dc = dc_good;
+	struct vnet_caps caps;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		dc.rss_max_indir_len = cases[i].device;
+		resolve(&caps, bits, ARRAY_SIZE(bits), &dc);
+		KUNIT_EXPECT_EQ(test, caps.rss_indir_len, cases[i].want);
+	}
+}
+
 /* Nothing at all */
 static void caps_bare(struct kunit *test)
 {
@@ -632,10 +654,12 @@ static struct kunit_case caps_cases[] = {
 	KUNIT_CASE(caps_rules_hold),
 	KUNIT_CASE(caps_chain),
 	KUNIT_CASE(caps_values),
+	KUNIT_CASE(caps_short),
 	KUNIT_CASE(caps_random),
 	KUNIT_CASE(caps_hdr_len),
 	KUNIT_CASE(caps_rx_mode),
 	KUNIT_CASE(caps_full),
+	KUNIT_CASE(caps_rss_table),
 	KUNIT_CASE(caps_bare),
 	KUNIT_CASE(caps_switchable),
 	KUNIT_CASE(caps_legacy_gso),
@@ -647,4 +671,3 @@ struct kunit_suite vnet_caps_suite = {
 	.name = "vnet_caps",
 	.test_cases = caps_cases,
 };
-	KUNIT_CASE(caps_short),

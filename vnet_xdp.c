@@ -58,7 +58,10 @@ static enum vnet_rx_fault vnet_xdp_finish_csum(struct vnet_rxq *rxq,
 	void *data;
 	u16 i;
 
-	if (start < ETH_HLEN || field + sizeof(csum) > pkt->lens[0])
+	/* Where something else stands in its place, no checksum is to be seen. */
+	if (vnet_hdr_stray_csum(&pkt->hdr, &rxq->hdr_ctx) ||
+	    (pkt->hdr.flags & VNET_HDR_RSC_INFO && rxq->hdr_ctx.rsc_ext) ||
+	    start < ETH_HLEN || field + sizeof(csum) > pkt->lens[0])
 		return VNET_RX_BAD_CSUM;
 
 	for (i = 0; i < pkt->nr; i++) {

@@ -765,12 +765,25 @@ vnet_hdr_get_tunnel(struct sk_buff *skb, const struct vnet_hdr *hdr,
 	return VNET_RX_OK;
 }
 
+/*
+ * An outer checksum to be completed, of a packet in no tunnel that is to be
+ * segmented: nothing says where it is.
+ */
+static inline bool vnet_hdr_stray_csum(const struct vnet_hdr *hdr,
+				       const struct vnet_hdr_rx *rxc)
+{
+	return hdr->flags & VNET_HDR_TUNNEL_CSUM &&
+	       hdr->flags & VNET_HDR_NEEDS_CSUM && rxc->tunnel_csum;
+}
+
 static noinline __maybe_unused enum vnet_rx_fault
 vnet_hdr_get_meta(struct sk_buff *skb, const struct vnet_hdr *hdr,
 		  const struct vnet_hdr_rx *rxc)
 {
 	if (hdr->gso_type & VNET_HDR_GSO_TUNNEL)
 		return vnet_hdr_get_tunnel(skb, hdr, rxc);
+	if (vnet_hdr_stray_csum(hdr, rxc))
+		return VNET_RX_BAD_TUNNEL;
 	if (hdr->gso_type != VNET_HDR_GSO_NONE)
 		return vnet_hdr_get_gso(skb, hdr, rxc, hdr->gso_type);
 

@@ -546,6 +546,19 @@ static void hdr_rx_tunnel_flags(struct kunit *test)
 	hdr.flags = 0;
 	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
 			rx(test, &p, &hdr, &rxc_all, NULL));
+
+	/* an outer checksum to be completed, of no tunnel */
+	hdr = good;
+	hdr.gso_type &= ~VNET_HDR_GSO_TUNNEL;
+	KUNIT_EXPECT_EQ(test, VNET_RX_OK, rx(test, &p, &hdr, &rxc_all, NULL));
+	hdr.flags |= VNET_HDR_TUNNEL_CSUM;
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+	hdr.gso_type = VNET_HDR_GSO_NONE;
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_TUNNEL,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+	rxc.tunnel = true;
+	KUNIT_EXPECT_EQ(test, VNET_RX_OK, rx(test, &p, &hdr, &rxc, NULL));
 }
 
 static void hdr_rx_tunnel_expect(struct kunit *test, struct vnet_pkt *p,

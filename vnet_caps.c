@@ -13,6 +13,7 @@
 #include "include/vnet_caps.h"
 #include "include/vnet_compat.h"
 #include "include/vnet_hdr.h"
+#include "include/vnet_wire.h"
 
 #define LO(name)	BIT_ULL(VNET_F_##name)
 #define HI(name)	BIT_ULL(VNET_F_##name - 64)
@@ -449,6 +450,24 @@ static void vnet_caps_resolve_ctrl(struct vnet_caps *caps,
 			 vnet_features_has(f, VNET_F_STATUS);
 }
 
+/* Counters that go with a feature are not to be asked for without it. */
+static u64 vnet_caps_stats_types(const struct vnet_features *f)
+{
+	u64 types = VNET_STATS_RX_TYPES | VNET_STATS_TX_TYPES |
+		    VNET_STATS_CVQ_TYPES;
+
+	if (!vnet_features_has(f, VNET_F_GUEST_CSUM))
+		types &= ~BIT_ULL(VNET_STATS_RX_CSUM);
+	if (!(f->w[0] & (LO(GUEST_TSO4) | LO(GUEST_TSO6))))
+		types &= ~BIT_ULL(VNET_STATS_RX_GSO);
+	if (!vnet_features_has(f, VNET_F_CSUM))
+		types &= ~BIT_ULL(VNET_STATS_TX_CSUM);
+	if (!(f->w[0] & (LO(HOST_TSO4) | LO(HOST_TSO6) | LO(HOST_USO))))
+		types &= ~BIT_ULL(VNET_STATS_TX_GSO);
+
+	return types;
+}
+
 static void vnet_caps_resolve_ring(struct vnet_caps *caps,
 				   const struct vnet_features *f)
 {
@@ -492,6 +511,8 @@ void vnet_caps_resolve(struct vnet_caps *caps, const struct vnet_features *f,
 	vnet_caps_resolve_offloads(caps, f);
 	vnet_caps_resolve_queues(caps, f, dc);
 	vnet_caps_resolve_ctrl(caps, f);
+	if (caps->device_stats)
+		caps->stats_types = vnet_caps_stats_types(f);
 	caps->rx_mode = vnet_caps_rx_mode(caps);
 }
 

@@ -319,24 +319,6 @@ struct vnet_hw_stats {
 	u64 (*v)[VNET_HW_TYPES][VNET_STATS_MAX_VALUES];
 };
 
-/* Types that go with a feature are not to be asked for without it. */
-static u64 vnet_hw_types_of_caps(const struct vnet_caps *caps)
-{
-	u64 types = VNET_STATS_RX_TYPES | VNET_STATS_TX_TYPES |
-		    VNET_STATS_CVQ_TYPES;
-
-	if (!caps->guest_csum)
-		types &= ~BIT_ULL(VNET_STATS_RX_CSUM);
-	if (!caps->guest_gso)
-		types &= ~BIT_ULL(VNET_STATS_RX_GSO);
-	if (!caps->csum)
-		types &= ~BIT_ULL(VNET_STATS_TX_CSUM);
-	if (!caps->host_gso)
-		types &= ~BIT_ULL(VNET_STATS_TX_GSO);
-
-	return types;
-}
-
 /*
  * Ask the device once which counters it keeps. One that does not say keeps
  * none; one that cannot be asked now is asked again.
@@ -362,15 +344,20 @@ static void vnet_hw_ask_types(struct vnet_dev *vd)
 						&policy->stats_caps);
 	vnet_cmd_put(cmd);
 
-	policy->stats_caps &= vnet_hw_types_of_caps(&vd->caps);
 	policy->stats_asked = !err || vnet_cvq_refused(err);
 	if (err)
 		policy->stats_errors++;
 }
 
+/* What it keeps and what goes with the features that are negotiated now */
+static u64 vnet_hw_caps(struct vnet_dev *vd)
+{
+	return vd->cfg.policy->stats_caps & vd->caps.stats_types;
+}
+
 static u64 vnet_hw_types(struct vnet_dev *vd, unsigned int vq)
 {
-	u64 caps = vd->cfg.policy->stats_caps;
+	u64 caps = vnet_hw_caps(vd);
 
 	if (vq == 2 * vd->caps.max_pairs)
 		return caps & VNET_STATS_CVQ_TYPES;
@@ -441,7 +428,7 @@ static int vnet_hw_query(struct vnet_dev *vd, struct vnet_hw_stats *hw,
 	hw->first = first;
 	hw->nr = end > first ? end - first : 0;
 	hw->v = NULL;
-	if (!vd->cfg.policy->stats_caps || !hw->nr)
+	if (!vnet_hw_caps(vd) || !hw->nr)
 		return 0;
 
 	hw->v = kvcalloc(hw->nr, sizeof(*hw->v), GFP_KERNEL);
@@ -495,7 +482,7 @@ static void vnet_qstats_fill_hw(struct vnet_dev *vd, void *stats,
 
 	for (i = 0; i < nr; i++) {
 		if (rows[i].offset == VNET_HW_NO_QSTAT ||
-		    !(vd->cfg.policy->stats_caps & BIT_ULL(rows[i].type)))
+		    !(vnet_hw_caps(vd) & BIT_ULL(rows[i].type)))
 			continue;
 
 		sum = 0;

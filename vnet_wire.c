@@ -712,7 +712,8 @@ size_t vnet_wire_stats_size(u32 nr_reqs)
  * @reqs: virtqueues and types asked for
  * @nr_reqs: number of @reqs
  *
- * Return: bytes of all the records asked for.
+ * Return: bytes of all the records asked for, and as much again: those of a
+ * device that is newer than this driver may be longer.
  */
 size_t vnet_wire_stats_reply_size(const struct vnet_wire_stats_req *reqs,
 				  u32 nr_reqs)
@@ -731,7 +732,7 @@ size_t vnet_wire_stats_reply_size(const struct vnet_wire_stats_req *reqs,
 		}
 	}
 
-	return size;
+	return 2 * size;
 }
 
 /**

@@ -202,6 +202,8 @@ enum vnet_rx_mode {
  * @features: the negotiated bits this was made from
  * @guest_offloads: VNET_OFFLOAD_* that may be sent to the device; zero when
  *	it takes no such command
+ * @stats_types: counters of the device that go with what was negotiated, a bit
+ *	per VNET_STATS_*
  * @rx_mode: how received packets are buffered
  * @min_mtu: least MTU
  * @max_mtu: largest MTU
@@ -255,6 +257,7 @@ enum vnet_rx_mode {
 struct vnet_caps {
 	struct vnet_features features;
 	u64 guest_offloads;
+	u64 stats_types;
 	enum vnet_rx_mode rx_mode;
 	u32 min_mtu;
 	u32 max_mtu;

@@ -251,7 +251,7 @@ static void wire_sizes(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vnet_wire_stats_size(2), 32);
 	/* five headers; 6 + 4 + 4 + 2 and 2 counters */
 	KUNIT_EXPECT_EQ(test, vnet_wire_stats_reply_size(reqs, 2),
-			5 * 8 + 18 * 8);
+			2 * (5 * 8 + 18 * 8));
 	KUNIT_EXPECT_EQ(test, vnet_wire_stats_reply_size(reqs, 0), 0);
 
 	/* sizes that cannot be do not wrap to small ones */

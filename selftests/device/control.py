@@ -363,10 +363,11 @@ class ControlState:
                 if not types >> bit & 1:
                     continue
                 counters = self.device.statistics(queue)
+                values = [counters.get(name, 0) for name in names]
+                values += [7] * self.device.options["stats_extra"]
                 reply += struct.pack("<BBHHH", bit, 0, queue, 0,
-                                     8 + 8 * len(names))
-                reply += b"".join(struct.pack("<Q", counters.get(name, 0))
-                                  for name in names)
+                                     8 + 8 * len(values))
+                reply += struct.pack(f"<{len(values)}Q", *values)
         # What does not fit is cut off, even inside a record.
         reply = reply[:room]
         return reply, {"wanted": wanted}

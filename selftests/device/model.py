@@ -31,7 +31,7 @@ DEFAULT_OPTIONS = {
     "features": ["default"], "config": {}, "config_raw": None,
     "pairs": 1, "queue_size": 256, "queue_sizes": {}, "num_queues": None,
     "max_mac_table": 64, "max_rss_contexts": 8,
-    "stats_types": sum(1 << bit for bit in wire.STATS),
+    "stats_types": sum(1 << bit for bit in wire.STATS), "stats_extra": 0,
     "accept_bad_features": False, "tx_kept": 4096, "log_kept": 50000,
     "config_length": 0x1000, "backlog": 256, "vectors": None, "net": "answer", "addresses": None,
     "peer_mac": "52:54:00:76:6e:fe",

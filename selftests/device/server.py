@@ -228,7 +228,7 @@ class Operations:
         """Changes options that are read while the device runs."""
         allowed = ("max_mac_table", "max_rss_contexts", "stats_types",
                    "accept_bad_features", "backlog", "queue_sizes",
-                   "config_length")
+                   "config_length", "stats_extra")
         for name, value in request.get("set", {}).items():
             if name == "queue_sizes":
                 self.model.set_queue_sizes(value)

@@ -194,7 +194,7 @@ OFFLOAD_BITS = {
 # Statistics that need one of these features.
 STATS_NEED = {
     1: ("GUEST_CSUM",), 17: ("CSUM",),
-    2: ("GUEST_TSO4", "GUEST_TSO6", "GUEST_USO4", "GUEST_USO6"),
+    2: ("GUEST_TSO4", "GUEST_TSO6"),
     18: ("HOST_TSO4", "HOST_TSO6", "HOST_USO"),
     3: ("SPEED_DUPLEX",), 19: ("SPEED_DUPLEX",),
 }

@@ -440,6 +440,8 @@ static int vnet_ethtool_set_rxfh(struct net_device *dev,
 		memcpy(new->key, rxfh->key, new->key_len);
 	for (i = 0; rxfh->indir && i < new->table_len; i++)
 		new->table[i] = rxfh->indir[i];
+	if (rxfh->indir)
+		new->lost = false;
 
 	err = vnet_rss_commit(vd, new);
 	if (err)

@@ -133,7 +133,7 @@ static void vnet_rss_spread(struct vnet_dev *vd, struct vnet_rss_cfg *rss,
 {
 	unsigned int i;
 
-	if (netif_is_rxfh_configured(vd->dev))
+	if (netif_is_rxfh_configured(vd->dev) && !rss->lost)
 		return;
 
 	for (i = 0; i < rss->table_len; i++)
@@ -575,7 +575,8 @@ int vnet_pairs_set(struct vnet_dev *vd, u16 pairs)
  * vnet_rss_one_pair() - the device uses one queue pair: there is nothing to spread
  * @vd: device
  *
- * A table of the user's is gone with the queues that it named.
+ * A table of the user's is gone with the queues that it named. The stack cannot
+ * be told, as it can when it asks for that itself.
  */
 void vnet_rss_one_pair(struct vnet_dev *vd)
 {
@@ -586,6 +587,7 @@ void vnet_rss_one_pair(struct vnet_dev *vd)
 
 	memset(rss->table, 0, rss->table_len * sizeof(rss->table[0]));
 	rss->unclassified = 0;
+	rss->lost = true;
 }
 
 /**

@@ -57,6 +57,7 @@ struct vnet_filter_cfg {
  * @tunnel_types: tunnel types whose inner header is hashed
  * @report: packets carry their hash (NETIF_F_RXHASH)
  * @unclassified: queue pair of packets that have no hash
+ * @lost: the table that the user made is gone; it follows the queue pairs again
  * @table_len: entries of @table, a power of two
  * @key_len: bytes of @key
  * @key: hash key
@@ -67,6 +68,7 @@ struct vnet_rss_cfg {
 	u32 types;
 	u32 tunnel_types;
 	bool report;
+	bool lost;
 	u16 unclassified;
 	u16 table_len;
 	u8 key_len;

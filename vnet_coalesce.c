@@ -14,6 +14,9 @@
 #include "vnet_ctrl.h"
 #include "vnet_policy.h"
 
+/* One look in fifty of those that are taken once a second falls into it. */
+#define VNET_COAL_LONG_US	20000
+
 static struct vnet_coal_queue *vnet_coal_queue(struct vnet_dev *vd, u16 vq)
 {
 	struct vnet_coal_cfg *coal = &vd->cfg.policy->coal;
@@ -97,6 +100,31 @@ static int vnet_coal_tell(struct vnet_dev *vd, bool tx,
 
 /* Dynamic moderation */
 
+/* @coal.lock is held. */
+static void vnet_dim_tell(struct vnet_coal_queue *cq,
+			  const struct vnet_coal *coal)
+{
+	struct vnet_dev *vd = cq->vd;
+	int err;
+
+	/* The queue may have gone out of use since the sample was taken. */
+	if (!cq->adaptive || cq->vq / 2 >= vd->cfg.policy->coal.pairs ||
+	    vnet_coal_equal(coal, &cq->coal))
+		return;
+
+	err = vnet_coal_tell_vq(vd, cq->vq, coal);
+	if (!err)
+		cq->coal = *coal;
+	if (!vnet_cvq_refused(err))
+		return;
+
+	/* It would refuse the next one, too. */
+	WRITE_ONCE(cq->adaptive, false);
+	vnet_warn(vd, drv,
+		  "the device does not take the coalescing of virtqueue %u: error %d, moderation is off\n",
+		  cq->vq, err);
+}
+
 /* Carry out what the poll's samples have led to. */
 static void vnet_dim_work(struct work_struct *work)
 {
@@ -115,9 +143,7 @@ static void vnet_dim_work(struct work_struct *work)
 	coal.packets = moder.pkts;
 
 	mutex_lock(&cq->vd->cfg.policy->coal.lock);
-	if (cq->adaptive && !vnet_coal_equal(&coal, &cq->coal) &&
-	    !vnet_coal_tell_vq(cq->vd, cq->vq, &coal))
-		cq->coal = coal;
+	vnet_dim_tell(cq, &coal);
 	mutex_unlock(&cq->vd->cfg.policy->coal.lock);
 
 	dim->state = DIM_START_MEASURE;
@@ -133,6 +159,41 @@ static void vnet_coal_init_queue(struct vnet_dev *vd,
 }
 
 /* Setting */
+
+/**
+ * vnet_coalesce_limit() - which queues may be told anything from now on
+ * @vd: device
+ * @pairs: queue pairs in use, or that are in use before and after a change
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_coalesce_limit(struct vnet_dev *vd, u16 pairs)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+
+	mutex_lock(&cfg->lock);
+	cfg->pairs = pairs;
+	mutex_unlock(&cfg->lock);
+}
+
+/**
+ * vnet_coalesce_holds_back() - may the device hold a notification back for long
+ * @vd: device
+ * @vq: virtqueue
+ *
+ * Context: any; a value that is about to change is as good as the next one.
+ * Return: true if for so long that one which is due looks like a lost one.
+ */
+bool vnet_coalesce_holds_back(struct vnet_dev *vd, u16 vq)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	struct vnet_coal *coal = vq & 1 ? &cfg->global.tx : &cfg->global.rx;
+
+	if (cfg->rxqs)
+		coal = &vnet_coal_queue(vd, vq)->coal;
+
+	return READ_ONCE(coal->usecs) >= VNET_COAL_LONG_US;
+}
 
 /**
  * vnet_coalesce_tx_orphan() - are packets orphaned when they are sent
@@ -456,6 +517,7 @@ int vnet_coalesce_replay(struct vnet_dev *vd)
 	vnet_compat_assert_locked(vd->dev);
 
 	mutex_lock(&cfg->lock);
+	cfg->pairs = vd->cfg.pairs;
 	err = vnet_coal_replay_dir(vd, false, &cfg->global.rx);
 	if (!err)
 		err = vnet_coal_replay_dir(vd, true, &cfg->global.tx);

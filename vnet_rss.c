@@ -564,7 +564,9 @@ int vnet_pairs_set(struct vnet_dev *vd, u16 pairs)
 
 	vnet_compat_assert_locked(vd->dev);
 
+	vnet_coalesce_limit(vd, min(pairs, vd->cfg.pairs));
 	err = vnet_pairs_tell(vd, pairs);
+	vnet_coalesce_limit(vd, err ? vd->cfg.pairs : pairs);
 	for (pair = vd->cfg.pairs; !err && pair < pairs; pair++)
 		err = vnet_coalesce_queue_replay(vd, pair);
 

@@ -8,6 +8,7 @@
 #include <linux/netdevice.h>
 
 #include "vnet.h"
+#include "vnet_policy.h"
 #include "vnet_vq.h"
 
 #define VNET_LOOK_PERIOD	HZ
@@ -126,6 +127,9 @@ static u64 vnet_look_rx_done(const struct vnet_rxq *rxq)
 static void vnet_look_rx_lost(struct vnet_dev *vd, struct vnet_rxq *rxq,
 			      struct vnet_watch *w)
 {
+	if (vnet_coalesce_holds_back(vd, vnet_vq_rx_index(rxq->index)))
+		return;
+
 	w->lost += VNET_LOST_ONE;
 	if (w->lost < VNET_LOST_TWO)
 		return;

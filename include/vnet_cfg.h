@@ -125,6 +125,7 @@ struct vnet_coal_global {
  * struct vnet_coal_cfg - notification coalescing
  * @lock: protects all of this against the moderation works; taken with the
  *	netdev instance lock held or without any lock, sleeps
+ * @pairs: queue pairs whose queues may be told anything; others are not in use
  * @global: what holds for queues without values of their own
  * @rxqs: per receive queue, or NULL when the device cannot do it per queue
  * @txqs: per transmit queue, as many
@@ -132,6 +133,7 @@ struct vnet_coal_global {
 struct vnet_coal_cfg {
 	/* serializes setters and moderation works */
 	struct mutex lock;
+	u16 pairs;
 	struct vnet_coal_global global;
 	struct vnet_coal_queue *rxqs;
 	struct vnet_coal_queue *txqs;

@@ -71,7 +71,9 @@ int vnet_coalesce_create(struct vnet_dev *vd);
 void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);
 int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair);
+void vnet_coalesce_limit(struct vnet_dev *vd, u16 pairs);
 bool vnet_coalesce_tx_orphan(struct vnet_dev *vd, u16 pair);
+bool vnet_coalesce_holds_back(struct vnet_dev *vd, u16 vq);
 int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new);
 int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
 			    const struct vnet_coal *coal, bool adaptive);

@@ -4,7 +4,7 @@
  * a failover master, which uses the other one while that is there.
  *
  * The failover module is loaded for such a device only, so that no other
- * depends on it.
+ * depends on it. Whoever makes an initramfs is told that it may be wanted.
  */
 #include <linux/err.h>
 #include <linux/kmod.h>
@@ -70,3 +70,5 @@ void vnet_standby_destroy(struct vnet_dev *vd)
 	vd->failover = NULL;
 	symbol_put(net_failover_create);
 }
+
+MODULE_WEAKDEP("net_failover");

@@ -152,6 +152,13 @@ static int vnet_ethtool_set_ring(struct net_device *dev,
 		return -EINVAL;
 	}
 
+	if (kring->rx_buf_len && kring->rx_buf_len != vd->cfg.rx_buf_len &&
+	    vd->caps.rx_mode == VNET_RX_SMALL) {
+		NL_SET_ERR_MSG(extack,
+			       "this device puts each packet into one buffer, whose length follows from the MTU");
+		return -EOPNOTSUPP;
+	}
+
 	new.rx_ring = ring->rx_pending;
 	new.tx_ring = ring->tx_pending;
 	if (kring->rx_buf_len)

@@ -189,7 +189,7 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 	}
 
 	if (new->xdp) {
-		err = vnet_xdp_check(vd, new, &layout, extack);
+		err = vnet_xdp_check(new, &layout, caps->hdr_len, extack);
 		if (err)
 			return err;
 	}

@@ -465,18 +465,18 @@ int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
 
 /**
  * vnet_xdp_check() - can this configuration run its program?
- * @vd: device
  * @cfg: configuration, with a program
  * @layout: how its buffers would be cut
+ * @hdr_len: bytes of the virtio header in them
  * @extack: where a refusal is explained, or NULL
  *
  * Return: 0 or -EOPNOTSUPP.
  */
-int vnet_xdp_check(const struct vnet_dev *vd, const struct vnet_cfg *cfg,
-		   const struct vnet_rx_layout *layout,
+int vnet_xdp_check(const struct vnet_cfg *cfg,
+		   const struct vnet_rx_layout *layout, u8 hdr_len,
 		   struct netlink_ext_ack *extack)
 {
-	u32 room = vnet_size_capacity(layout, vd->caps.hdr_len);
+	u32 room = vnet_size_capacity(layout, hdr_len);
 	u32 mtu = room - VNET_SIZE_L2;
 
 	if (cfg->xdp->aux->xdp_has_frags || cfg->mtu <= mtu)

@@ -21,8 +21,8 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 				struct vnet_rx_pkt *pkt,
 				struct vnet_rx_ctx *ctx);
 void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx);
-int vnet_xdp_check(const struct vnet_dev *vd, const struct vnet_cfg *cfg,
-		   const struct vnet_rx_layout *layout,
+int vnet_xdp_check(const struct vnet_cfg *cfg,
+		   const struct vnet_rx_layout *layout, u8 hdr_len,
 		   struct netlink_ext_ack *extack);
 int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
 		      u32 flags);

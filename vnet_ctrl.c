@@ -33,8 +33,9 @@
 #define VNET_CMD_PAYLOAD	8
 #define VNET_CMD_HDR_LEN	2
 #define VNET_CMD_ACK_LEN	1
+#define VNET_CMD_MAX_PARTS	5
 
-/* A refusal (VIRTIO 1.4, 5.1.6.5), and what stands there before an answer. */
+/* A refusal (VIRTIO 1.4, 5.1.9.5), and what stands there before an answer. */
 #define VNET_ACK_ERR		1
 #define VNET_ACK_NONE		0xff
 
@@ -315,13 +316,36 @@ static void vnet_ctrl_harvest(struct vnet_ctrl *ctrl)
 }
 
 /*
+ * One part that the device reads, one that it writes: for a ring that is
+ * shorter than what vnet_ctrl_add_parts() makes. No buffer may have more
+ * elements than its ring, indirect or not.
+ */
+static int vnet_ctrl_add_tight(struct virtqueue *vq, struct vnet_cmd *cmd)
+{
+	struct scatterlist out, in, *sgs[2] = { &out, &in };
+	const struct vnet_wire_cmd *w = &cmd->w;
+	u8 *start = w->data - VNET_CMD_HDR_LEN;
+
+	if (virtqueue_get_vring_size(vq) < ARRAY_SIZE(sgs))
+		return -EPROTO;
+
+	start[0] = w->class;
+	start[1] = w->cmd;
+	cmd->in[0] = VNET_ACK_NONE;
+	sg_init_one(&out, start, VNET_CMD_HDR_LEN + w->len);
+	sg_init_one(&in, cmd->in, VNET_CMD_ACK_LEN + cmd->reply_len);
+
+	return virtqueue_add_sgs(vq, sgs, 1, 1, cmd, GFP_KERNEL);
+}
+
+/*
  * Header, payload, acknowledgment and reply are descriptors of their own, and
  * so are the two parts of a MAC table: legacy devices ask for it and some
  * others expect it.
  */
-static int vnet_ctrl_add(struct virtqueue *vq, struct vnet_cmd *cmd)
+static int vnet_ctrl_add_parts(struct virtqueue *vq, struct vnet_cmd *cmd)
 {
-	struct scatterlist hdr, part[2], ack, reply, *sgs[5];
+	struct scatterlist hdr, part[2], ack, reply, *sgs[VNET_CMD_MAX_PARTS];
 	const struct vnet_wire_cmd *w = &cmd->w;
 	u8 *start = w->data - VNET_CMD_HDR_LEN;
 	unsigned int out = 0, in = 0;
@@ -348,6 +372,17 @@ static int vnet_ctrl_add(struct virtqueue *vq, struct vnet_cmd *cmd)
 	}
 
 	return virtqueue_add_sgs(vq, sgs, out, in, cmd, GFP_KERNEL);
+}
+
+static int vnet_ctrl_add(struct virtqueue *vq, struct vnet_cmd *cmd)
+{
+	struct vnet_dev *vd = vq->vdev->priv;
+
+	if (virtqueue_get_vring_size(vq) < VNET_CMD_MAX_PARTS &&
+	    vd->caps.any_layout)
+		return vnet_ctrl_add_tight(vq, cmd);
+
+	return vnet_ctrl_add_parts(vq, cmd);
 }
 
 static int vnet_ctrl_submit(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)

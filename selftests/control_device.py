@@ -527,6 +527,22 @@ def tx_frames_zero(env):
             assert interrupts(nut, "output.0") > before, "no interrupts of completions after"
 
 
+def lost_table(nut):
+    """A table of the user's that went with its queues does not keep all packets on the first."""
+    nut.run("ethtool -X NIC weight 1 3")
+    nut.device.fault(cmd="mq.rss", action="refuse")
+    nut.reset()
+    nut.env.wait(lambda: len(nut.guest.run(f"ls -d /sys/class/net/{nut.nic}/queues/tx-*"
+                                           ).out.split()) == 1, "two queues are left")
+    nut.device.clear()
+    nut.run("ethtool -L NIC combined 2")
+    table = nut.control()["rss"]["table"]
+    assert table.count(1) == len(table) // 2, table
+    nut.run("ethtool -X NIC weight 1 3")
+    nut.reset()
+    assert nut.control()["rss"]["table"].count(1) == 3 * len(table) // 4
+
+
 @test(**ONE)
 def one_pair(env):
     "A device that refuses several queue pairs is used with one, and takes more when it can."
@@ -547,6 +563,8 @@ def one_pair(env):
             nut.run("ethtool -L NIC combined 2")
             assert nut.control()["pairs"] == 2
             nut.ping()
+            if command == "mq.rss":
+                lost_table(nut)
             assert "refuses 2 queue pairs" in nut.guest.run("dmesg").out
 
 
@@ -753,3 +771,95 @@ def table_size(env):
         assert len(nut.control()["rss"]["table"]) == 128
         nut.run("ethtool -X NIC weight 3 1")
         assert nut.sent("mq.rss")["decoded"]["table"].count(0) == 96
+
+
+@test(**ONE)
+def statistics_renegotiated(env):
+    "Counters that go with a feature are asked for while it is negotiated, and only then."
+    features = EVERYTHING + ["DEVICE_STATS", "-CTRL_GUEST_OFFLOADS"]
+    with Scripted(env, pairs=2, features=features) as nut:
+        for switch in ("on", "off", "on"):
+            nut.run(f"ethtool -K NIC rx {switch}")
+            nut.ping()
+            mark = nut.device.mark()
+            now = nut.counters()
+            asked = nut.device.commands("stats.get", mark)[0]["decoded"]["wanted"]
+            assert bool(asked[0][1] & 2) == (switch == "on"), f"rx {switch}: {asked}"
+            assert now["rx0_hw_packets"] + now["rx1_hw_packets"] >= 3, now
+            assert now["hw_stats_errors"] == 0, now
+
+
+@test(**ONE)
+def statistics_longer(env):
+    "Of a device with more counters in each record than are known, those known are shown."
+    with Scripted(env, pairs=2, features=EVERYTHING + ["DEVICE_STATS"], stats_extra=2) as nut:
+        nut.ping()
+        now = nut.counters()
+        assert now["rx0_hw_packets"] + now["rx1_hw_packets"] >= 3, now
+        assert now["cq_hw_command_num"] > 0 and now["hw_stats_errors"] == 0, now
+
+
+@test(**ONE)
+def adaptive_refused(env):
+    "A device that refuses what moderation chose is not asked over and over."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.device.fault(cmd="coal.vq_set", action="refuse")
+        nut.run("ethtool -L NIC combined 1; ethtool -C NIC adaptive-rx on")
+        mark = nut.device.mark()
+        job = nut.guest.start(f"ping -q -f -c 200000 {OTHER}")
+        nut.device.wait_command("coal.vq_set", mark, timeout=60)
+        time.sleep(10)
+        job.kill("INT")
+        assert len(nut.device.commands("coal.vq_set", mark)) == 1
+        assert "Adaptive RX: off" in nut.out("ethtool -Q NIC queue_mask 1 --show-coalesce")
+        nut.ping()
+
+
+@test(**ONE)
+def small_buffers(env):
+    "Where the MTU decides how long a buffer is, rx-buf-len cannot be chosen."
+    with Scripted(env, features=["default", "-MRG_RXBUF"]) as nut:
+        nut.refused("ethtool -G NIC rx-buf-len 4096", "one buffer")
+        nut.run("ethtool -G NIC rx 128")
+        nut.ping()
+
+
+@test(**ONE)
+def held_back(env):
+    "Notifications that a device was asked to hold back for long do not look like lost ones."
+    with Scripted(env, pairs=1, features=EVERYTHING) as nut:
+        nut.run("ethtool -C NIC rx-usecs 900000 rx-frames 100")
+        before = nut.counters()
+        nut.run(f"ping -q -c 60 -i 0.31 -W 3 {OTHER}", check=False, timeout=60)
+        now = nut.counters()
+        for name in now:
+            if name.startswith(("heal_", "reset_")):
+                assert now[name] == before[name], f"{name}: {before[name]} to {now[name]}"
+
+
+@test(**ONE)
+def small_control_ring(env):
+    "A command never has more parts than the control ring entries; a ring of one takes none."
+    for size in (4, 2, 1):
+        with Scripted(env, features=["default"], queue_sizes={"2": size}) as nut:
+            command = "ip link set NIC address 52:54:00:aa:bb:cc"
+            if size == 1:
+                nut.refused(command)
+            else:
+                nut.run(command)
+                assert nut.sent("mac.addr")["decoded"]["mac"] == "52:54:00:aa:bb:cc"
+                nut.run("ip maddr add 01:00:5e:01:02:03 dev NIC")
+                assert "01:00:5e:01:02:03" in nut.sent("mac.table")["decoded"]["multicast"]
+            nut.ping()
+
+
+@test(**ONE)
+def mac_without_receive_modes(env):
+    "Where only the address can be set by command, it is: docs/conformance, mac-without-ctrl-rx."
+    features = ["default", "-CTRL_RX", "-CTRL_RX_EXTRA", "-CTRL_VLAN"]
+    with Scripted(env, features=features) as nut:
+        nut.run("ip link set NIC address 52:54:00:aa:bb:cc")
+        assert nut.control()["mac"] == "52:54:00:aa:bb:cc"
+        broken = {entry["what"] for entry in nut.device.violations(clear=True)}
+        assert broken == {"mac-command-without-ctrl-rx"}, broken
+        assert not nut.device.commands("rx.promisc") and not nut.device.commands("mac.table")

@@ -89,6 +89,8 @@ class ControlState:
         name, needed = entry
         if not any(has(self.device.acked, feature) for feature in needed):
             raise Refused(f"{name} without {' or '.join(needed)}")
+        if number[0] == 1 and not has(self.device.acked, "CTRL_RX"):
+            self.device.violation("mac-command-without-ctrl-rx", command=name)
         handler = getattr(self, "_do_" + name.replace(".", "_"), None)
         if handler is None:         # the rx modes differ by their name only
             return b"", self._set_mode(name.split(".")[1], data)
@@ -219,8 +221,12 @@ class ControlState:
         if entries > self.device.config_values["rss_max_table"]:
             raise Refused("a table longer than rss_max_table")
         limit = self.device.pairs
-        if max(config["table"] + [config["unclassified"]]) >= limit:
+        queues = config["table"] + [config["unclassified"]]
+        if max(queues) >= limit:
             raise Refused("a receive queue that does not exist")
+        if not all(self.device.is_enabled(2 * pair) for pair in set(queues)):
+            self.device.violation("rss-queue-not-enabled",
+                                  queues=sorted(set(queues)))
         if not 1 <= config["max_tx_vq"] <= limit:
             raise Refused(f"max_tx_vq is {config['max_tx_vq']}")
 
@@ -278,6 +284,8 @@ class ControlState:
         role = self.device.role(index)
         if role[:2] not in ("rx", "tx") or not self.device.is_enabled(index):
             raise Refused(f"queue {index} is no enabled data queue")
+        if index // 2 >= self.pairs:
+            self.device.violation("coalescing-queue-not-in-use", queue=role)
         return role[:2]
 
     def _do_coal_vq_set(self, data, _room):

@@ -214,6 +214,7 @@ class NetModel:
             self.reset()
             return
         new = value & ~self.status
+        self._check_status(value)
         # The driver cannot clear what the device set.
         self.status = value | (self.status & wire.STATUS_NEEDS_RESET)
         if new & wire.STATUS_FEATURES_OK and not self._accept_features():
@@ -221,6 +222,26 @@ class NetModel:
         self.log("status", value=self.status)
         if new & wire.STATUS_DRIVER_OK and self.network:
             self.network.driver_ok()
+
+    def _check_status(self, value):
+        """Bits are set one after the other and stay."""
+        gone = self.status & ~value & ~wire.STATUS_NEEDS_RESET
+        if gone:
+            self.violation("status-bit-cleared", status=self.status,
+                           value=value)
+        steps = (wire.STATUS_ACKNOWLEDGE, wire.STATUS_DRIVER,
+                 wire.STATUS_FEATURES_OK, wire.STATUS_DRIVER_OK)
+        for before, after in zip(steps, steps[1:]):
+            if value & after and not value & before:
+                self.violation("status-order", value=value)
+                break
+
+    def accept_features(self, word, value):
+        """A write of the driver to 32 of the bits that it accepts."""
+        if self.status & wire.STATUS_FEATURES_OK:
+            self.violation("features-after-features-ok", word=word)
+        self.acked &= ~(0xffffffff << 32 * word)
+        self.acked |= value << 32 * word
 
     def _accept_features(self):
         self.log("features", acked=hex(self.acked),
@@ -294,6 +315,22 @@ class NetModel:
         data[:len(self.config_raw)] = self.config_raw
         return data
 
+    def check_config_read(self, offset, length):
+        """A field is read whole, and if one of its features is offered."""
+        for name, (at, fmt) in wire.CONFIG_FIELDS.items():
+            size = struct.calcsize(fmt)
+            if not at <= offset < at + size:
+                continue
+            width = 1 if name == "mac" else size
+            if length != width or (width > 1 and offset != at):
+                self.violation("config-read-width", field=name, length=length)
+            if not any(has(self.offered, need)
+                       for need in wire.CONFIG_NEED[name]):
+                self.violation("config-read-without-feature", field=name)
+        if offset + length > self.options["config_length"]:
+            self.violation("config-read-beyond-end", offset=offset,
+                           length=length)
+
     def config_read(self, offset, length):
         honest = dict(self.config_values)
         for name, (at, fmt) in wire.CONFIG_FIELDS.items():
@@ -335,6 +372,7 @@ class NetModel:
         if not packed and queue.size & (queue.size - 1):
             self.violation("bad-queue-size", queue=index, size=queue.size)
         options = {"indirect": has(self.acked, "INDIRECT_DESC"),
+                   "in_order": has(self.acked, "IN_ORDER"),
                    "event_idx": has(self.acked, "EVENT_IDX")}
 
         def report(what, **details):
@@ -605,6 +643,7 @@ class NetModel:
         header = wire.unpack_header(data[:length])
         frame = data[length:]
         self._check_tx_header(queue, header, frame)
+        self._check_tx_length(queue, header, frame)
         pair = queue.index // 2
         if pair >= self.control.pairs:
             self.violation("transmit-on-inactive-queue", queue=queue.role)
@@ -626,6 +665,50 @@ class NetModel:
                           "descriptors": len(chain.out), "frame": frame})
         if self.network and self.link & wire.LINK_UP:
             self.network.transmit(pair, header, frame)
+
+    def _check_tx_length(self, queue, header, frame):
+        """A frame that is not to be segmented fits the device's MTU."""
+        if not has(self.acked, "MTU") or header["gso_type"]:
+            return
+        most = self.config_values["mtu"] + 14
+        at = 12
+        while frame[at:at + 2] in (b"\x81\0", b"\x88\xa8"):
+            at, most = at + 4, most + 4
+        if len(frame) > most:
+            self.violation("frame-longer-than-mtu", queue=queue.role,
+                           length=len(frame), most=most)
+
+    def _check_tunnel(self, header, tunnel, bad):
+        """The offsets of a frame that is segmented inside a UDP tunnel."""
+        if tunnel == wire.GSO_TUNNEL_IPV4 | wire.GSO_TUNNEL_IPV6:
+            bad("both tunnel bits")
+        if not has(self.acked, "HOST_UDP_TUNNEL_GSO"):
+            bad("tunnel bits without HOST_UDP_TUNNEL_GSO")
+            return
+        outer = 40 if tunnel & wire.GSO_TUNNEL_IPV6 else 20
+        if not (14 + outer <= header["outer_th_offset"] <=
+                header["inner_nh_offset"] - 8 <= header["csum_start"] - 28):
+            bad("offsets of a tunnel that are in no order")
+
+    def _check_out_header(self, header, frame, bad):
+        """outer_nh_offset is 0 or says where there is a network header."""
+        at = header["outer_nh_offset"]
+        if not at:
+            return
+        version = {b"\x08\0": 4, b"\x86\xdd": 6}.get(bytes(frame[at - 2:at]))
+        if at >= len(frame) or frame[at] >> 4 != version:
+            bad("outer_nh_offset is not where the network header is")
+
+    @staticmethod
+    def _exact_length(header, frame):
+        """Bytes in front of the payload of a frame to be segmented."""
+        if not header["gso_type"] & (wire.GSO_TUNNEL_IPV4 |
+                                     wire.GSO_TUNNEL_IPV6):
+            return packet.Packet(frame).headers_length()
+        at = header["csum_start"]
+        if header["gso_type"] & 0x1f == wire.GSO_UDP_L4:
+            return at + 8
+        return at + (frame[at + 12] >> 4) * 4 if len(frame) > at + 12 else None
 
     def _check_tx_header(self, queue, header, frame):
         def bad(what):
@@ -653,15 +736,21 @@ class NetModel:
                 bad("gso_size is 0")
             if not header["flags"] & wire.HDR_NEEDS_CSUM:
                 bad("GSO without NEEDS_CSUM")
-            if has(self.acked, "GUEST_HDRLEN") and not tunnel:
-                exact = packet.Packet(frame).headers_length()
+            if has(self.acked, "GUEST_HDRLEN"):
+                exact = self._exact_length(header, frame)
                 if exact is not None and header["hdr_len"] != exact:
                     bad(f"hdr_len is not {exact}")
         for name in ("num_buffers", "hash_value", "hash_report", "padding"):
             if header[name]:
                 bad(f"{name} is not 0")
-        if tunnel and not has(self.acked, "HOST_UDP_TUNNEL_GSO"):
-            bad("tunnel bits without HOST_UDP_TUNNEL_GSO")
+        if tunnel:
+            self._check_tunnel(header, tunnel, bad)
+            if kind not in (wire.GSO_TCPV4, wire.GSO_TCPV6, wire.GSO_UDP_L4):
+                bad("tunnel bits with another gso_type")
+        if header["flags"] & wire.HDR_TUNNEL_CSUM and not (
+                tunnel and has(self.acked, "HOST_UDP_TUNNEL_GSO_CSUM")):
+            bad("UDP_TUNNEL_CSUM without a tunnel or its feature")
+        self._check_out_header(header, frame, bad)
         if header["gso_type"] & wire.GSO_ECN and not has(self.acked,
                                                          "HOST_ECN"):
             bad("ECN without HOST_ECN")
@@ -814,6 +903,20 @@ class NetModel:
                         queue, chains[0], wire.pack_header(size, again))
         return [entry[1] for entry in entries]
 
+    def least_buffer(self):
+        """Bytes of the smallest receive buffer that the driver may give."""
+        header = wire.header_length(self.acked)
+        if has(self.acked, "MRG_RXBUF"):
+            return header
+        more = 8 if has(self.acked, "HASH_REPORT") else 0
+        active = self.control.active_offloads()
+        if any(active >> wire.FEATURES[name] & 1 for name in wire.GUEST_GSO):
+            return 65601 + more
+        least = 1526 + more
+        if has(self.acked, "MTU"):
+            least = max(least, header + 14 + self.config_values["mtu"])
+        return least
+
     def _rx_buffers(self, queue, needed, wanted):
         chains = []
         room = 0
@@ -830,6 +933,9 @@ class NetModel:
                 return None
             if chain.out:
                 self.violation("readable-receive-buffer", queue=queue.role)
+            if chain.in_len < self.least_buffer():
+                self.violation("receive-buffer-too-small", queue=queue.role,
+                               length=chain.in_len, least=self.least_buffer())
             chains.append(chain)
             room += chain.in_len
         return chains

@@ -142,6 +142,7 @@ class PciFunction:
             value, self.isr = self.isr, 0
             return bytes([value]).ljust(length, b"\0")
         if offset < NOTIFY:
+            self.model.check_config_read(offset - DEVICE, length)
             return self.model.config_read(offset - DEVICE, length)
         return bytes(length)
 
@@ -234,9 +235,7 @@ class PciFunction:
     def _driver_features(self, value):
         if self.driver_select >= 4:
             return
-        shift = 32 * self.driver_select
-        self.model.acked &= ~(0xffffffff << shift)
-        self.model.acked |= value << shift
+        self.model.accept_features(self.driver_select, value)
 
     def _vector(self, value):
         if value >= self.vectors or self.model.faults.device("vector"):

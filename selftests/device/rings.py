@@ -84,6 +84,7 @@ class Ring:
         self.areas = areas                      # (desc, driver, device)
         self.indirect = options.get("indirect", False)
         self.event_idx = options.get("event_idx", False)
+        self.in_order = options.get("in_order", False)
         self.report = report
         self.broken = False
         self.inflight = {}                      # id -> Chain
@@ -171,6 +172,12 @@ class Ring:
     def _forget(self, chain):
         del self.inflight[chain.id]
 
+    def _check_length(self, chain):
+        """No buffer has more elements than the ring, indirect or not."""
+        length = len(chain.out) + len(chain.inn)
+        if length > self.size:
+            self.report("chain-longer-than-queue", length=length)
+
     def _element(self, chain, addr, length, flags, where):
         """Adds one descriptor to a chain after checking it."""
         write = bool(flags & DESC_WRITE)
@@ -229,10 +236,13 @@ class SplitRing(Ring):
         if waiting > self.size:
             raise BrokenRing("avail-index-jump", avail=self._avail16[1],
                              last=self.last_avail)
+        if self._avail16[0] not in ((0,) if self.event_idx else (0, 1)):
+            self.report("avail-flags", flags=self._avail16[0])
         head = self._avail16[2 + self.last_avail % self.size]
         if head >= self.size:
             raise BrokenRing("bad-head", head=head)
         chain = self._walk(head)
+        self._check_length(chain)
         self.last_avail = (self.last_avail + 1) & 0xffff
         for index in chain.descs:
             self._owned[index] = head
@@ -261,6 +271,8 @@ class SplitRing(Ring):
                 return chain
             if link >= self.size:
                 raise BrokenRing("bad-next", index=index, next=link)
+            if self.in_order and link != (index + 1) % self.size:
+                self.report("descriptors-out-of-order", index=index, next=link)
             index = link
 
     def _walk_indirect(self, chain, addr, length, where):
@@ -279,6 +291,8 @@ class SplitRing(Ring):
                 return
             if link >= len(table) // 16:
                 raise BrokenRing("bad-next", index=where, next=link)
+            if self.in_order and link != index + 1:
+                self.report("descriptors-out-of-order", index=where, next=link)
             index = link
 
     def _forget(self, chain):
@@ -381,6 +395,7 @@ class PackedRing(Ring):
         chain.id = used_id
         if used_id in self.inflight:
             raise BrokenRing("descriptor-reuse", id=used_id)
+        self._check_length(chain)
         self.next_avail, self.avail_wrap = index, wrap
         self._slots_taken += chain.slots
         self.inflight[used_id] = chain
@@ -392,6 +407,8 @@ class PackedRing(Ring):
             addr, size, _, flags = _DESC.unpack_from(table, 16 * i)
             if flags & DESC_INDIRECT:
                 raise BrokenRing("nested-indirect", index=where)
+            if flags & ~DESC_WRITE:
+                self.report("indirect-flags", index=where, flags=flags)
             self._element(chain, addr, size, flags, where)
 
     def _forget(self, chain):

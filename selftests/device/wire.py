@@ -39,13 +39,14 @@ REQUIRES = {
     "MQ": [("CTRL_VQ",)], "CTRL_MAC_ADDR": [("CTRL_VQ",)],
     "CTRL_GUEST_OFFLOADS": [("CTRL_VQ",)], "NOTF_COAL": [("CTRL_VQ",)],
     "VQ_NOTF_COAL": [("CTRL_VQ",)], "DEVICE_STATS": [("CTRL_VQ",)],
-    "RSS": [("CTRL_VQ",)], "HASH_TUNNEL": [("CTRL_VQ",)],
+    "RSS": [("CTRL_VQ",)],
+    "HASH_TUNNEL": [("CTRL_VQ",), ("RSS", "HASH_REPORT")],
     "RSS_CONTEXT": [("CTRL_VQ",), ("RSS",)],
-    "RSC_EXT": [("GUEST_TSO4", "GUEST_TSO6")],
-    "GUEST_UDP_TUNNEL_GSO": [("GUEST_TSO4", "GUEST_TSO6", "GUEST_USO4",
-                              "GUEST_USO6")],
+    "RSC_EXT": [("HOST_TSO4", "HOST_TSO6")],
+    "GUEST_UDP_TUNNEL_GSO": [("GUEST_TSO4",), ("GUEST_TSO6",),
+                             ("GUEST_USO4",), ("GUEST_USO6",)],
     "GUEST_UDP_TUNNEL_GSO_CSUM": [("GUEST_UDP_TUNNEL_GSO",)],
-    "HOST_UDP_TUNNEL_GSO": [("HOST_TSO4", "HOST_TSO6", "HOST_USO")],
+    "HOST_UDP_TUNNEL_GSO": [("HOST_TSO4",), ("HOST_TSO6",), ("HOST_USO",)],
     "HOST_UDP_TUNNEL_GSO_CSUM": [("HOST_UDP_TUNNEL_GSO",)],
 }
 
@@ -136,6 +137,13 @@ CONFIG_FIELDS = {
     "hash_types": (20, "<I"), "tunnel_types": (24, "<I"),
 }
 CONFIG_SIZE = 28
+# The features of which one has to be offered before a field is looked at.
+CONFIG_NEED = {
+    "mac": ("MAC",), "status": ("STATUS",), "max_virtqueue_pairs": ("MQ", "RSS"),
+    "mtu": ("MTU",), "speed": ("SPEED_DUPLEX",), "duplex": ("SPEED_DUPLEX",),
+    "rss_max_key_size": ("RSS", "HASH_REPORT"), "rss_max_table": ("RSS",),
+    "hash_types": ("RSS", "HASH_REPORT"), "tunnel_types": ("HASH_TUNNEL",),
+}
 
 
 def mac_bytes(text):
@@ -188,8 +196,9 @@ OFFLOAD_BITS = {
     1: "GUEST_CSUM", 7: "GUEST_TSO4", 8: "GUEST_TSO6", 9: "GUEST_ECN",
     10: "GUEST_UFO", 46: "GUEST_UDP_TUNNEL_GSO",
     47: "GUEST_UDP_TUNNEL_GSO_CSUM", 54: "GUEST_USO4", 55: "GUEST_USO6",
-    61: "RSC_EXT",
 }
+GUEST_GSO = ("GUEST_TSO4", "GUEST_TSO6", "GUEST_UFO", "GUEST_USO4",
+             "GUEST_USO6")
 
 # Statistics that need one of these features.
 STATS_NEED = {

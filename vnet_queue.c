@@ -161,12 +161,19 @@ static void vnet_rxq_off(struct vnet_rxq *rxq)
 	rxq->napi_gone = vnet_napi_off(&rxq->napi);
 }
 
+/* May packets be sent? Under the xmit lock. */
+static void vnet_txq_set_up(struct vnet_txq *txq, bool up)
+{
+	txq->up = up;
+	txq->closed = !up;
+}
+
 static void vnet_txq_on(struct vnet_txq *txq)
 {
 	netdev_tx_reset_queue(txq->nq);
 	vnet_txq_setup(txq);
 	__netif_tx_lock_bh(txq->nq);
-	txq->up = true;
+	vnet_txq_set_up(txq, true);
 	__netif_tx_unlock_bh(txq->nq);
 	txq->polled = true;
 	vnet_napi_add_begin(&txq->napi, txq->napi_gone);
@@ -180,7 +187,7 @@ static void vnet_txq_on(struct vnet_txq *txq)
 static void vnet_txq_close(struct vnet_txq *txq)
 {
 	__netif_tx_lock_bh(txq->nq);
-	txq->up = false;
+	vnet_txq_set_up(txq, false);
 	netif_tx_stop_queue(txq->nq);
 	__netif_tx_unlock_bh(txq->nq);
 }
@@ -540,6 +547,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 
 	txq->vd = vd;
 	txq->index = i;
+	vnet_txq_set_up(txq, false);
 	txq->nq = netdev_get_tx_queue(vd->dev, i);
 	u64_stats_init(&txq->stats.syncp);
 	vnet_sg_init(&txq->sg1, 1);

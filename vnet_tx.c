@@ -422,9 +422,18 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 	return NETDEV_TX_OK;
 }
 
-static noinline netdev_tx_t vnet_txq_xmit_orphan(struct vnet_txq *txq,
-						 struct sk_buff *skb)
+/*
+ * Nobody sends to a queue that is not up, even if somebody has woken it: it may
+ * have no virtqueue. Who brings it up wakes it again.
+ */
+static noinline netdev_tx_t vnet_txq_xmit_special(struct vnet_txq *txq,
+						  struct sk_buff *skb)
 {
+	if (txq->closed) {
+		netif_tx_stop_queue(txq->nq);
+		return NETDEV_TX_BUSY;
+	}
+
 	if (unlikely(vnet_tx_orphan(txq, skb)))
 		return vnet_tx_refuse(txq, skb, -ENOMEM);
 
@@ -437,8 +446,8 @@ static noinline netdev_tx_t vnet_txq_xmit_orphan(struct vnet_txq *txq,
  * @dev: net device
  *
  * Context: xmit lock of the packet's queue, softirqs off.
- * Return: %NETDEV_TX_OK, or %NETDEV_TX_BUSY when the ring was full although the
- * queue was not stopped.
+ * Return: %NETDEV_TX_OK, or %NETDEV_TX_BUSY when the ring was full, or the queue
+ * not up, although it was not stopped.
  */
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
 {
@@ -446,8 +455,8 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
 	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
 
 	skb_tx_timestamp(skb);
-	if (unlikely(txq->orphan))
-		return vnet_txq_xmit_orphan(txq, skb);
+	if (unlikely(txq->special))
+		return vnet_txq_xmit_special(txq, skb);
 
 	return vnet_txq_xmit(txq, skb, VNET_TX_SKB);
 }

@@ -332,6 +332,8 @@ struct vnet_tx_mem {
  * @orphan: tx-frames 0: packets are orphaned when they are sent and taken back
  *	by the next one; the device interrupts only for a queue that is stopped.
  *	Written under the xmit lock
+ * @closed: the contrary of @up, see vnet_txq_set_up()
+ * @special: @orphan, @closed or both: what xmit asks for, at once
  * @premapped: what XDP sends can be posted by bus address
  * @physical: the bus address is the physical address
  * @dma_dev: device that has mapped them, NULL when it is the physical address
@@ -358,9 +360,15 @@ struct vnet_txq {
 	struct vnet_hdr_tx hdr_ctx;
 	u16 index;
 	bool push_hdr;
-	bool orphan;
 	bool premapped;
 	bool physical;
+	union {
+		struct {
+			bool orphan;
+			bool closed;
+		};
+		u16 special;
+	};
 	struct device *dma_dev;
 	u16 max_sg;
 	u16 max_skb_sg;

@@ -205,6 +205,37 @@ static void vnet_txq_off(struct vnet_txq *txq)
 	txq->napi_gone = vnet_napi_off(&txq->napi);
 }
 
+/*
+ * Make the ring what its slots were made for. A ring that cannot be resized
+ * is used in part: the slots are the limit.
+ */
+static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring)
+{
+	u32 size = virtqueue_get_vring_size(vq);
+	int err;
+
+	if (!vnet_can_reset_rings(vd) || size == ring)
+		return 0;
+
+	err = vnet_ring_reset(vd, vq, ring);
+
+	return err == -ENOMEM && ring < size ? 0 : err;
+}
+
+/* Its queues are off and empty. An error leaves virtqueues of no use. */
+static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+	int err;
+
+	err = vnet_vq_fit(vd, rxq->vq, rxq->ring);
+	if (!err && rxq->premapped)
+		err = vnet_compat_set_premapped(rxq->vq);
+
+	return err ? : vnet_vq_fit(vd, txq->vq, txq->ring);
+}
+
 static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 {
 	struct vnet_rxq *rxq = &vd->rxqs[i];
@@ -226,11 +257,18 @@ static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 	if (err)
 		goto err_rxmem;
 
+	err = vnet_pair_fit(vd, i);
+	if (err)
+		goto err_detach;
+
 	vnet_rxq_on(rxq);
 	vnet_txq_on(txq);
 
 	return 0;
 
+err_detach:
+	vnet_rxq_detach(rxq);
+	goto err_txmem;
 err_rxmem:
 	vnet_rxmem_destroy(&mem);
 err_txmem:
@@ -321,28 +359,6 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 	vnet_rxq_detach(&vd->rxqs[i]);
 }
 
-/*
- * Make the ring what its slots were made for. A ring that cannot be resized
- * is used in part: the slots are the limit.
- */
-static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring)
-{
-	if (!vd->caps.ring_reset || virtqueue_get_vring_size(vq) == ring)
-		return 0;
-
-	return vnet_ring_reset(vd, vq, ring);
-}
-
-static void vnet_pair_fit(struct vnet_dev *vd, u16 i)
-{
-	struct vnet_rxq *rxq = &vd->rxqs[i];
-	struct vnet_txq *txq = &vd->txqs[i];
-
-	if (vnet_vq_fit(vd, rxq->vq, rxq->ring) ||
-	    vnet_vq_fit(vd, txq->vq, txq->ring) ||
-	    (rxq->premapped && vnet_compat_set_premapped(rxq->vq)))
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
-}
 
 /*
  * Queues that have memory (they were running) run again, and so do those that
@@ -364,9 +380,10 @@ static int vnet_queues_restart(struct vnet_dev *vd)
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		if (!vd->rxqs[i].mem.bufs || vd->rxqs[i].up)
 			continue;
-		vnet_pair_fit(vd, i);
+		err = vnet_pair_fit(vd, i);
 		/* A virtqueue that was reset has forgotten its coalescing. */
-		err = vnet_coalesce_queue_replay(vd, i);
+		if (!err)
+			err = vnet_coalesce_queue_replay(vd, i);
 		if (err)
 			return err;
 		vnet_rxq_on(&vd->rxqs[i]);
@@ -392,7 +409,7 @@ static int vnet_queues_restart(struct vnet_dev *vd)
  */
 void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to)
 {
-	bool whole = !vd->caps.ring_reset;
+	bool whole = !vnet_can_reset_rings(vd);
 	u16 i;
 
 	vnet_compat_assert_locked(vd->dev);
@@ -473,14 +490,18 @@ int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to)
 
 /*
  * Start the queue pairs that the configuration asks for; see above. Going down
- * has reset their virtqueues, which forgot their coalescing then.
+ * has reset their virtqueues, which forgot their coalescing then. A device that
+ * fails to fit the rings has been reset for it, and is used with what it gives.
  */
 int vnet_queues_up(struct vnet_dev *vd)
 {
+	bool rings = vnet_can_reset_rings(vd);
 	int err;
 	u16 i;
 
 	err = vnet_pairs_up(vd, 0, vd->cfg.pairs);
+	if (err && rings && !vnet_can_reset_rings(vd) && vd->live)
+		err = vnet_pairs_up(vd, 0, vd->cfg.pairs);
 	for (i = 0; !err && i < vd->cfg.pairs; i++) {
 		err = vnet_coalesce_queue_replay(vd, i);
 		if (err)
@@ -654,7 +675,7 @@ void vnet_device_quiesce(struct vnet_dev *vd)
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		vnet_txq_off(&vd->txqs[i]);
 		vnet_rxq_off(&vd->rxqs[i]);
-		if (vd->rxqs[i].mem.bufs)
+		if (vd->rxqs[i].mem.bufs && !vnet_vq_lent(vd, vd->rxqs[i].vq))
 			vnet_rxq_purge(&vd->rxqs[i]);
 	}
 
@@ -708,7 +729,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
-	if (!vd->live || !vd->caps.ring_reset || !(tx ? txq->up : rxq->up))
+	if (!vd->live || !vnet_can_reset_rings(vd) || !(tx ? txq->up : rxq->up))
 		return -EOPNOTSUPP;
 
 	if (tx) {

@@ -78,7 +78,9 @@ static void vnet_core_call_work(struct work_struct *work)
 	if (atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_IDLE) ==
 	    VNET_CALL_LATE) {
 		atomic_set(&call->state, vq ? VNET_CALL_IDLE : VNET_CALL_ENDED);
-		vnet_recovery_request(vd, VNET_RESET_LATE);
+		/* News only to a device that waits for it */
+		if (!READ_ONCE(vd->live))
+			vnet_recovery_request(vd, VNET_RESET_LATE);
 	}
 	complete(&call->done);
 }
@@ -140,20 +142,68 @@ bool vnet_device_gone(struct vnet_dev *vd)
 }
 
 /**
+ * vnet_vq_lent() - whether a virtqueue is in a reset that was given up
+ * @vd: device
+ * @vq: virtqueue
+ *
+ * The core may look at such a virtqueue at any moment: nobody else may.
+ *
+ * Context: process; instance lock held.
+ * Return: true until the reset has ended.
+ */
+bool vnet_vq_lent(const struct vnet_dev *vd, const struct virtqueue *vq)
+{
+	return atomic_read(&vd->ring_call.state) == VNET_CALL_LATE &&
+	       vd->ring_call.vq == vq;
+}
+
+/* A call that was given up still has the virtqueues. */
+static bool vnet_calls_out(const struct vnet_dev *vd)
+{
+	return atomic_read(&vd->ring_call.state) == VNET_CALL_LATE ||
+	       atomic_read(&vd->reset_call.state) == VNET_CALL_LATE;
+}
+
+/**
+ * vnet_can_reset_rings() - whether single virtqueues can be reset
+ * @vd: device
+ *
+ * A device that has once failed to do so is believed again after a resume, a
+ * function level reset, or when the user asks for its recovery.
+ *
+ * Context: process; instance lock held.
+ * Return: true if vnet_ring_reset() is worth a try.
+ */
+bool vnet_can_reset_rings(const struct vnet_dev *vd)
+{
+	return vd->caps.ring_reset && !vd->recovery.no_ring_reset;
+}
+
+/**
  * vnet_ring_reset() - reset a virtqueue, within a bounded time
- * @vd: device with RING_RESET
+ * @vd: device, vnet_can_reset_rings()
  * @vq: virtqueue that nobody uses meanwhile; its buffers go back to their queue
  * @num: entries that it is to have from then on, 0 for as many as it has
  *
  * Context: process, sleeps; instance lock held.
  * Return: 0, -ENODEV for a device that is gone, -ETIMEDOUT, or the core's errno.
+ * After any but -ENOMEM the virtqueue is of no use until the device was reset.
  */
 int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
 {
+	int err;
+
 	if (vnet_device_gone(vd))
 		return -ENODEV;
 
-	return vnet_core_call(&vd->ring_call, vq, num);
+	err = vnet_core_call(&vd->ring_call, vq, num);
+	if (err && err != -ENOMEM && !vd->recovery.no_ring_reset) {
+		vd->recovery.no_ring_reset = true;
+		netdev_warn(vd->dev, "the device does not reset queues (%d), resetting it as a whole from now on\n",
+			    err);
+	}
+
+	return err;
 }
 
 /**
@@ -163,7 +213,8 @@ int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
  * A reset of the device releases one who waits for the reset of a virtqueue.
  *
  * Context: process, sleeps; instance lock held, or the net device unregistered.
- * Return: 0, also for a device that is gone; -ETIMEDOUT.
+ * Return: 0, also for a device that is gone unless a call into the core is still
+ * out; -ETIMEDOUT.
  */
 int vnet_device_reset(struct vnet_dev *vd)
 {
@@ -171,6 +222,8 @@ int vnet_device_reset(struct vnet_dev *vd)
 	int err = 0;
 
 	if (vnet_device_gone(vd)) {
+		if (vnet_calls_out(vd))
+			return -ETIMEDOUT;
 		virtio_break_device(vd->vdev);
 		virtio_synchronize_cbs(vd->vdev);
 		return 0;

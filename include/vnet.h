@@ -597,6 +597,8 @@ void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own);
 int vnet_device_reset(struct vnet_dev *vd);
 int vnet_device_begin(struct vnet_dev *vd);
 int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num);
+bool vnet_can_reset_rings(const struct vnet_dev *vd);
+bool vnet_vq_lent(const struct vnet_dev *vd, const struct virtqueue *vq);
 bool vnet_device_gone(struct vnet_dev *vd);
 
 /* The status of a device that was pulled out */

@@ -142,6 +142,7 @@ struct vnet_watch {
  * @level: resets that followed one another too fast, for the back-off
  * @tries: resets in a row that have failed
  * @gone: the device read all ones when it was given up
+ * @no_ring_reset: the device has failed to reset a virtqueue
  * @opened: it came back when the interface went up, which devlink is to be told
  * @last: when something was last reset
  * @not_before: nothing is reset before this time
@@ -159,6 +160,7 @@ struct vnet_recovery {
 	u8 level;
 	u8 tries;
 	bool gone;
+	bool no_ring_reset;
 	bool opened;
 	unsigned long last;
 	unsigned long not_before;

@@ -391,8 +391,13 @@ static const u32 vnet_health_msg[VNET_REPORTER_NR] = {
 	[VNET_REPORTER_DEVICE]	= NETIF_MSG_HW,
 };
 
+/* That one more try has failed is no news. */
 static bool vnet_health_loud(struct vnet_dev *vd, const struct vnet_heal *heal)
 {
+	if (heal->reasons == BIT(VNET_RESET_RESTART) &&
+	    READ_ONCE(vd->recovery.tries) > 1)
+		return false;
+
 	return (READ_ONCE(vd->cfg.policy->msg_enable) &
 		vnet_health_msg[heal->reporter]) && net_ratelimit();
 }

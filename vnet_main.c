@@ -406,6 +406,7 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	INIT_WORK(&vd->pairs_work, vnet_cfg_pairs_work);
 	INIT_DELAYED_WORK(&vd->recovery.work, vnet_health_work);
 	INIT_DELAYED_WORK(&vd->recovery.look, vnet_watch_work);
+	INIT_DELAYED_WORK(&vd->recovery.thaw, vnet_pm_thaw_work);
 	vdev->priv = vd;
 
 	return vd;
@@ -422,9 +423,10 @@ static int vnet_device_start(struct vnet_dev *vd)
 
 	/* A driver before us may have left them off. */
 	virtio_config_driver_enable(vd->vdev);
-	virtio_device_ready(vd->vdev);
-	vd->live = true;
-	vnet_ctrl_start(vd);
+	err = vnet_device_ready(vd);
+	if (err)
+		return err;
+
 	err = vnet_cfg_replay(vd);
 	if (err)
 		vnet_device_quiesce(vd);
@@ -455,14 +457,12 @@ static int vnet_netdev_register(struct vnet_dev *vd)
 static void vnet_netdev_unregister(struct vnet_dev *vd)
 {
 	WRITE_ONCE(vd->removing, true);
-	cancel_work_sync(&vd->config_work);
+	disable_work_sync(&vd->config_work);
+	disable_work_sync(&vd->pairs_work);
 	vnet_recovery_stop(vd);
 	vnet_devlink_destroy(vd);
 
 	unregister_netdev(vd->dev);
-	cancel_work_sync(&vd->config_work);
-	cancel_work_sync(&vd->pairs_work);
-	vnet_recovery_stop(vd);
 }
 
 static int vnet_virtio_probe(struct virtio_device *vdev)
@@ -579,10 +579,32 @@ static struct virtio_driver vnet_driver = {
 	.remove				= vnet_virtio_remove,
 	.config_changed			= vnet_virtio_config_changed,
 	VNET_COMPAT_RESET_OPS(vnet_virtio_freeze, vnet_virtio_restore)
+	VNET_COMPAT_SHUTDOWN_OP(vnet_virtio_shutdown)
 #ifdef CONFIG_PM_SLEEP
 	.freeze				= vnet_virtio_freeze,
 	.restore			= vnet_virtio_restore,
 #endif
+};
+
+static int vnet_shutdown_one(struct device *dev, void *data)
+{
+	vnet_virtio_shutdown(dev_to_virtio(dev));
+
+	return 0;
+}
+
+/* Where the virtio core does not tell drivers of a shutdown */
+static int vnet_reboot(struct notifier_block *nb, unsigned long action,
+		       void *data)
+{
+	driver_for_each_device(&vnet_driver.driver, NULL, NULL,
+			       vnet_shutdown_one);
+
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block vnet_reboot_nb = {
+	.notifier_call = vnet_reboot,
 };
 
 static int __init vnet_init(void)
@@ -600,6 +622,8 @@ static int __init vnet_init(void)
 	err = register_virtio_driver(&vnet_driver);
 	if (err)
 		vnet_hotplug_exit();
+	else
+		vnet_compat_reboot_register(&vnet_reboot_nb);
 
 	return err;
 }
@@ -607,6 +631,7 @@ module_init(vnet_init);
 
 static void __exit vnet_exit(void)
 {
+	vnet_compat_reboot_unregister(&vnet_reboot_nb);
 	unregister_virtio_driver(&vnet_driver);
 	vnet_hotplug_exit();
 }

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Suspend, hibernation and PCI function level reset: the two halves of every
- * reset with time between them, in which nobody may touch the device.
+ * reset with time between them, in which nobody may touch the device. And
+ * shutdown, the first half for ever.
  */
 #include <linux/netdevice.h>
 #include <linux/virtio.h>
 
 #include "vnet.h"
-#include "vnet_ctrl.h"
+
+/*
+ * When to look whether somebody has brought a frozen device back. Between two
+ * looks at a function level reset that lasts, too.
+ */
+#define VNET_THAW_DELAY		(2 * HZ)
 
 /**
  * vnet_virtio_freeze() - the device is about to lose its state
@@ -32,13 +38,33 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 	vnet_device_quiesce(vd);
 	if (vnet_device_stuck(vd)) {
 		netif_device_attach(vd->dev);
+		netif_tx_disable(vd->dev);
 		vnet_recovery_request(vd, VNET_RESET_RESTART);
 		vnet_recovery_thaw(vd);
 		err = -ETIMEDOUT;
+	} else {
+		/* The freezable one sleeps as long as the system does. */
+		queue_delayed_work(system_freezable_wq, &vd->recovery.thaw,
+				   VNET_THAW_DELAY);
 	}
 	vnet_compat_unlock(vd->dev);
 
 	return err;
+}
+
+/* The net device is the stack's again, running or waiting for the next try. */
+static void vnet_pm_thaw(struct vnet_dev *vd, int err)
+{
+	if (err)
+		netif_carrier_off(vd->dev);
+	netif_device_attach(vd->dev);
+	if (err) {
+		/* Attaching has woken queues that have no virtqueues. */
+		netif_tx_disable(vd->dev);
+		vnet_recovery_wait(&vd->recovery);
+		vnet_recovery_request(vd, VNET_RESET_RESTART);
+	}
+	vnet_recovery_thaw(vd);
 }
 
 /**
@@ -57,17 +83,65 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 	int err;
 
 	vnet_compat_lock(vd->dev);
-	vnet_ctrl_unmute(vd);
+	cancel_delayed_work(&vd->recovery.thaw);
+	vnet_recovery_believe(vd);
 	err = vnet_device_reset(vd);
 	if (!err)
 		err = vnet_device_resume(vd);
-	netif_device_attach(vd->dev);
-	if (err) {
-		netif_carrier_off(vd->dev);
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
-	}
-	vnet_recovery_thaw(vd);
+	vnet_pm_thaw(vd, err);
 	vnet_compat_unlock(vd->dev);
 
 	return err;
+}
+
+/**
+ * vnet_pm_thaw_work() - bring a device back that its transport has given up
+ * @work: recovery.thaw of a device
+ *
+ * The virtio core negotiates before it calls vnet_virtio_restore(), and does
+ * not when that fails: the device would stay frozen for ever. Who holds the
+ * lock of the transport's device is not done with the reset yet.
+ */
+void vnet_pm_thaw_work(struct work_struct *work)
+{
+	struct vnet_dev *vd = container_of(to_delayed_work(work),
+					   struct vnet_dev, recovery.thaw);
+	struct device *parent = vd->vdev->dev.parent;
+
+	if (!device_trylock(parent)) {
+		queue_delayed_work(system_freezable_wq, &vd->recovery.thaw,
+				   VNET_THAW_DELAY);
+		return;
+	}
+
+	vnet_compat_lock(vd->dev);
+	if (vd->frozen && !vd->removing) {
+		netdev_warn(vd->dev, "the device was not restored, trying on\n");
+		vnet_pm_thaw(vd, -ENODEV);
+	}
+	vnet_compat_unlock(vd->dev);
+	device_unlock(parent);
+}
+
+/**
+ * vnet_virtio_shutdown() - the system goes down, or another kernel takes over
+ * @vdev: virtio device
+ *
+ * The device is left in reset: it has no more memory of ours to write to, and
+ * nothing heals it. The net device stays, detached, for those who still have it.
+ *
+ * Context: process, sleeps; takes the instance lock.
+ */
+void vnet_virtio_shutdown(struct virtio_device *vdev)
+{
+	struct vnet_dev *vd = vdev->priv;
+
+	WRITE_ONCE(vd->removing, true);
+	vnet_recovery_stop(vd);
+	vnet_compat_lock(vd->dev);
+	netif_device_detach(vd->dev);
+	netif_tx_disable(vd->dev);
+	netif_carrier_off(vd->dev);
+	vnet_device_quiesce(vd);
+	vnet_compat_unlock(vd->dev);
 }

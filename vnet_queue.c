@@ -760,6 +760,40 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	return 0;
 }
 
+/*
+ * When the virtio core fails to restore a device, or we tell it that we have, it
+ * leaves the configuration interrupt off for ever.
+ */
+static void vnet_config_enable(struct virtio_device *vdev)
+{
+	spin_lock_irq(&vdev->config_lock);
+	vdev->config_core_enabled = true;
+	spin_unlock_irq(&vdev->config_lock);
+}
+
+/**
+ * vnet_device_ready() - start the device
+ * @vd: device with virtqueues
+ *
+ * Context: process, sleeps; instance lock held, or at probe.
+ * Return: 0, or -EPROTO for a device that says it has been started before: the
+ * core would take that for a mistake of the driver, and may panic.
+ */
+int vnet_device_ready(struct vnet_dev *vd)
+{
+	struct virtio_device *vdev = vd->vdev;
+
+	if (vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
+		return -EPROTO;
+
+	vnet_config_enable(vdev);
+	virtio_device_ready(vdev);
+	vd->live = true;
+	vnet_ctrl_start(vd);
+
+	return 0;
+}
+
 /* Bring a reset device to FEATURES_OK again, with the features of vd->caps. */
 static int vnet_device_negotiate(struct vnet_dev *vd)
 {
@@ -824,9 +858,10 @@ int vnet_device_resume(struct vnet_dev *vd)
 	if (err)
 		goto err_reset;
 
-	virtio_device_ready(vd->vdev);
-	vd->live = true;
-	vnet_ctrl_start(vd);
+	err = vnet_device_ready(vd);
+	if (err)
+		goto err_vqs;
+
 	err = vnet_cfg_replay(vd);
 	if (err)
 		goto err_quiesce;
@@ -844,6 +879,9 @@ int vnet_device_resume(struct vnet_dev *vd)
 
 	return 0;
 
+err_vqs:
+	vnet_device_stop(vd);
+	return err;
 err_quiesce:
 	vnet_device_quiesce(vd);
 	return err;

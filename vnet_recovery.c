@@ -13,12 +13,16 @@
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 
-/* How often a device that does not come back is tried again. */
+/* After so many resets in a row that have failed the device counts as dead. */
 #define VNET_RESET_TRIES	5
 
 /* The time between two resets: doubled from one to the next, up to a limit. */
 #define VNET_RESET_BACKOFF	(HZ / 4)
+#define VNET_RESET_BACKOFF_MAX	(60 * HZ)
 #define VNET_RESET_LEVEL_MAX	8
+
+/* The same for want of memory, which says nothing about the device */
+#define VNET_RESET_LEVEL_NOMEM	4
 
 /* After so long a rung that was tried counts as one that has helped. */
 #define VNET_RESET_FORGET	(30 * HZ)
@@ -29,7 +33,7 @@
 				 BIT(VNET_RESET_LOST_IRQ) | \
 				 BIT(VNET_RESET_RX_STARVED))
 
-/* Reasons to wake up a device that was given up */
+/* Reasons to try at once, whatever was before */
 #define VNET_REVIVE_REASONS	(BIT(VNET_RESET_LATE) | \
 				 BIT(VNET_RESET_BACK) | \
 				 BIT(VNET_RESET_USER))
@@ -113,6 +117,18 @@ void vnet_recovery_thaw(struct vnet_dev *vd)
 }
 
 /**
+ * vnet_recovery_believe() - forget what the device has failed to do
+ * @vd: device that the user has reset, or that is back as after power-on
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_recovery_believe(struct vnet_dev *vd)
+{
+	vd->recovery.no_ring_reset = false;
+	vnet_ctrl_unmute(vd);
+}
+
+/**
  * vnet_recovery_create() - set up self-healing
  * @vd: device, caps resolved
  *
@@ -134,11 +150,12 @@ int vnet_recovery_create(struct vnet_dev *vd)
 	return 0;
 }
 
-/* No ladder and no detectors after this; @vd->removing is set. */
+/* No ladder and no detectors from now on. */
 void vnet_recovery_stop(struct vnet_dev *vd)
 {
-	cancel_delayed_work_sync(&vd->recovery.look);
-	cancel_delayed_work_sync(&vd->recovery.work);
+	disable_delayed_work_sync(&vd->recovery.look);
+	disable_delayed_work_sync(&vd->recovery.work);
+	disable_delayed_work_sync(&vd->recovery.thaw);
 }
 
 void vnet_recovery_destroy(struct vnet_dev *vd)
@@ -248,8 +265,12 @@ static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
 
 	if (!reasons && nr == 1)
 		step = vnet_heal_step(vd, &rec->watch[vq]);
-	vnet_heal_fill(heal, vnet_heal_take(rec), step,
-		       nr == 1 ? vq : VNET_HEAL_NO_VQ);
+	/* What comes now waits for its turn; it may be more than one queue's. */
+	if (step == VNET_HEAL_QUEUE)
+		reasons = xchg(&rec->watch[vq].reasons, 0);
+	else
+		reasons = vnet_heal_take(rec);
+	vnet_heal_fill(heal, reasons, step, nr == 1 ? vq : VNET_HEAL_NO_VQ);
 
 	return true;
 }
@@ -270,9 +291,14 @@ bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal)
 	unsigned int i;
 
 	vnet_compat_lock(vd->dev);
-	if (vd->removing || vd->frozen ||
-	    (vd->dead && !(READ_ONCE(rec->reasons) & VNET_REVIVE_REASONS)))
+	if (vd->removing || vd->frozen)
 		goto out_unlock;
+
+	/* It has come back in the meantime. */
+	if (vd->live) {
+		clear_bit(VNET_RESET_LATE, &rec->reasons);
+		clear_bit(VNET_RESET_BACK, &rec->reasons);
+	}
 
 	found = vnet_heal_kick(vd, heal) || vnet_heal_reset(vd, heal);
 	for_each_set_bit(i, &heal->reasons, found ? VNET_RESET_NR : 0)
@@ -283,15 +309,27 @@ out_unlock:
 	return found;
 }
 
+/**
+ * vnet_recovery_wait() - let some time pass before the next try
+ * @rec: self-healing of a device
+ *
+ * Context: instance lock held.
+ */
+void vnet_recovery_wait(struct vnet_recovery *rec)
+{
+	rec->last = jiffies;
+	rec->not_before = jiffies + min(VNET_RESET_BACKOFF << rec->level,
+					VNET_RESET_BACKOFF_MAX);
+}
+
 /* When the next reset may come: soon after a quiet time, else ever later. */
 static void vnet_recovery_pace(struct vnet_recovery *rec)
 {
 	unsigned long gap = VNET_RESET_BACKOFF << rec->level;
 
-	if (time_after(jiffies, rec->last + 4 * gap))
+	if (!rec->tries && time_after(jiffies, rec->last + 4 * gap))
 		rec->level = 0;
-	rec->last = jiffies;
-	rec->not_before = jiffies + (VNET_RESET_BACKOFF << rec->level);
+	vnet_recovery_wait(rec);
 	if (rec->level < VNET_RESET_LEVEL_MAX)
 		rec->level++;
 }
@@ -346,10 +384,34 @@ static void vnet_heal_notify(struct vnet_dev *vd, u16 vq)
 static void vnet_recovery_give_up(struct vnet_dev *vd, int err)
 {
 	vd->dead = true;
-	vd->recovery.gone = vnet_device_gone(vd);
 	vd->recovery.steps[VNET_HEAL_GIVE_UP]++;
-	netdev_err(vd->dev, "the device does not come back (%d), giving up\n",
+	netdev_err(vd->dev, "the device does not come back (%d), trying on ever less often\n",
 		   err);
+}
+
+/* The device has not come back this time: the next one comes later. */
+static void vnet_recovery_failed(struct vnet_dev *vd, int err)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+
+	netif_carrier_off(vd->dev);
+	if (err == -ENOMEM)
+		rec->level = min(rec->level, VNET_RESET_LEVEL_NOMEM);
+	else if (rec->tries < U8_MAX && ++rec->tries == VNET_RESET_TRIES)
+		vnet_recovery_give_up(vd, err);
+	rec->gone = vnet_device_gone(vd);
+	vnet_recovery_wait(rec);
+	vnet_recovery_request(vd, VNET_RESET_RESTART);
+}
+
+static void vnet_recovery_done(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+
+	if (rec->tries >= VNET_RESET_TRIES)
+		netdev_info(vd->dev, "the device is back\n");
+	rec->tries = 0;
+	rec->gone = false;
 }
 
 static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
@@ -357,26 +419,18 @@ static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
 	struct vnet_recovery *rec = &vd->recovery;
 	int err;
 
-	if (heal->reasons & VNET_REVIVE_REASONS) {
-		vd->dead = false;
-		rec->tries = 0;
-	}
+	if (heal->reasons & (BIT(VNET_RESET_USER) | BIT(VNET_RESET_BACK)))
+		rec->level = 0;
 	if (heal->reasons & BIT(VNET_RESET_USER))
-		vnet_ctrl_unmute(vd);
+		vnet_recovery_believe(vd);
 
 	netif_tx_disable(vd->dev);
 	vnet_device_quiesce(vd);
 	err = vnet_device_resume(vd);
-	if (!err) {
-		rec->tries = 0;
-		return 0;
-	}
-
-	netif_carrier_off(vd->dev);
-	if (++rec->tries >= VNET_RESET_TRIES)
-		vnet_recovery_give_up(vd, err);
+	if (err)
+		vnet_recovery_failed(vd, err);
 	else
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
+		vnet_recovery_done(vd);
 
 	return err;
 }
@@ -459,7 +513,7 @@ int vnet_recovery_open(struct vnet_dev *vd)
 
 	if (vd->live)
 		return 0;
-	if (vd->frozen || vnet_device_stuck(vd))
+	if (vd->frozen || vd->removing || vnet_device_stuck(vd))
 		return -EIO;
 
 	rec->count[VNET_RESET_USER]++;
@@ -471,7 +525,7 @@ int vnet_recovery_open(struct vnet_dev *vd)
 		return -EIO;
 
 	vnet_heal_take(rec);
-	rec->tries = 0;
+	vnet_recovery_done(vd);
 	rec->opened = true;
 	vnet_recovery_queue(vd, 0);
 

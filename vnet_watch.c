@@ -244,7 +244,7 @@ static void vnet_look(struct vnet_dev *vd)
 
 	if (vd->frozen)
 		return;
-	if (vd->dead && vd->recovery.gone && !vnet_device_gone(vd)) {
+	if (!vd->live && vd->recovery.gone && !vnet_device_gone(vd)) {
 		vd->recovery.gone = false;
 		vnet_recovery_request(vd, VNET_RESET_BACK);
 	}

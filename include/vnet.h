@@ -581,6 +581,7 @@ u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
 int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 		      struct vnet_tx_mem *tx);
 void vnet_rxq_setup(struct vnet_rxq *rxq);
+int vnet_device_ready(struct vnet_dev *vd);
 int vnet_device_resume(struct vnet_dev *vd);
 void vnet_device_quiesce(struct vnet_dev *vd);
 void vnet_device_release(struct vnet_dev *vd);

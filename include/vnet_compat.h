@@ -11,6 +11,7 @@
 #include <linux/dim.h>
 #include <linux/ethtool.h>
 #include <linux/netdevice.h>
+#include <linux/reboot.h>
 #include <linux/rtnetlink.h>
 #include <linux/scatterlist.h>
 #include <linux/slab.h>
@@ -467,6 +468,34 @@ vnet_compat_xsk_tx_request(struct xsk_buff_pool *pool,
 	.reset_prepare = (prepare), .reset_done = (done),
 #else
 #define VNET_COMPAT_RESET_OPS(prepare, done)
+#endif
+
+/*
+ * 7.3: drivers are told of a shutdown by the virtio core. Before, it resets the
+ * device behind their back, and they ask to be told of reboot, halt and kexec.
+ */
+#ifdef VNET_HAVE_VIRTIO_SHUTDOWN
+#define VNET_COMPAT_SHUTDOWN_OP(fn)	.shutdown = (fn),
+
+static inline void vnet_compat_reboot_register(struct notifier_block *nb)
+{
+}
+
+static inline void vnet_compat_reboot_unregister(struct notifier_block *nb)
+{
+}
+#else
+#define VNET_COMPAT_SHUTDOWN_OP(fn)
+
+static inline void vnet_compat_reboot_register(struct notifier_block *nb)
+{
+	register_reboot_notifier(nb);
+}
+
+static inline void vnet_compat_reboot_unregister(struct notifier_block *nb)
+{
+	unregister_reboot_notifier(nb);
+}
 #endif
 
 #endif /* VNET_COMPAT_H */

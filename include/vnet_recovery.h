@@ -132,6 +132,7 @@ struct vnet_watch {
 /**
  * struct vnet_recovery - self-healing of one device
  * @work: runs the ladder
+ * @thaw: finds a device that nobody has restored
  * @look: runs the detectors, once a second while the interface is up
  * @reasons: bits of enum vnet_reset_reason about the device as a whole that
  *	wait for @work; atomic
@@ -141,7 +142,7 @@ struct vnet_watch {
  * @nr_watch: their number
  * @level: resets that followed one another too fast, for the back-off
  * @tries: resets in a row that have failed
- * @gone: the device read all ones when it was given up
+ * @gone: the device read all ones when it was tried last
  * @no_ring_reset: the device has failed to reset a virtqueue
  * @opened: it came back when the interface went up, which devlink is to be told
  * @last: when something was last reset
@@ -152,6 +153,7 @@ struct vnet_watch {
 struct vnet_recovery {
 	struct delayed_work work;
 	struct delayed_work look;
+	struct delayed_work thaw;
 	unsigned long reasons;
 	u64 count[VNET_RESET_NR];
 	u64 steps[VNET_HEAL_NR];
@@ -174,6 +176,8 @@ void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
 int vnet_recovery_create(struct vnet_dev *vd);
 void vnet_recovery_thaw(struct vnet_dev *vd);
+void vnet_recovery_believe(struct vnet_dev *vd);
+void vnet_recovery_wait(struct vnet_recovery *rec);
 void vnet_recovery_stop(struct vnet_dev *vd);
 void vnet_recovery_destroy(struct vnet_dev *vd);
 int vnet_recovery_open(struct vnet_dev *vd);
@@ -190,6 +194,8 @@ void vnet_watch_work(struct work_struct *work);
 /* vnet_pm.c: suspend and function level reset */
 int vnet_virtio_freeze(struct virtio_device *vdev);
 int vnet_virtio_restore(struct virtio_device *vdev);
+void vnet_virtio_shutdown(struct virtio_device *vdev);
+void vnet_pm_thaw_work(struct work_struct *work);
 
 /* vnet_devlink.c: health reporters */
 int vnet_devlink_create(struct vnet_dev *vd);

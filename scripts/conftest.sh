@@ -89,6 +89,10 @@ END
 probe VIRTIO_RESET_OPS <<'END'
 	struct virtio_driver drv = { .reset_prepare = NULL, .reset_done = NULL };
 END
+# 7.3: drivers have a say in the shutdown of their device
+probe VIRTIO_SHUTDOWN <<'END'
+	struct virtio_driver drv = { .shutdown = NULL };
+END
 # 6.14: the netdev instance lock, and drivers that ask for it
 probe NETDEV_LOCK <<'END'
 	struct net_device *dev = NULL;

@@ -190,7 +190,8 @@ def up_revives(env):
     env.guest.run(up)
     flows(env)
     env.wait(lambda: reporter(env, "device")["state"] == "healthy", "devlink was not told")
-    assert grown(env, before)["reset_user"] == 3, grown(env, before)
+    # It may have come back by itself before.
+    is_only(grown(env, before), reset_user=(2, 3))
     healthy(env)
 
 

@@ -476,6 +476,9 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
 		if (err)
 			NL_SET_ERR_MSG(extack,
 				       "the device refused other features");
+	} else if (plan->renegotiate) {
+		/* When the device comes back */
+		vd->caps = plan->caps;
 	}
 	if (err)
 		return err;
@@ -483,6 +486,30 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
 	err = vnet_cfg_apply_pairs(vd, plan->cfg->pairs);
 	if (err)
 		NL_SET_ERR_MSG(extack, "the queue pairs could not be changed");
+
+	return err;
+}
+
+/*
+ * Without a program packets may be merged, and take more of a ring than it has.
+ * The user who has made it so small cannot be asked when a program goes because
+ * its owner or the driver does: the rings grow to what the device gives.
+ */
+static int vnet_cfg_check_detach(struct vnet_dev *vd, struct vnet_plan *plan,
+				 struct vnet_cfg *grown)
+{
+	int err = vnet_cfg_check(vd, plan, NULL);
+
+	if (!err)
+		return 0;
+
+	*grown = *plan->cfg;
+	grown->rx_ring = 0;
+	grown->tx_ring = 0;
+	plan->cfg = grown;
+	err = vnet_cfg_check(vd, plan, NULL);
+	if (!err)
+		netdev_info(vd->dev, "without the program packets take larger rings\n");
 
 	return err;
 }
@@ -496,8 +523,8 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
  * Allocate, stop, swap, start, free: a change that fails leaves the old
  * configuration in force, with traffic flowing. A device that does not come
  * back is left to recovery. A program can always be detached: where there is
- * no memory for the layout without one, or the device does not answer, less
- * changes than could.
+ * no memory for the layout without one, no room for it in the rings, or the
+ * device does not answer, less changes than could, or the rings grow.
  *
  * Context: process, sleeps; instance lock held, rtnl too if @new->pairs differs.
  * Return: 0, -EINVAL or -E2BIG for a value out of range, -EOPNOTSUPP for a
@@ -508,31 +535,36 @@ int vnet_cfg_apply(struct vnet_dev *vd, const struct vnet_cfg *new,
 {
 	bool detach = vd->cfg.xdp && !new->xdp;
 	struct vnet_plan plan = {};
+	struct vnet_cfg grown;
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
 	vnet_cfg_plan(vd, new, &plan);
-	err = vnet_cfg_check(vd, &plan, extack);
-	if (err)
+	if (detach)
+		err = vnet_cfg_check_detach(vd, &plan, &grown);
+	else
+		err = vnet_cfg_check(vd, &plan, extack);
+	if (err && !detach)
 		return err;
 
 	/* The last packet that a program sees must not be a merged one. */
 	if (!detach)
 		err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps,
 								 new));
-	if (err) {
+	if (err && !detach) {
 		NL_SET_ERR_MSG(extack,
 			       "the device refused to change its offloads");
 		return err;
 	}
 
-	err = vnet_cfg_apply_queues(vd, &plan, detach ? NULL : extack);
+	if (!err)
+		err = vnet_cfg_apply_queues(vd, &plan, detach ? NULL : extack);
 	if (err && !detach) {
 		vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
 		return err;
 	}
 
-	vnet_cfg_apply_rest(vd, new);
+	vnet_cfg_apply_rest(vd, plan.cfg);
 	if (detach)
 		vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, new));
 

@@ -6,6 +6,7 @@ import time
 from lab.api import test
 from lab.guest import Guest
 
+from ._xdp import Program
 from .recovery_device import away, pci
 from .recovery_queues import OTHER, SCRIPTED, flows, grown, healthy, is_only, one_queue
 
@@ -122,6 +123,24 @@ def comes_back_alone(env):
     flows(env, 40)
     is_only(grown(env, before), heal_given_up=(1, 1))
     healthy(env)
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=90, quick=True)
+def detach_always(env):
+    "A program goes although without it the ring is too small for one packet."
+    program = Program(env)
+    try:
+        env.guest.run(f"ip link set {env.nic} mtu 9000")
+        program.attach()
+        env.guest.run(f"ethtool -G {env.nic} rx 32")
+        program.detach()
+        env.guest.run(f"ping -q -c 3 -i 0.2 -w 10 -M do -s 1400 {env.gateway}")
+        program.attach()
+        env.guest.run(f"ethtool -G {env.nic} rx 32")
+        env.unbind()
+        env.bind()
+    finally:
+        program.close()
 
 
 @test(**SCRIPTED, quick=True)

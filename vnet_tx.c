@@ -8,6 +8,7 @@
  */
 #include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
+#include <net/dst.h>
 
 #include "vnet.h"
 #include "vnet_dim.h"
@@ -372,16 +373,20 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget)
 
 /*
  * tx-frames 0: nobody will be told when @skb is completed, so nobody may wait
- * for it; what earlier packets held is freed now.
+ * for it and nothing that it refers to may be gone by then: it lets go of
+ * socket, user's pages, connection, route (a queueing discipline may have kept
+ * it) and extensions. What earlier packets held is freed now.
  */
 static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 {
 	vnet_txq_reap(txq, 0);
-	if (skb_orphan_frags(skb, GFP_ATOMIC))
+	if (skb_orphan_frags_rx(skb, GFP_ATOMIC))
 		return -ENOMEM;
 
 	skb_orphan(skb);
+	skb_dst_drop(skb);
 	nf_reset_ct(skb);
+	skb_ext_reset(skb);
 
 	return 0;
 }

@@ -344,11 +344,54 @@ HOLDING = {
 
 
 @each("C3_hold", HOLDING, text="the device holds all packets while the user says: {}",
-      cve=lambda c: "2026-31469" if "netns" in c else "2024-56674" if "down" in c else "")
+      cve=lambda c: "2024-56674" if "down" in c else "")
 def tx_hold(a, command):
     a.device.fault(queue="tx*", action="hold")
     a.wait(0.5)
     a.run(command, timeout=20)
+
+
+# A packet that keeps its route: a queue that looks at it, in a name space that goes.
+ROUTED = """
+for m in 8021q sch_prio cls_flow; do modprobe -q $m; done
+ethtool -C NIC tx-frames 0
+devlink health set virtio/VIRTIO reporter device auto_recover false
+tc qdisc replace dev NIC root handle 1: prio
+tc filter add dev NIC parent 1: protocol all prio 1 handle 1 flow hash keys dst divisor 3 || exit 9
+ip netns add leaves
+ip link add link NIC name v7 netns leaves type vlan id 7
+ip -n leaves link set v7 up
+ip -n leaves addr add fd07::1/64 dev v7 nodad
+ip -n leaves neigh add fd07::2 lladdr 52:54:00:76:6e:fe dev v7 nud permanent
+"""
+SENDS = """python3 -c '
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+for n in range(5):
+    s.sendto(b"x" * 100, ("fd07::2", 9))
+'"""
+
+
+@case("C3_hold_route", "the device holds packets whose route goes with its name space "
+      "(tx-frames 0)", cve="2026-31469")
+def tx_hold_route(a):
+    done = a.run(ROUTED.replace("VIRTIO", a.env.virtio), timeout=40)
+    assert done.status != 9, f"no filter that keeps routes: {done.err}"
+    if a.job:
+        a.job.kill()
+        a.job = None
+    a.device.fault(queue="tx*", action="hold")
+    a.device.call("tx", clear=True)
+    a.run(f"ip netns exec leaves {SENDS}; sleep 0.2", check=True)
+    sent = [f for f in a.device.call("tx")["frames"] if "fd07" in f["frame"]]
+    a.run("ip netns del leaves; for i in 1 2; do ip netns add n$i; ip -n n$i link set lo up; "
+          "ip netns del n$i; done; sleep 1", timeout=40)
+    assert len(sent) >= 5, f"the device holds {len(sent)} of the 5 datagrams"
+    a.device.clear()
+    a.device.call("release", queue="tx0")
+    a.run("ping -q -c 5 -i 0.1 -W 1 10.0.2.77; sleep 1")
+    a.run("tc qdisc del dev NIC root; ethtool -C NIC tx-frames 1;"
+          f"devlink health set virtio/{a.env.virtio} reporter device auto_recover true")
 
 
 def unbind_meanwhile(a):

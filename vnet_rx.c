@@ -439,7 +439,7 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 /**
  * vnet_rxq_poll() - receive packets
  * @napi: NAPI of the receive queue
- * @budget: most packets to handle
+ * @budget: most packets to handle; 0 from netpoll, which wants none received
  *
  * Context: softirq, or the thread or busy poller that owns @napi.
  * Return: packets handled; @budget to be polled again.
@@ -453,6 +453,9 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	struct vnet_rx_pkt pkt;
 	u32 pkts = 0;
 	bool raw;
+
+	if (unlikely(!budget))
+		return 0;
 
 	xdp_init_buff(&vxb.xdp, 0, &rxq->xdp_rxq);
 	vxb.rxq = rxq;

@@ -60,9 +60,31 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	return err;
 }
 
+/* A frame whose packet is done goes home; any context but that of netpoll. */
+static void vnet_tx_free_frame(struct vnet_tx_buf *buf)
+{
+	if (buf->type == VNET_TX_BACK)
+		vnet_rxbuf_put(buf->back);
+	else
+		xdp_return_frame(buf->xdpf);
+}
+
+/* Release the frames that were put aside, and their slots. */
+static noinline void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
+{
+	while (mem->aside) {
+		struct vnet_tx_buf *buf = &mem->bufs[mem->aside - 1];
+
+		mem->aside = buf->next;
+		vnet_tx_free_frame(buf);
+		vnet_slots_put(&mem->slots, buf - mem->bufs);
+	}
+}
+
 /* All slots have been taken back; works on memory created in part. */
 void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 {
+	vnet_txmem_put_aside(mem);
 	if (mem->xsk)
 		vnet_xsk_txmem_exit(mem);
 	while (mem->nr_home)
@@ -249,12 +271,24 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 }
 
 /**
+ * enum vnet_tx_reap - what a completion run may release
+ * @VNET_TX_REAP_ALL: packets of the stack, frames of XDP and of AF_XDP
+ * @VNET_TX_REAP_SKBS: packets of the stack. netpoll calls with interrupts off,
+ *	in the midst of anything: page pools and XDP are not to be touched then.
+ */
+enum vnet_tx_reap {
+	VNET_TX_REAP_ALL,
+	VNET_TX_REAP_SKBS,
+};
+
+/**
  * struct vnet_tx_done - what one completion run has finished
  * @skbs: packets of the stack, for byte queue limits
  * @skb_bytes: their bytes
  * @frames: all others: frames of XDP, orphans
  * @frame_bytes: their bytes
  * @budget: NAPI budget, 0 outside of NAPI
+ * @what: frames are released now, or put aside
  * @bulk: frames of other page pools, returned together
  */
 struct vnet_tx_done {
@@ -263,6 +297,7 @@ struct vnet_tx_done {
 	u32 frames;
 	u32 frame_bytes;
 	int budget;
+	enum vnet_tx_reap what;
 	struct xdp_frame_bulk bulk;
 };
 
@@ -288,6 +323,27 @@ static __always_inline bool vnet_tx_unref_frame(struct xdp_frame *frame)
 	return true;
 }
 
+/*
+ * Not the time to release a frame: its slot keeps it until NAPI runs, which is
+ * scheduled. AF_XDP gets its frames back in the order of their slots anyway.
+ */
+static noinline bool vnet_txq_set_aside(struct vnet_txq *txq,
+					struct vnet_tx_buf *buf)
+{
+	struct vnet_tx_mem *mem = &txq->mem;
+
+	mem->late = true;
+	if (buf->type == VNET_TX_XSK) {
+		buf->type = VNET_TX_XSK_DONE;
+		return false;
+	}
+
+	buf->next = mem->aside;
+	mem->aside = buf - mem->bufs + 1;
+
+	return false;
+}
+
 /* Release what @buf holds, no packet of the stack. Is its slot free now? */
 static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 				    struct vnet_tx_buf *buf,
@@ -295,10 +351,14 @@ static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 {
 	done->frames++;
 	done->frame_bytes += buf->bytes;
-	switch (buf->type) {
-	case VNET_TX_ORPHAN:
+	if (buf->type == VNET_TX_ORPHAN) {
 		napi_consume_skb(buf->skb, done->budget);
-		break;
+		return true;
+	}
+	if (unlikely(done->what == VNET_TX_REAP_SKBS))
+		return vnet_txq_set_aside(txq, buf);
+
+	switch (buf->type) {
 	case VNET_TX_BACK:
 		if (likely(txq->mem.nr_home < VNET_XDP_BULK))
 			txq->mem.home[txq->mem.nr_home++] = buf->back;
@@ -330,12 +390,21 @@ static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
 		return;
 	}
 
-	buf->type = VNET_TX_FREE;
 	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
 }
 
+/* What earlier runs put aside, and what AF_XDP gets back in order. */
+static noinline void vnet_txq_reap_late(struct vnet_txq *txq)
+{
+	txq->mem.late = false;
+	vnet_txmem_put_aside(&txq->mem);
+	if (txq->mem.xsk)
+		vnet_xsk_complete(&txq->mem);
+}
+
 /* Take back what the device has sent; wake the stack when there is room. */
-static void vnet_txq_reap(struct vnet_txq *txq, int budget)
+static void vnet_txq_reap(struct vnet_txq *txq, int budget,
+			  enum vnet_tx_reap what)
 {
 	struct vnet_txq_stats *s = &txq->stats;
 	struct vnet_tx_done done;
@@ -344,6 +413,7 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget)
 
 	memset(&done, 0, offsetof(struct vnet_tx_done, bulk));
 	done.budget = budget;
+	done.what = what;
 	xdp_frame_bulk_init(&done.bulk);
 	rcu_read_lock();
 	while ((buf = vnet_vq_get(txq->vq, &len)))
@@ -351,11 +421,15 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget)
 	xdp_flush_frame_bulk(&done.bulk);
 	rcu_read_unlock();
 
-	if (!done.skbs && !done.frames)
+	if (!done.skbs && !done.frames && likely(!txq->mem.late))
 		return;
 
-	if (unlikely(txq->mem.xsk))
-		vnet_xsk_complete(&txq->mem);
+	if (unlikely(txq->mem.xsk || txq->mem.late)) {
+		if (what == VNET_TX_REAP_ALL)
+			vnet_txq_reap_late(txq);
+		else
+			napi_schedule(&txq->napi);
+	}
 
 	u64_stats_update_begin(&s->syncp);
 	u64_stats_add(&s->v[VNET_TXS_PACKETS], done.skbs + done.frames);
@@ -379,7 +453,7 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget)
  */
 static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 {
-	vnet_txq_reap(txq, 0);
+	vnet_txq_reap(txq, 0, VNET_TX_REAP_SKBS);
 	if (skb_orphan_frags_rx(skb, GFP_ATOMIC))
 		return -ENOMEM;
 
@@ -523,13 +597,13 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	if (unlikely(!budget)) {
 		if (!__netif_tx_trylock(txq->nq))
 			return 0;
-		vnet_txq_reap(txq, 0);
+		vnet_txq_reap(txq, 0, VNET_TX_REAP_SKBS);
 		__netif_tx_unlock(txq->nq);
 		return 0;
 	}
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	vnet_txq_reap(txq, budget);
+	vnet_txq_reap(txq, budget, VNET_TX_REAP_ALL);
 	pending = unlikely(txq->mem.xsk) && vnet_xsk_send(txq, budget);
 	if (likely(!pending)) {
 		pending = vnet_txq_arm(txq);
@@ -639,7 +713,7 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 	if (unlikely(!txq->up))
 		return 0;
 
-	vnet_txq_reap(txq, 0);
+	vnet_txq_reap(txq, 0, VNET_TX_REAP_ALL);
 	txq_trans_cond_update(txq->nq);
 	most = min(nr, slots->nr_free);
 	for (sent = 0; sent < most; sent++) {
@@ -738,7 +812,7 @@ u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 	if (unlikely(!txq->up))
 		return 0;
 
-	vnet_txq_reap(txq, NAPI_POLL_WEIGHT);
+	vnet_txq_reap(txq, NAPI_POLL_WEIGHT, VNET_TX_REAP_ALL);
 	txq_trans_cond_update(txq->nq);
 	room = vnet_txq_room(txq);
 	if (unlikely(!txq->push_hdr))
@@ -783,11 +857,8 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 
 	if (buf->type == VNET_TX_SKB || buf->type == VNET_TX_ORPHAN)
 		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
-	else if (buf->type == VNET_TX_BACK)
-		vnet_rxbuf_put(buf->back);
 	else
-		xdp_return_frame(buf->xdpf);
+		vnet_tx_free_frame(buf);
 
-	buf->type = VNET_TX_FREE;
 	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
 }

@@ -190,7 +190,6 @@ void vnet_xsk_complete(struct vnet_tx_mem *mem)
 			break;
 
 		descs += buf->descs;
-		buf->type = VNET_TX_FREE;
 		vnet_slots_put(&mem->slots, slot);
 		if (++x->head == x->size)
 			x->head = 0;
@@ -242,7 +241,6 @@ void vnet_xsk_reclaim(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 		vnet_xsk_complete(&txq->mem);
 	} else {
 		/* The frames were handed back by vnet_xsk_abandon(). */
-		buf->type = VNET_TX_FREE;
 		vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
 	}
 	__netif_tx_unlock_bh(txq->nq);
@@ -551,7 +549,6 @@ void vnet_xsk_tx_abandon(struct vnet_tx_mem *mem)
 		descs += buf->descs;
 		if (buf->type == VNET_TX_XSK && buf != x->open)
 			continue;
-		buf->type = VNET_TX_FREE;
 		vnet_slots_put(&mem->slots, x->order[i]);
 	}
 	xsk_tx_completed(x->pool, descs);

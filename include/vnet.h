@@ -260,8 +260,7 @@ struct vnet_rxq {
 } ____cacheline_aligned;
 
 /**
- * enum vnet_tx_type - what a transmit slot holds
- * @VNET_TX_FREE: nothing
+ * enum vnet_tx_type - what a transmit slot that is taken holds
  * @VNET_TX_SKB: a packet of the stack
  * @VNET_TX_ORPHAN: a packet that its socket and byte queue limits have
  *	forgotten, see struct vnet_txq
@@ -272,7 +271,6 @@ struct vnet_rxq {
  *	that were sent earlier: AF_XDP completes in order
  */
 enum vnet_tx_type {
-	VNET_TX_FREE,
 	VNET_TX_SKB,
 	VNET_TX_ORPHAN,
 	VNET_TX_XDP,
@@ -288,6 +286,8 @@ enum vnet_tx_type {
  * @back: owned buffer, for %VNET_TX_BACK
  * @descs: descriptors of AF_XDP, for %VNET_TX_XSK
  * @bytes: length of the packet, virtio header excluded
+ * @next: in place of @bytes, one more than the index of the next slot whose
+ *	frame was put aside, or 0
  * @type: enum vnet_tx_type
  */
 struct vnet_tx_buf {
@@ -297,7 +297,10 @@ struct vnet_tx_buf {
 		struct vnet_rx_buf *back;
 		u32 descs;
 	};
-	u32 bytes;
+	union {
+		u32 bytes;
+		u32 next;
+	};
 	u8 type;
 };
 
@@ -311,6 +314,9 @@ struct vnet_tx_buf {
  * @home: receive buffers that have been sent back and await a slot, room for
  *	%VNET_XDP_BULK
  * @nr_home: number of them
+ * @aside: one more than the index of the first slot whose packet is done and
+ *	whose frame waits for NAPI, or 0
+ * @late: something waits for NAPI: @aside, or frames of AF_XDP
  */
 struct vnet_tx_mem {
 	struct vnet_tx_buf *bufs;
@@ -319,6 +325,8 @@ struct vnet_tx_mem {
 	struct vnet_xsk_tx *xsk;
 	struct vnet_rx_buf **home;
 	u32 nr_home;
+	u32 aside;
+	bool late;
 };
 
 /**

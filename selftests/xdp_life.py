@@ -6,10 +6,11 @@ import time
 
 from lab.api import test
 
-from ._data import Change, Ends, netdev, refused, result
+from ._data import Change, Ends, counters, netdev, refused, result
 from ._xdp import (DROP, KINDS, PASS, PORT, REDIRECT, TX, Program, back, compiled, difference,
                    settings, tap_drops)
 from .data_queues import steady, totals
+from .device import packet
 
 # NETDEV_XDP_ACT_*: basic, redirect, ndo-xmit, xsk-zerocopy, hw-offload, rx-sg, ndo-xmit-sg
 BASIC, TO, XMIT, ZEROCOPY, HW, RX_SG, XMIT_SG = (1 << i for i in range(7))
@@ -332,3 +333,73 @@ def refusals(env):
         assert settings(env) == before
     finally:
         program.close()
+
+
+# Frames in; a queue that stops; a message that leaves by polling it.
+POLLED = """
+python3 -c '
+import socket
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+s.bind(("v1", 0))
+for n in range(160):
+    s.send(bytes.fromhex("FRAME"))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setblocking(False)
+for n in range(600):
+    try:
+        s.sendto(b"x" * 64, ("10.0.2.77", 9))
+    except BlockingIOError:
+        break
+'
+"""
+TRACE = "/sys/kernel/tracing"
+
+
+@test(profiles=["scripted"], drivers=["vnet"], timeout=120)
+def netpoll(env):
+    "netpoll, with interrupts off, touches no page pool, though frames are done; they go later."
+    run, device, nic = env.guest.run, env.device, env.nic
+    if run("modprobe configfs; modprobe -n netconsole", check=False).status:
+        env.skip("this kernel has no netconsole")
+    program = Program(env)
+    try:
+        run(f"ethtool -L {nic} combined 1; ping -q -c 1 -W 5 10.0.2.77; "
+            f"mountpoint -q {TRACE} || mount -t tracefs none {TRACE}; cd {TRACE}; "
+            "for f in page_pool_put_unrefed_netmem page_pool_put_netmem_bulk "
+            "page_pool_put_page_bulk xdp_return_frame xdp_return_frame_bulk; do "
+            "grep -q \" $f$\" /proc/kallsyms && echo p:vnet_$f $f >> kprobe_events; done; true")
+        run("ip link add v0 type veth peer name v1; for d in v0 v1; do "
+            "ip link set $d addrgenmode none; ip link set $d up; done")
+        program.target(nic)
+        program.plan(REDIRECT)
+        program.attach("v0")
+        run("modprobe netconsole netconsole=6665@10.0.2.15/"
+            f"{nic},6666@10.0.2.77/52:54:00:76:6e:fe")
+        rule = device.fault(queue="tx0", action="hold")
+        frame = packet.udp_frame(b"\x02" * 6, b"\x04" * 6, "10.0.2.77", "10.0.2.15", PORT, 9,
+                                 bytes(100))
+        run(POLLED.replace("FRAME", frame.hex()))
+        before = counters(env)
+        held = device.queue("tx0")["held"]
+        assert held > 200, f"the device holds {held} packets"
+        device.fault(queue="tx0", action="no-interrupt")
+        device.clear(rule)
+        device.release("tx0")
+        run(f"cd {TRACE}; echo > trace; echo 1 > events/kprobes/enable; "
+            "echo 1 > events/napi/enable; echo '<1>vnet speaks' > /dev/kmsg; "
+            "echo 0 > events/napi/enable; sleep 3; echo 0 > events/kprobes/enable")
+        lines = run(f"cat {TRACE}/trace").out.splitlines()
+        now = counters(env)
+    finally:
+        device.clear()
+        run(f"rmmod netconsole; echo 0 > {TRACE}/events/kprobes/enable; "
+            f"echo > {TRACE}/kprobe_events; ip link del v0", check=False)
+        program.close()
+    polls = [line for line in lines if f"device {nic} " in line and "budget 0" in line]
+    assert polls, "netpoll has not polled"
+    touched = [line for line in lines if " vnet_" in line]
+    off = [line for line in touched if line.split("]", 1)[1].split()[0][0] in "dD"]
+    assert not off, f"{len(off)} of {len(touched)} with interrupts off: {off[0]}"
+    assert touched, "no frame went to its page pool afterwards"
+    done = now["tx_packets"] - before["tx_packets"]
+    assert done >= held, f"{done} of {held} packets are completed"

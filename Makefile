@@ -17,7 +17,7 @@ EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(i
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY)
 
 .PHONY: all modules in-tree install clean run check check-ci check-full shell \
-	kunit gates fuzz bench kselftest kernels help
+	kunit gates fuzz bench kselftest mutants kernels help
 
 all: modules
 
@@ -62,6 +62,9 @@ fuzz:
 
 bench:
 	@$(LAB) bench
+
+mutants:
+	@$(LAB) mutants $(T)
 
 kselftest:
 	@$(LAB) kselftest -d '$(DRIVER)' -T '$(T)' -k '$(KERNEL)'

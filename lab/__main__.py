@@ -23,7 +23,7 @@ INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "fuzz", "bench", "kselftest", "debug-kernel", "kernels", "exec", "gc")
+            "fuzz", "bench", "kselftest", "mutants", "debug-kernel", "kernels", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
@@ -44,6 +44,7 @@ USAGE = """commands:
   fuzz SECONDS [ROOM] random input to the pure rooms, wire, caps and hdr
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
+  mutants [NAME...]   defects planted into the driver: does a test find each?
   debug-kernel [NAME] build the debug kernel: kasan, kcsan or faults
   kernels [WORD...]   compile for every kernel of the archive (headers only)
   exec CMD...         run a command inside the guest root, without a guest
@@ -195,7 +196,7 @@ def main():
             return program(options.command, options.args)
         if options.command in MODULES:
             return MODULES[options.command].main(functools.partial(enter, rootdir), options.args)
-        if options.command in ("run", "shell", "boot", "test", "check", "kselftest"):
+        if options.command in ("run", "shell", "boot", "test", "check", "kselftest", "mutants"):
             host.check_memory()
         if options.command == "fuzz":
             return fuzz(rootdir, options.args)

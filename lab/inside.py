@@ -90,6 +90,11 @@ def cmd_kselftest(args):
     return kselftest.main(args)
 
 
+def cmd_mutants(args):
+    from . import mutants
+    return mutants.main(args)
+
+
 def cmd_run(args):
     from . import demo
     return demo.run(args)

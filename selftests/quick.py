@@ -80,6 +80,59 @@ def traffic(env):
         assert not moved(before, after), f"counted on an honest device: {moved(before, after)}"
 
 
+# One record of the tracepoint for each packet that the driver gives to the stack.
+TRACED = """
+cd /sys/kernel/tracing || exit
+echo 1 > events/net/napi_gro_receive_entry/enable
+: > trace
+ping -q -c 5 -i 0.02 -w 10 -s 56 {gateway} || exit
+grep -c 'dev={nic} .*queue_mapping=1 ' trace
+echo 0 > events/net/napi_gro_receive_entry/enable
+"""
+
+
+@test(**HOT)
+def told(env):
+    "What the driver tells about packets is true: copies, queues, segments on the wire."
+    env.guest.run(f"ethtool --set-tunable {env.nic} rx-copybreak 300")
+    before = counters(env)
+    out = env.guest.run(TRACED.format(gateway=env.gateway, nic=env.nic)).out
+    assert int(out.split()[-1]) >= 5, f"packets whose queue is recorded: {out.split()[-1]} of 5"
+    change = counters(env)["rx_copybreak"] - before["rx_copybreak"]
+    assert change >= 5, f"{change} of 5 small packets were copied out of their buffers"
+    env.host_ns.serve("socat -u TCP-LISTEN:5100,reuseaddr OPEN:/dev/null", 5100)
+    before = counters(env)
+    env.guest.run(f"head -c 400000 /dev/zero | socat -u - TCP:{env.gateway}:5100")
+    now = counters(env)
+    packets, size, wire, wire_size = (
+        now[f"tx_gso_{name}"] - before[f"tx_gso_{name}"]
+        for name in ("packets", "bytes", "wire_packets", "wire_bytes"))
+    headers = 14 + 20 + 32  # Ethernet, IPv4, TCP with time stamps
+    assert packets and wire_size == size + (wire - packets) * headers, \
+        f"{packets} packets of {size} bytes were {wire} of {wire_size} on the wire"
+
+
+@test(**SCRIPTED)
+def drop_told(env):
+    "A packet that is dropped is in one counter, and in the tracepoint with the same reason."
+    one_queue(env)
+    trace = "/sys/kernel/tracing"
+    env.guest.run(f"echo 1 > {trace}/events/vnet/vnet_rx_drop/enable; : > {trace}/trace")
+    before = counters(env)
+
+    def dropped():
+        now = counters(env)
+        return {name: now[name] - before[name] for name in now
+                if name.startswith("rx_drop_") and now[name] != before[name]}
+
+    for _ in range(3):
+        env.device.inject(b"\xff" * 12 + b"\x08\x00" + bytes(50),
+                          hdr={"flags": 1, "csum_start": 2000, "csum_offset": 6})
+    env.wait(lambda: dropped() == {"rx_drop_bad_csum": 3}, "not three, or not there", 10)
+    text = env.guest.run(f"cat {trace}/trace; echo 0 > {trace}/events/vnet/vnet_rx_drop/enable").out
+    assert text.count("bad_csum") == 3, text
+
+
 @test(profiles=["two-nics"], timeout=120)
 def two_nics(env):
     "The two NICs of one guest reach each other."

@@ -24,6 +24,8 @@ Test
   make gates             compilers, sparse, checkpatch, kernel-doc, layers
   make kunit             unit tests of the pure rooms
   make fuzz              random input to them, a minute for each
+  make mutants           defects planted into the driver (T=NAME one of them): does
+                         a test find each?
   make kselftest         the kernel's own tests of network drivers (T= KERNEL=
                          DRIVER='vnet virtio_net')
   make bench             vnet and virtio_net side by side

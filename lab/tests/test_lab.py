@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, check, host, kernels, kselftest, layers, net, options, patience
+from lab import SetupError, check, host, kernels, kselftest, layers, mutants, net, options, patience
 from lab import profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
 from lab.guest import SPLAT, Guest
@@ -439,6 +439,27 @@ class Selection(unittest.TestCase):
         self.assertTrue(tests)
         for test in tests:
             self.assertTrue(test.func.__doc__, test.name)
+
+
+class Mutants(unittest.TestCase):
+    def test_every_one_fits_the_source_and_names_tests(self):
+        tests = {test.name: test for test in runner.discover()}
+        for mutant in mutants.load():
+            self.assertTrue(mutant.why, mutant.name)
+            for name in mutant.tests:
+                self.assertIn(mutant.profile, tests[name].profiles, mutant.name)
+
+    def test_one_that_does_not_fit_is_told(self):
+        mutant = mutants.Mutant("m", "vnet_rx.c", "old", "new", "why", ("a.b",))
+        self.assertEqual(mutant.apply("an old thing"), "an new thing")
+        for text in ("nothing", "old and old"):
+            with self.assertRaisesRegex(SetupError, "mutant m: vnet_rx.c has"):
+                mutant.apply(text)
+
+    def test_a_sample_is_the_commits_own(self):
+        found = mutants.load()
+        self.assertEqual(mutants.sample(found, 3, "a"), mutants.sample(found, 3, "a"))
+        self.assertEqual(len({tuple(mutants.sample(found, 3, seed)) for seed in "abcdef"}), 6)
 
 
 class Patience(unittest.TestCase):

@@ -164,7 +164,6 @@ class Ring(unittest.TestCase):
         self.ring.pop()
         self.assertEqual(self.reports, ["indirect-flags"])
 
-
     def test_indirect_with_next(self):
         self.make(SplitDriver)
         head = self.driver.add(inn=self.parts(2), indirect=True)

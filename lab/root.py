@@ -152,7 +152,7 @@ def ensure():
     if target.exists() and not old_roots(cache, target):
         return target
     with lock(cache):
-        for stale in cache.glob("making-*"):
+        for stale in (*cache.glob("making-*"), *cache.glob("mmdebstrap.*")):
             remove(stale)
         if not target.exists():
             make(cache, target)

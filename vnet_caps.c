@@ -342,7 +342,7 @@ void vnet_caps_check(struct vnet_features *f, const struct vnet_devcfg *dc,
 	} while (again);
 }
 
-/* What the CTRL_GUEST_OFFLOADS command may carry (5.1.6.5.6.1). */
+/* What the CTRL_GUEST_OFFLOADS command may carry (5.1.9.5.9.1). */
 static u64 vnet_caps_offloads(const struct vnet_features *f)
 {
 	u64 mask = f->w[0] & (VNET_OFFLOAD_CSUM | VNET_OFFLOAD_TSO4 |

@@ -120,7 +120,7 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
  * Everything that the device claims about buffers (lengths, their number) is
  * checked here and nowhere else. The header is copied out once, so that a
  * device that rewrites it later cannot change a decision already made.
- * (VIRTIO 1.4, 5.1.6.4)
+ * (VIRTIO 1.4, 5.1.9.4)
  *
  * Context: NAPI of @rxq.
  * Return: %VNET_RX_OK, %VNET_RX_EMPTY, or the fault to account.

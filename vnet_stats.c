@@ -145,7 +145,7 @@ static const struct vnet_qstat_row vnet_tx_qstats[] = {
  * struct vnet_hw_row - one counter that the device keeps of a virtqueue
  * @name: name without the queue
  * @type: VNET_STATS_*
- * @index: number within the type (VIRTIO 1.4, 5.1.6.5.8)
+ * @index: number within the type (VIRTIO 1.4, 5.1.9.5.11)
  * @offset: into the queue's netlink counters, or %VNET_HW_NO_QSTAT
  */
 struct vnet_hw_row {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Payloads of the control queue: encoders of commands and parsers of replies
- * (VIRTIO 1.4, 5.1.6.5). Pure: no allocation, no lock, no device.
+ * (VIRTIO 1.4, 5.1.9.5). Pure: no allocation, no lock, no device.
  *
  * A few fields have the endianness of the device (@le), all others are little
  * endian. Payloads are packed, so nothing is aligned.
@@ -100,7 +100,7 @@ static int vnet_wire_begin(struct vnet_wire_cmd *w, u8 class, u8 cmd,
 	return size > w->room ? -EMSGSIZE : 0;
 }
 
-/* 5.1.6.5.1 and 5.1.6.5.2: receive modes and MAC addresses */
+/* 5.1.9.5.1 and 5.1.9.5.2: receive modes and MAC addresses */
 
 /**
  * vnet_wire_rx_mode() - switch a receive mode
@@ -183,7 +183,7 @@ int vnet_wire_mac_addr(struct vnet_wire_cmd *w, const u8 *addr)
 	return 0;
 }
 
-/* 5.1.6.5.3: VLAN filters */
+/* 5.1.9.5.3: VLAN filters */
 
 static int vnet_wire_vlan(struct vnet_wire_cmd *w, u8 cmd, bool le, u16 vid)
 {
@@ -227,7 +227,7 @@ int vnet_wire_vlan_del(struct vnet_wire_cmd *w, bool le, u16 vid)
 }
 
 /**
- * vnet_wire_announce_ack() - confirm that the link was announced (5.1.6.5.4)
+ * vnet_wire_announce_ack() - confirm that the link was announced (5.1.9.5.4)
  * @w: command to encode
  *
  * Return: 0.
@@ -237,7 +237,7 @@ int vnet_wire_announce_ack(struct vnet_wire_cmd *w)
 	return vnet_wire_begin(w, VNET_CTRL_ANNOUNCE, 0, 0);
 }
 
-/* 5.1.6.5.5 and on: queue pairs, RSS, hash reports */
+/* 5.1.9.5.6 to 5.1.9.5.8: queue pairs, RSS, hash reports */
 
 /**
  * vnet_wire_vq_pairs() - set the number of queue pairs in use
@@ -504,7 +504,7 @@ int vnet_wire_rss_ctx_del(struct vnet_wire_cmd *w, u16 id)
 }
 
 /**
- * vnet_wire_guest_offloads() - switch receive offloads (5.1.6.5.6.1)
+ * vnet_wire_guest_offloads() - switch receive offloads (5.1.9.5.9.1)
  * @w: command to encode
  * @le: the device is little endian
  * @offloads: VNET_OFFLOAD_*
@@ -527,7 +527,7 @@ int vnet_wire_guest_offloads(struct vnet_wire_cmd *w, bool le, u64 offloads)
 	return 0;
 }
 
-/* 5.1.6.5.7: notification coalescing */
+/* 5.1.9.5.10: notification coalescing */
 
 static int vnet_wire_coal(struct vnet_wire_cmd *w, u8 cmd,
 			  const struct vnet_wire_coal *c)
@@ -631,7 +631,7 @@ int vnet_wire_coal_reply(const void *reply, size_t used,
 	return 0;
 }
 
-/* 5.1.6.5.8: device counters */
+/* 5.1.9.5.11: device counters */
 
 /* Number of counters of a type, zero for an unknown one */
 static unsigned int vnet_wire_stats_values(u8 type)

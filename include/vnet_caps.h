@@ -70,7 +70,7 @@
 #define VNET_FEATURE_BITS		128
 
 /*
- * Bits of the CTRL_GUEST_OFFLOADS command (VIRTIO 1.4, 5.1.6.5.6.1): the
+ * Bits of the CTRL_GUEST_OFFLOADS command (VIRTIO 1.4, 5.1.9.5.9.1): the
  * number of the feature, except for the two that lie above bit 63.
  */
 #define VNET_OFFLOAD_CSUM		BIT_ULL(VNET_F_GUEST_CSUM)
@@ -111,7 +111,7 @@
 #define VNET_STATUS_ANNOUNCE		2
 #define VNET_SPEED_MAX			0x7fffffff
 
-/* Hash types (VIRTIO 1.4, 5.1.6.4.3.1) */
+/* Hash types (VIRTIO 1.4, 5.1.9.4.3.1) */
 #define VNET_HASH_IPV4			BIT(0)
 #define VNET_HASH_TCPV4			BIT(1)
 #define VNET_HASH_UDPV4			BIT(2)
@@ -123,7 +123,7 @@
 #define VNET_HASH_UDP_EX		BIT(8)
 #define VNET_HASH_ALL			GENMASK(8, 0)
 
-/* Tunnel types whose inner header can be hashed (VIRTIO 1.4, 5.1.6.4.4) */
+/* Tunnel types whose inner header can be hashed (VIRTIO 1.4, 5.1.9.4.4) */
 #define VNET_TUNNEL_ALL			GENMASK(8, 0)
 
 /**

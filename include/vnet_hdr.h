@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The virtio header that precedes every packet, to and from skb metadata
- * (VIRTIO 1.4, 5.1.6). What the device wrote is checked here: nothing that a
+ * (VIRTIO 1.4, 5.1.9). What the device wrote is checked here: nothing that a
  * header can say makes the stack read or write outside of the packet.
  *
  * On receive the caller passes a private copy of the header, so that a device

@@ -37,7 +37,7 @@
 /* Ethernet header and two VLAN tags */
 #define VNET_SIZE_L2		(ETH_HLEN + 2 * VLAN_HLEN)
 
-/* IPv6 header and the largest payload (VIRTIO 1.4, 5.1.6.3) */
+/* IPv6 header and the largest payload (VIRTIO 1.4, 5.1.9.3) */
 #define VNET_SIZE_GSO		(40 + 65535)
 
 #define VNET_SIZE_MTU_MAX	65535

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Payloads of the control queue (VIRTIO 1.4, 5.1.6.5): encoders of commands
+ * Payloads of the control queue (VIRTIO 1.4, 5.1.9.5): encoders of commands
  * and parsers of replies. The only code that touches their endianness.
  *
  * Encoders write into memory of the caller and never beyond @room. Parsers
@@ -64,7 +64,7 @@
  * @room: bytes at @data
  * @len: bytes of the payload, set by the encoder
  * @split: bytes of its first part when a legacy device without ANY_LAYOUT
- *	wants two descriptors (5.1.6.6); zero when it is one part
+ *	wants two descriptors (5.1.9.8); zero when it is one part
  */
 struct vnet_wire_cmd {
 	u8 class;
@@ -76,7 +76,7 @@ struct vnet_wire_cmd {
 };
 
 /**
- * enum vnet_wire_rx - receive modes; the command number (5.1.6.5.1)
+ * enum vnet_wire_rx - receive modes; the command number (5.1.9.5.1)
  * @VNET_WIRE_RX_PROMISC: receive everything
  * @VNET_WIRE_RX_ALLMULTI: receive every multicast frame
  * @VNET_WIRE_RX_ALLUNI: receive every unicast frame
@@ -153,7 +153,7 @@ struct vnet_wire_stats_req {
  * @type: VNET_STATS_*
  * @vq: virtqueue index, one that has such counters
  * @index: number of the counter within the type, in the order of the
- *	specification (5.1.6.5.8.3 and on), below %VNET_STATS_MAX_VALUES
+ *	specification (5.1.9.5.11), below %VNET_STATS_MAX_VALUES
  * @value: its value
  */
 typedef void (*vnet_wire_stat_fn)(void *ctx, u8 type, u16 vq,

@@ -119,14 +119,14 @@ static const struct vnet_feature vnet_feature_table[] = {
 
 /*
  * What the driver accepts when it is offered. Not accepted: HOST_UFO, which
- * the stack has no use for, and OUT_NET_HEADER, which serves IPsec alone.
+ * the stack has no use for.
  *
  * A legacy device is offered the first part of this, a modern one all but the
  * two bits at the start, an older kernel not what it has no room for.
  */
 #define VNET_CAPS_NR_LEGACY_ONLY	2
 #define VNET_CAPS_NR_LEGACY		23
-#define VNET_CAPS_NR_HIGH		5
+#define VNET_CAPS_NR_HIGH		6
 
 static const unsigned int vnet_caps_bits[] = {
 	VNET_F_GSO,
@@ -173,6 +173,7 @@ static const unsigned int vnet_caps_bits[] = {
 	VNET_F_GUEST_UDP_TUNNEL_GSO_CSUM,
 	VNET_F_HOST_UDP_TUNNEL_GSO,
 	VNET_F_HOST_UDP_TUNNEL_GSO_CSUM,
+	VNET_F_OUT_NET_HEADER,
 };
 
 /**
@@ -360,6 +361,8 @@ static u64 vnet_caps_offloads(const struct vnet_features *f)
 
 static u8 vnet_caps_hdr_len(const struct vnet_features *f)
 {
+	if (vnet_features_has(f, VNET_F_OUT_NET_HEADER))
+		return VNET_HDR_LEN_OUTER;
 	if (vnet_features_has(f, VNET_F_GUEST_UDP_TUNNEL_GSO) ||
 	    vnet_features_has(f, VNET_F_HOST_UDP_TUNNEL_GSO))
 		return VNET_HDR_LEN_TUNNEL;

@@ -151,7 +151,7 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 		nr = pkt->nr;
 	}
 	vnet_rxq_sync(mem, buf, len);
-	memcpy(&pkt->hdr, buf->va + buf->headroom, sizeof(pkt->hdr));
+	memcpy(&pkt->hdr, buf->va + buf->headroom, VNET_HDR_RX_LEN);
 
 	if (rxq->mergeable)
 		nr = vnet_hdr_nr_buffers(&pkt->hdr, rxq->hdr_ctx.le);

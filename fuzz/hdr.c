@@ -41,7 +41,7 @@ static void send(const struct sk_buff *skb, u8 bits)
 {
 	static const u8 lens[] = { 10, 12, 20, 24 };
 	const struct vnet_hdr_tx txc = {
-		.hdr_len = lens[bits & 3],
+		.hdr_len = bits & 128 ? 32 : lens[bits & 3],
 		.le = bits & 4,
 		.csum = bits & 8,
 		.guest_hdrlen = bits & 16,
@@ -52,6 +52,9 @@ static void send(const struct sk_buff *skb, u8 bits)
 
 	assert(hdr);
 	if (!vnet_hdr_from_skb(hdr, skb, &txc)) {
+		if (txc.hdr_len == 32 && hdr->outer_nh)
+			assert(skb->data[le16_to_cpu(hdr->outer_nh)] >> 4 ==
+			       (skb->protocol == htons(ETH_P_IPV6) ? 6 : 4));
 		if (hdr->flags & VNET_HDR_NEEDS_CSUM)
 			assert(vnet_hdr_get16(txc.le, hdr->csum_start) <
 			       skb->len);
@@ -112,6 +115,7 @@ int FUZZ_TARGET(const u8 *data, size_t size)
 	assert(skb.head);
 	skb.data = skb.head + FUZZ_HEADROOM;
 	memcpy(skb.data, in.p, skb.linear);
+	memcpy(&skb.protocol, in.p + 12, sizeof(skb.protocol));
 
 	vnet_hdr_hash_to_skb(&skb, &hdr);
 	fault = vnet_hdr_to_skb(&skb, &hdr, &rxc);

@@ -365,6 +365,12 @@ static inline int skb_checksum_start_offset(const struct sk_buff *skb)
 	return skb->csum_start - skb_headroom(skb);
 }
 
+/* as in every frame here */
+static inline int skb_network_offset(const struct sk_buff *skb)
+{
+	return ETH_HLEN;
+}
+
 static inline void skb_set_inner_protocol(struct sk_buff *skb, __be16 protocol)
 {
 	skb->inner_protocol = protocol;

@@ -212,7 +212,7 @@ enum vnet_rx_mode {
  * @max_pairs: queue pairs of the device, at least one
  * @rss_indir_len: entries of the largest indirection table, a power of two
  * @rss_key_len: bytes of the largest hash key
- * @hdr_len: bytes of the virtio header: 10, 12, 20 or 24
+ * @hdr_len: bytes of the virtio header: 10, 12, 20, 24 or 32
  * @le: fields are little endian (VERSION_1), else of the guest's endianness
  * @any_layout: the header may share a descriptor with the frame
  * @csum: the device completes checksums

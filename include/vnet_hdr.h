@@ -46,12 +46,16 @@
 #define VNET_HDR_GSO_ECN		0x80
 #define VNET_HDR_GSO_TUNNEL	(VNET_HDR_GSO_TUNNEL_V4 | VNET_HDR_GSO_TUNNEL_V6)
 
-/* Lengths: legacy, modern, with a hash, with tunnel offsets */
+/* Lengths: legacy, modern, with a hash, tunnel offsets, the outer header's place */
 #define VNET_HDR_LEN_LEGACY		10
 #define VNET_HDR_LEN_V1			12
 #define VNET_HDR_LEN_HASH		20
 #define VNET_HDR_LEN_TUNNEL		24
-#define VNET_HDR_MAX_LEN		VNET_HDR_LEN_TUNNEL
+#define VNET_HDR_LEN_OUTER		32
+#define VNET_HDR_MAX_LEN		VNET_HDR_LEN_OUTER
+
+/* What is looked at of a received header; nothing behind it says anything new. */
+#define VNET_HDR_RX_LEN			VNET_HDR_LEN_TUNNEL
 
 /* Least payload per segment: that of a TCP with every option, of a fragment */
 #define VNET_HDR_MIN_GSO_SIZE		8
@@ -76,8 +80,10 @@
  * @padding: zero
  * @outer_th: offset of the outer transport header
  * @inner_nh: offset of the inner network header
+ * @outer_nh: offset of the network header, the outer one of a tunnel; or zero
+ * @reserved: zero
  *
- * A prefix of 10, 12, 20 or 24 bytes is on the wire. Offsets count from the
+ * A prefix of 10, 12, 20, 24 or 32 bytes is on the wire. Offsets count from the
  * Ethernet header.
  */
 struct vnet_hdr {
@@ -102,12 +108,15 @@ struct vnet_hdr {
 	__le16 padding;
 	__le16 outer_th;
 	__le16 inner_nh;
+	__le16 outer_nh;
+	__le16 reserved[3];
 };
 
 static_assert(sizeof(struct vnet_hdr) == VNET_HDR_MAX_LEN);
 static_assert(offsetof(struct vnet_hdr, num_buffers) == VNET_HDR_LEN_LEGACY);
 static_assert(offsetof(struct vnet_hdr, hash_lo) == VNET_HDR_LEN_V1);
 static_assert(offsetof(struct vnet_hdr, outer_th) == VNET_HDR_LEN_HASH);
+static_assert(offsetof(struct vnet_hdr, outer_nh) == VNET_HDR_LEN_TUNNEL);
 
 /**
  * struct vnet_hdr_tx - how to write headers
@@ -208,6 +217,11 @@ static __always_inline void vnet_hdr_zero(struct vnet_hdr *hdr,
 
 	hdr->outer_th = 0;
 	hdr->inner_nh = 0;
+	if (len == VNET_HDR_LEN_TUNNEL)
+		return;
+
+	hdr->outer_nh = 0;
+	memset(hdr->reserved, 0, sizeof(hdr->reserved));
 }
 
 /* Number of buffers; only with MRG_RXBUF does the device have to set it. */
@@ -217,6 +231,26 @@ static inline u16 vnet_hdr_nr_buffers(const struct vnet_hdr *hdr, bool le)
 }
 
 /* Transmit */
+
+/*
+ * Say where the network header is, so that the device need not look for it. A
+ * packet of a user or of another guest may have none where the stack says.
+ */
+static noinline __maybe_unused void
+vnet_hdr_put_outer(struct vnet_hdr *hdr, const struct sk_buff *skb)
+{
+	__be16 protocol = vlan_get_protocol(skb);
+	int nh = skb_network_offset(skb);
+	u8 version = 0;
+
+	if (protocol == htons(ETH_P_IP))
+		version = 4;
+	else if (protocol == htons(ETH_P_IPV6))
+		version = 6;
+	if (nh >= ETH_HLEN && nh < skb_headlen(skb) && nh <= U16_MAX &&
+	    version && skb->data[nh] >> 4 == version)
+		hdr->outer_nh = cpu_to_le16(nh);
+}
 
 static inline void vnet_hdr_put_csum(struct vnet_hdr *hdr,
 				     const struct sk_buff *skb, bool le)
@@ -324,7 +358,13 @@ static __always_inline int vnet_hdr_from_skb(struct vnet_hdr *hdr,
 					     const struct sk_buff *skb,
 					     const struct vnet_hdr_tx *txc)
 {
-	vnet_hdr_zero(hdr, txc->hdr_len);
+	if (likely(txc->hdr_len == VNET_HDR_LEN_V1)) {
+		vnet_hdr_zero(hdr, VNET_HDR_LEN_V1);
+	} else {
+		vnet_hdr_zero(hdr, txc->hdr_len);
+		if (txc->hdr_len == VNET_HDR_LEN_OUTER)
+			vnet_hdr_put_outer(hdr, skb);
+	}
 
 	if (skb_is_gso(skb))
 		return vnet_hdr_put_gso(hdr, skb, txc);

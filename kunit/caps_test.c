@@ -463,6 +463,8 @@ static void caps_hdr_len(struct kunit *test)
 		  true, true },
 		{ { VNET_F_VERSION_1, VNET_F_GUEST_UDP_TUNNEL_GSO,
 		    VNET_F_HASH_REPORT }, 3, 24, true, true },
+		{ { VNET_F_VERSION_1, VNET_F_OUT_NET_HEADER }, 2, 32,
+		  true, true },
 	};
 	struct vnet_caps caps;
 	unsigned int i;

@@ -13,7 +13,7 @@
 
 static const u8 hdr_lens[] = {
 	VNET_HDR_LEN_LEGACY, VNET_HDR_LEN_V1, VNET_HDR_LEN_HASH,
-	VNET_HDR_LEN_TUNNEL,
+	VNET_HDR_LEN_TUNNEL, VNET_HDR_LEN_OUTER,
 };
 
 /* A device that can do everything */
@@ -129,6 +129,7 @@ static void hdr_tx_zeroes(struct kunit *test)
 	unsigned int i, len;
 
 	skb->ip_summed = CHECKSUM_NONE;
+	skb->protocol = htons(ETH_P_ARP);
 	for (i = 0; i < ARRAY_SIZE(hdr_lens); i++) {
 		len = hdr_lens[i];
 		txc.hdr_len = len;
@@ -140,6 +141,35 @@ static void hdr_tx_zeroes(struct kunit *test)
 						   sizeof(buf) - len));
 	}
 	kfree_skb(skb);
+}
+
+/* The place of the network header, if the packet has one there. */
+static void hdr_tx_outer(struct kunit *test)
+{
+	struct vnet_pkt pkts[] = {
+		{ .payload = 100 }, { .v6 = true, .payload = 100 },
+		{ .v6 = true, .vlans = 1, .payload = 100 },
+		{ .tunnel = true, .v6 = true, .payload = 100 },
+	};
+	struct vnet_hdr_tx txc = txc_all;
+	struct vnet_hdr hdr;
+	struct sk_buff *skb;
+	unsigned int i;
+
+	txc.hdr_len = VNET_HDR_LEN_OUTER;
+	for (i = 0; i < ARRAY_SIZE(pkts); i++) {
+		skb = tx_skb(test, &pkts[i]);
+		KUNIT_EXPECT_EQ(test, 0, vnet_hdr_from_skb(&hdr, skb, &txc));
+		KUNIT_EXPECT_EQ(test, le16_to_cpu(hdr.outer_nh),
+				ETH_HLEN + 4 * pkts[i].vlans);
+		KUNIT_EXPECT_EQ(test, hdr.flags, VNET_HDR_NEEDS_CSUM);
+
+		/* a packet that is not what the stack was told */
+		skb->data[ETH_HLEN + 4 * pkts[i].vlans] = 0x50;
+		KUNIT_EXPECT_EQ(test, 0, vnet_hdr_from_skb(&hdr, skb, &txc));
+		KUNIT_EXPECT_EQ(test, le16_to_cpu(hdr.outer_nh), 0);
+		kfree_skb(skb);
+	}
 }
 
 static void hdr_tx_csum(struct kunit *test)
@@ -323,6 +353,7 @@ static void hdr_round_trip(struct kunit *test)
 
 static struct kunit_case hdr_tx_cases[] = {
 	KUNIT_CASE(hdr_tx_zeroes),
+	KUNIT_CASE(hdr_tx_outer),
 	KUNIT_CASE(hdr_tx_csum),
 	KUNIT_CASE(hdr_tx_gso),
 	KUNIT_CASE(hdr_tx_refuses),

@@ -863,3 +863,24 @@ def mac_without_receive_modes(env):
         broken = {entry["what"] for entry in nut.device.violations(clear=True)}
         assert broken == {"mac-command-without-ctrl-rx"}, broken
         assert not nut.device.commands("rx.promisc") and not nut.device.commands("mac.table")
+
+
+@test(**ONE, kernel_min=(6, 17))
+def outer_network_header(env):
+    "The device is told where the network header of each packet is; the header has 32 bytes."
+    for more in ([], ["-MRG_RXBUF"], ["RING_PACKED", "GUEST_TSO4", "HOST_TSO4", "HOST_TSO6"]):
+        with Scripted(env, features=["default", "OUT_NET_HEADER", *more]) as nut:
+            nut.ping()
+            nut.run("ip link add link NIC name v5 type vlan id 5; ip link set v5 up; sleep 3")
+            sent = nut.device.sent()
+            assert all(len(entry["raw_hdr"]) == 32 for entry in sent)
+            kinds = {}
+            for entry in sent:
+                frame = entry["frame"]
+                kind = frame[12:14].hex()
+                kind += frame[16:18].hex() if kind == "8100" else ""
+                kinds.setdefault(kind, set()).add(entry["hdr"]["outer_nh_offset"])
+            assert kinds["0800"] == {14} and kinds["86dd"] == {14}, kinds
+            assert kinds.get("0806", {0}) == {0} and kinds["810086dd"] == {18}, kinds
+            nut.reset()
+            nut.ping()

@@ -334,29 +334,37 @@ static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
 	return 0;
 
 err_pairs:
+	vnet_pairs_send(vd, old, pairs, false);
 	vnet_pairs_set(vd, old);
 err_down:
 	vnet_pairs_down(vd, old, pairs);
 	return err;
 }
 
+/*
+ * Nothing is sent on the upper queues once the device has been told (VIRTIO
+ * 1.4, 5.1.9.5.6.1); packets may come on them until it has taken the command.
+ */
 static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
 {
 	u16 old = vd->cfg.pairs;
 	int err;
 
-	err = vnet_pairs_set(vd, pairs);
+	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
 	if (err)
 		return err;
 
-	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+	vnet_pairs_send(vd, pairs, old, false);
+	synchronize_net();
+	err = vnet_pairs_set(vd, pairs);
 	if (err) {
-		vnet_pairs_set(vd, old);
+		vnet_pairs_send(vd, pairs, old, true);
+		/* What there is no memory for now is done when there is. */
+		if (netif_set_real_num_queues(vd->dev, old, old))
+			queue_work(system_long_wq, &vd->pairs_work);
 		return err;
 	}
 
-	/* No xmit on the upper queues after this. */
-	synchronize_net();
 	vd->cfg.pairs = pairs;
 	vnet_pairs_down(vd, pairs, old);
 

@@ -192,6 +192,38 @@ static void vnet_txq_close(struct vnet_txq *txq)
 	__netif_tx_unlock_bh(txq->nq);
 }
 
+static void vnet_txq_open(struct vnet_txq *txq)
+{
+	__netif_tx_lock_bh(txq->nq);
+	vnet_txq_set_up(txq, true);
+	netif_tx_wake_queue(txq->nq);
+	__netif_tx_unlock_bh(txq->nq);
+}
+
+/**
+ * vnet_pairs_send() - let running queue pairs send, or send nothing more
+ * @vd: device
+ * @from: first queue pair
+ * @to: the one behind the last
+ * @on: they may send
+ *
+ * Nobody sends any more when this returns: neither the stack, which is not to
+ * use the queues, nor XDP and AF_XDP. They receive, and complete what was sent.
+ *
+ * Context: process; instance lock held.
+ */
+void vnet_pairs_send(struct vnet_dev *vd, u16 from, u16 to, bool on)
+{
+	for (; from < to; from++) {
+		if (!vd->txqs[from].polled)
+			continue;
+		if (on)
+			vnet_txq_open(&vd->txqs[from]);
+		else
+			vnet_txq_close(&vd->txqs[from]);
+	}
+}
+
 static void vnet_txq_off(struct vnet_txq *txq)
 {
 	if (!txq->polled)

@@ -581,6 +581,7 @@ void vnet_queues_destroy(struct vnet_dev *vd);
 int vnet_queues_up(struct vnet_dev *vd);
 void vnet_queues_down(struct vnet_dev *vd);
 void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_pairs_send(struct vnet_dev *vd, u16 from, u16 to, bool on);
 void vnet_pairs_resume(struct vnet_dev *vd);
 int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to);
 void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to);

@@ -884,3 +884,27 @@ def outer_network_header(env):
             assert kinds.get("0806", {0}) == {0} and kinds["810086dd"] == {18}, kinds
             nut.reset()
             nut.ping()
+
+
+@test(**ONE)
+def fewer_channels(env):
+    "Nothing is sent on a queue that goes out of use once the device has been told; or it stays."
+    mq = [name for name in EVERYTHING if name not in ("RSS", "HASH_REPORT")]
+    for features, command in ((mq, "mq.pairs"), (EVERYTHING, "mq.rss")):
+        with Scripted(env, pairs=2, features=features) as nut:
+            jobs = [nut.guest.start(f"taskset -c {cpu} ping -q -i 0.005 -s {64 + cpu} {OTHER}")
+                    for cpu in (0, 1)]
+            env.wait(lambda: nut.device.sent("tx1") and nut.device.sent("tx0"),
+                     "not both queues are used")
+            nut.device.fault(cmd=command, action="refuse", count=1)
+            nut.refused("ethtool -L NIC combined 1")
+            nut.device.sent(clear=True)
+            env.wait(lambda: nut.device.sent("tx1"), "the queue stays out of use")
+            nut.device.fault(cmd=command, action="delay", seconds=2, count=1)
+            nut.run("ethtool -L NIC combined 1")
+            time.sleep(0.5)
+            for job in jobs:
+                job.kill()
+            assert nut.control()["pairs"] == 1
+            nut.run("ethtool -L NIC combined 2")
+            nut.ping()

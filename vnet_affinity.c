@@ -101,7 +101,7 @@ static void vnet_spread_work(struct work_struct *work)
 	vnet_compat_lock(vd->dev);
 	for (i = 0; i < vd->caps.max_pairs; i++)
 		vd->rxqs[i].placed = false;
-	if (vd->live)
+	if (vnet_live(vd))
 		vnet_queues_spread(vd);
 	vnet_compat_unlock(vd->dev);
 }

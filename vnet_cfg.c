@@ -271,18 +271,17 @@ static int vnet_cfg_apply_mem(struct vnet_dev *vd, const struct vnet_plan *plan)
 
 	/* Nothing can fail past this point; what does is for recovery. */
 	netif_tx_disable(vd->dev);
-	vnet_pairs_halt(vd, plan->from, plan->to);
-	if (plan->renegotiate)
-		vnet_device_quiesce(vd);
+	vnet_life_pause(vd, plan->from, plan->to, plan->renegotiate);
 	vd->cfg = *plan->cfg;
 	vd->cfg.pairs = pairs;
 	vd->caps = plan->caps;
 	for (i = plan->from; i < plan->to; i++)
 		if (vnet_pair_replace(vd, i, &mem[i - plan->from].rx,
 				      &mem[i - plan->from].tx))
-			vnet_recovery_request(vd, VNET_RESET_RESTART);
+			vnet_life_later(vd);
 	kfree(mem);
-	vnet_pairs_resume(vd);
+	if (vnet_life_settle(vd))
+		vnet_life_later(vd);
 
 	return 0;
 }
@@ -295,18 +294,17 @@ static int vnet_cfg_renegotiate(struct vnet_dev *vd,
 	struct vnet_caps caps = vd->caps;
 	int err;
 
-	vnet_device_quiesce(vd);
+	vnet_life_pause(vd, 0, 0, true);
 	vd->caps = plan->caps;
 	vd->cfg = *plan->cfg;
 	vd->cfg.pairs = old.pairs;
-	err = vnet_device_resume(vd);
+	err = vnet_life_settle(vd);
 	if (!err)
 		return 0;
 
 	vd->caps = caps;
 	vd->cfg = old;
-	if (vnet_device_resume(vd))
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
+	vnet_life_retry(vd);
 
 	return err;
 }
@@ -316,12 +314,14 @@ static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
 	u16 old = vd->cfg.pairs;
 	int err;
 
-	/* A device that recovery has is given all of its pairs when it resumes. */
-	err = vd->live ? vnet_pairs_up(vd, old, pairs) : 0;
-	if (err)
-		return err;
-
-	err = vnet_pairs_set(vd, pairs);
+	/* They run before the device is told of them, if it runs at all. */
+	vnet_life_set_pairs(vd, pairs);
+	err = vnet_life_settle(vd);
+	/* The device was reset on the way, and is back with the old ones. */
+	if (!err && vd->life.want.pairs != pairs)
+		err = -EAGAIN;
+	if (!err)
+		err = vnet_pairs_set(vd, pairs);
 	if (err)
 		goto err_down;
 
@@ -337,7 +337,9 @@ err_pairs:
 	vnet_pairs_send(vd, old, pairs, false);
 	vnet_pairs_set(vd, old);
 err_down:
-	vnet_pairs_down(vd, old, pairs);
+	vnet_life_set_pairs(vd, old);
+	if (vnet_life_settle(vd))
+		vnet_life_later(vd);
 	return err;
 }
 
@@ -366,7 +368,9 @@ static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
 	}
 
 	vd->cfg.pairs = pairs;
-	vnet_pairs_down(vd, pairs, old);
+	vnet_life_set_pairs(vd, pairs);
+	if (vnet_life_settle(vd))
+		vnet_life_later(vd);
 
 	return 0;
 }
@@ -378,24 +382,25 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	if (pairs == vd->cfg.pairs)
 		return 0;
 
-	if (!vd->running) {
+	if (!vd->life.want.up) {
 		err = vnet_pairs_set(vd, pairs);
 		if (!err)
 			err = netif_set_real_num_queues(vd->dev, pairs, pairs);
 		if (!err)
 			vd->cfg.pairs = pairs;
+		vnet_life_set_pairs(vd, vd->cfg.pairs);
 	} else if (pairs > vd->cfg.pairs) {
 		err = vnet_cfg_more_pairs(vd, pairs);
 	} else {
 		err = vnet_cfg_fewer_pairs(vd, pairs);
 	}
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return err;
 
 	if (!err)
 		vnet_queues_spread(vd);
 	/* Also those that started in vain: a stopped queue looks stalled. */
-	if (vd->running)
+	if (vd->life.want.up)
 		netif_tx_wake_all_queues(vd->dev);
 
 	return err;
@@ -414,8 +419,8 @@ void vnet_cfg_pairs_work(struct work_struct *work)
 
 	vnet_compat_lock_rtnl(vd->dev);
 	pairs = vd->cfg.pairs;
-	if (!vd->removing && vd->dev->real_num_tx_queues != pairs &&
-	    !netif_set_real_num_queues(vd->dev, pairs, pairs) && vd->live)
+	if (!vnet_leaving(vd) && vd->dev->real_num_tx_queues != pairs &&
+	    !netif_set_real_num_queues(vd->dev, pairs, pairs) && vnet_live(vd))
 		vnet_queues_spread(vd);
 	vnet_compat_unlock_rtnl(vd->dev);
 }
@@ -437,7 +442,7 @@ static bool vnet_cfg_plan_mem(struct vnet_dev *vd, struct vnet_plan *plan)
 
 	plan->from = 0;
 	plan->to = 0;
-	if (!vd->running)
+	if (!vd->life.want.up)
 		return false;
 
 	for (i = 0; i < vd->cfg.pairs; i++) {
@@ -458,7 +463,7 @@ static void vnet_cfg_apply_rest(struct vnet_dev *vd, const struct vnet_cfg *new)
 
 	vd->cfg = *new;
 	vd->cfg.pairs = pairs;
-	for (i = 0; vd->running && i < pairs; i++) {
+	for (i = 0; vd->life.want.up && i < pairs; i++) {
 		struct vnet_rxq *rxq = &vd->rxqs[i];
 
 		rcu_assign_pointer(rxq->xdp_prog, new->xdp);
@@ -479,7 +484,7 @@ static int vnet_cfg_apply_queues(struct vnet_dev *vd,
 		err = vnet_cfg_apply_mem(vd, plan);
 		if (err)
 			NL_SET_ERR_MSG(extack, "no memory for the new queues");
-	} else if (vd->live && plan->renegotiate) {
+	} else if (vnet_live(vd) && plan->renegotiate) {
 		err = vnet_cfg_renegotiate(vd, plan);
 		if (err)
 			NL_SET_ERR_MSG(extack,
@@ -586,11 +591,10 @@ static void vnet_cfg_evict(struct vnet_dev *vd, u16 queue,
 	if (vd->rxqs[queue].mem.xsk != pool)
 		return;
 
-	if (!vnet_device_stuck(vd)) {
-		vnet_pairs_down(vd, queue, queue + 1);
-		if (vd->live)
-			vnet_pairs_resume(vd);
-	}
+	vnet_life_pause(vd, queue, queue + 1, false);
+	vnet_pair_free(vd, queue);
+	if (vnet_life_settle(vd))
+		vnet_life_later(vd);
 	if (vd->rxqs[queue].mem.xsk == pool)
 		vnet_xsk_abandon(&vd->rxqs[queue], &vd->txqs[queue]);
 }

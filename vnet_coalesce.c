@@ -294,7 +294,7 @@ static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
 {
 	bool adaptive = tx ? new->tx_adaptive : new->rx_adaptive;
 
-	if (!vd->live || adaptive || !vnet_coal_changes(vd, tx, new))
+	if (!vnet_live(vd) || adaptive || !vnet_coal_changes(vd, tx, new))
 		return 0;
 	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal)
 		return 0;
@@ -369,7 +369,7 @@ int vnet_coalesce_queue_set(struct vnet_dev *vd, u16 vq,
 	vnet_compat_assert_locked(vd->dev);
 
 	mutex_lock(&vd->cfg.policy->coal.lock);
-	if (vd->live && !adaptive && vq / 2 < vd->cfg.pairs)
+	if (vnet_live(vd) && !adaptive && vq / 2 < vd->cfg.pairs)
 		err = vnet_coal_tell_vq(vd, vq, coal);
 	if (vnet_cvq_refused(err))
 		vnet_coal_tell_vq(vd, vq, &cq->coal);
@@ -434,7 +434,7 @@ int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
 	*adaptive = cq->adaptive;
 	mutex_unlock(&vd->cfg.policy->coal.lock);
 
-	if (vd->live && vq / 2 < vd->cfg.pairs) {
+	if (vnet_live(vd) && vq / 2 < vd->cfg.pairs) {
 		err = vnet_coal_ask(vd, vq, &has);
 		/* The device does not know what zero packets stand for. */
 		if (!err && !(vnet_coal_idle(&has) && vnet_coal_idle(coal)))
@@ -473,7 +473,7 @@ int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair)
 
 	vnet_compat_assert_locked(vd->dev);
 
-	if (!cfg->rxqs || !vd->live)
+	if (!cfg->rxqs || !vnet_live(vd))
 		return 0;
 
 	mutex_lock(&cfg->lock);

@@ -266,6 +266,15 @@ static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
 	return 0;
 }
 
+static const char * const vnet_health_states[VNET_HAVE_NR] = {
+	[VNET_HAVE_RESET]	= "off",
+	[VNET_HAVE_DEAD]	= "does not start, waiting for the next try",
+	[VNET_HAVE_STUCK]	= "in a reset that does not end",
+	[VNET_HAVE_LIVE]	= "started",
+	[VNET_HAVE_PARTLY]	= "some queues run",
+	[VNET_HAVE_RUNNING]	= "running",
+};
+
 static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 				       struct devlink_fmsg *fmsg,
 				       struct netlink_ext_ack *extack)
@@ -274,11 +283,14 @@ static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 	struct vnet_recovery *rec = &vd->recovery;
 
 	vnet_compat_lock(vd->dev);
-	devlink_fmsg_bool_pair_put(fmsg, "live", vd->live);
-	devlink_fmsg_bool_pair_put(fmsg, "running", vd->running);
-	devlink_fmsg_bool_pair_put(fmsg, "dead", vd->dead);
-	devlink_fmsg_bool_pair_put(fmsg, "reset_hangs", vnet_device_stuck(vd));
-	if (!vd->frozen)
+	devlink_fmsg_string_pair_put(fmsg, "state",
+				     vnet_health_states[vd->life.have]);
+	devlink_fmsg_bool_pair_put(fmsg, "live", vnet_live(vd));
+	devlink_fmsg_bool_pair_put(fmsg, "running", vd->life.want.up);
+	devlink_fmsg_bool_pair_put(fmsg, "dead", vnet_given_up(vd));
+	devlink_fmsg_bool_pair_put(fmsg, "reset_hangs",
+				   vd->life.have == VNET_HAVE_STUCK);
+	if (vd->life.want.power == VNET_POWER_ON)
 		devlink_fmsg_u32_pair_put(fmsg, "status",
 					  vd->vdev->config->get_status(vd->vdev));
 	devlink_fmsg_u64_pair_put(fmsg, "features_low",

@@ -29,7 +29,7 @@ static int vnet_test_rings(struct vnet_dev *vd)
 {
 	u16 i;
 
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return -ENODEV;
 
 	for (i = 0; i < vd->cfg.pairs; i++)
@@ -109,10 +109,10 @@ static void vnet_regs_head(struct vnet_dev *vd, u32 *regs)
 	regs[1] = upper_32_bits(vd->caps.features.w[0]);
 	regs[2] = lower_32_bits(vd->caps.features.w[1]);
 	regs[3] = upper_32_bits(vd->caps.features.w[1]);
-	regs[4] = vd->live | vd->running << 1 | vd->dead << 2 |
+	regs[4] = vnet_live(vd) | vd->life.want.up << 1 | vnet_given_up(vd) << 2 |
 		  netif_carrier_ok(vd->dev) << 3 |
 		  policy->filter.table_refused << 4 | info.up << 5;
-	regs[5] = vd->live ? vd->vdev->config->get_status(vd->vdev) : 0;
+	regs[5] = vnet_live(vd) ? vd->vdev->config->get_status(vd->vdev) : 0;
 	regs[6] = vd->cfg.pairs;
 	regs[7] = vd->caps.max_pairs;
 	regs[8] = vd->caps.hdr_len | vd->caps.rx_mode << 8;
@@ -148,7 +148,7 @@ static void vnet_regs_pair(struct vnet_dev *vd, u16 pair, u32 *regs)
 	regs[8] = txq->up | netif_tx_queue_stopped(txq->nq) << 1;
 	regs[9] = txq->ring;
 	regs[10] = READ_ONCE(txq->mem.slots.nr_free);
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return;
 
 	regs[0] |= virtqueue_is_broken(rxq->vq) << 3;

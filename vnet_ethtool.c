@@ -135,7 +135,7 @@ static int vnet_ethtool_set_ring(struct net_device *dev,
 	err = vnet_dev_usable(vd, extack);
 	if (err)
 		return err;
-	if (!vd->live) {
+	if (!vnet_live(vd)) {
 		NL_SET_ERR_MSG(extack, "the device is being reset, try again");
 		return -EAGAIN;
 	}

@@ -275,7 +275,7 @@ static int vnet_rx_mode_apply(struct vnet_dev *vd,
 	u8 (*mc)[ETH_ALEN] = NULL;
 	int err;
 
-	if (!vd->caps.ctrl_rx || !vd->live)
+	if (!vd->caps.ctrl_rx || !vnet_live(vd))
 		return 0;
 
 	err = vnet_addrs_copy(vd->dev, uc_list, &uc, &macs.nr_uc);
@@ -367,7 +367,7 @@ void vnet_ndo_set_rx_mode(struct net_device *dev)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
 
-	if (!vd->removing)
+	if (!vnet_leaving(vd))
 		schedule_work(&vd->cfg.policy->filter.mode_work);
 }
 
@@ -397,7 +397,7 @@ int vnet_ndo_set_mac(struct net_device *dev, void *addr)
 	if (err)
 		return err;
 
-	if (vd->live) {
+	if (vnet_live(vd)) {
 		err = vnet_mac_tell(vd, sa->sa_data);
 		/* It may have done it all the same: have it undone. */
 		if (vnet_cvq_refused(err))
@@ -455,7 +455,7 @@ int vnet_ndo_vlan_add(struct net_device *dev, __be16 proto, u16 vid)
 	err = vnet_vlan_tell(vd, vid, true);
 
 	/* A device that is being reset is told by the replay. */
-	if (err == -ENODEV && !READ_ONCE(vd->dead))
+	if (err == -ENODEV && !vnet_given_up(vd))
 		return 0;
 	if (err)
 		clear_bit(vid, filter->vlans);
@@ -565,7 +565,7 @@ int vnet_offloads_set(struct vnet_dev *vd, u64 mask)
 	if (mask == policy->offloads)
 		return 0;
 
-	if (vd->live) {
+	if (vnet_live(vd)) {
 		err = vnet_offloads_tell(vd, mask);
 		if (vnet_cvq_refused(err))
 			vnet_offloads_tell(vd, policy->offloads);
@@ -605,7 +605,7 @@ static void vnet_announce_work(struct work_struct *work)
 	if (xchg(&filter->ack, false))
 		vnet_announce_ack(vd);
 
-	if (atomic_dec_if_positive(&filter->announces) > 0 && !vd->removing)
+	if (atomic_dec_if_positive(&filter->announces) > 0 && !vnet_leaving(vd))
 		queue_delayed_work(system_long_wq, &filter->announce_work,
 				   msecs_to_jiffies(VNET_ANNOUNCE_MS));
 }
@@ -615,7 +615,7 @@ static void vnet_announce_start(struct vnet_dev *vd)
 	struct vnet_filter_cfg *filter = &vd->cfg.policy->filter;
 
 	atomic_set(&filter->announces, VNET_ANNOUNCES);
-	if (!vd->removing)
+	if (!vnet_leaving(vd))
 		mod_delayed_work(system_long_wq, &filter->announce_work, 0);
 }
 

@@ -38,14 +38,14 @@ void vnet_link_update(struct vnet_dev *vd)
 	u16 status;
 
 	vnet_compat_assert_locked(vd->dev);
-	if (!vd->live || vd->dead)
+	if (!vnet_live(vd))
 		return;
 
 	status = vnet_link_read(vd);
 	if (vd->caps.announce && (status & VNET_STATUS_ANNOUNCE))
 		vnet_filter_announce(vd);
 
-	if (!vd->running || !(status & VNET_STATUS_LINK_UP)) {
+	if (!vd->life.want.up || !(status & VNET_STATUS_LINK_UP)) {
 		netif_carrier_off(vd->dev);
 	} else if (!netif_carrier_ok(vd->dev)) {
 		vnet_watch_link_up(vd);

@@ -119,7 +119,7 @@ static void vnet_config_work(struct work_struct *work)
 	struct vnet_dev *vd = container_of(work, struct vnet_dev, config_work);
 
 	vnet_compat_lock(vd->dev);
-	if (vd->live) {
+	if (vnet_live(vd)) {
 		if (vd->vdev->config->get_status(vd->vdev) &
 		    VIRTIO_CONFIG_S_NEEDS_RESET)
 			vnet_recovery_request(vd, VNET_RESET_NEEDS_RESET);
@@ -133,7 +133,7 @@ static void vnet_virtio_config_changed(struct virtio_device *vdev)
 {
 	struct vnet_dev *vd = vdev->priv;
 
-	if (!READ_ONCE(vd->removing))
+	if (!vnet_leaving(vd))
 		queue_work(system_long_wq, &vd->config_work);
 }
 
@@ -142,18 +142,15 @@ static int vnet_ndo_open(struct net_device *dev)
 	struct vnet_dev *vd = netdev_priv(dev);
 	int err;
 
+	vd->life.want.up = true;
 	err = vnet_recovery_open(vd);
-	if (err)
+	if (err) {
+		vd->life.want.up = false;
+		vnet_life_settle(vd);
 		return err;
+	}
 
-	err = vnet_queues_up(vd);
-	if (err)
-		return err;
-
-	vd->running = true;
 	vnet_watch_start(vd);
-	netif_tx_start_all_queues(dev);
-	vnet_link_update(vd);
 
 	return 0;
 }
@@ -163,10 +160,12 @@ static int vnet_ndo_stop(struct net_device *dev)
 	struct vnet_dev *vd = netdev_priv(dev);
 
 	vnet_watch_stop(vd);
-	vd->running = false;
 	netif_tx_disable(dev);
 	netif_carrier_off(dev);
-	vnet_queues_down(vd);
+	/* Also when the driver goes, and with it the device is reset at once */
+	vnet_pairs_drain(vd, 0, vd->caps.max_pairs);
+	vd->life.want.up = false;
+	vnet_life_settle(vd);
 
 	return 0;
 }
@@ -397,8 +396,8 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->vdev = vdev;
 	vd->caps = caps;
 	vd->offered = caps.features;
-	/* Recovery has to wait until probe is done with the device. */
-	vd->frozen = true;
+	/* Recovery has to wait until the device has been started. */
+	vd->life.want.power = VNET_POWER_FROZEN;
 	vd->devcfg = dc;
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;
@@ -410,32 +409,6 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vdev->priv = vd;
 
 	return vd;
-}
-
-/*
- * Start the device and tell it what it must know, before anyone can open. What
- * it does not answer is left out the next time.
- */
-static int vnet_device_start(struct vnet_dev *vd)
-{
-	unsigned int tries = VNET_CTRL_MUTES + 1;
-	int err;
-
-	/* A driver before us may have left them off. */
-	virtio_config_driver_enable(vd->vdev);
-	err = vnet_device_ready(vd);
-	if (err)
-		return err;
-
-	err = vnet_cfg_replay(vd);
-	if (err)
-		vnet_device_quiesce(vd);
-	while (err == -ETIMEDOUT && tries--)
-		err = vnet_device_resume(vd);
-	if (!err)
-		clear_bit(VNET_RESET_CTRL_TIMEOUT, &vd->recovery.reasons);
-
-	return err;
 }
 
 static int vnet_netdev_register(struct vnet_dev *vd)
@@ -453,16 +426,21 @@ static int vnet_netdev_register(struct vnet_dev *vd)
 	return err;
 }
 
-/* Nothing is scheduled any more when this returns. */
-static void vnet_netdev_unregister(struct vnet_dev *vd)
+/* From now on nobody starts the device, and nothing is scheduled any more. */
+static void vnet_leave(struct vnet_dev *vd)
 {
-	WRITE_ONCE(vd->removing, true);
+	WRITE_ONCE(vd->life.want.power, VNET_POWER_REMOVING);
 	disable_work_sync(&vd->config_work);
 	disable_work_sync(&vd->pairs_work);
 	vnet_recovery_stop(vd);
-	vnet_devlink_destroy(vd);
+}
 
-	unregister_netdev(vd->dev);
+/* Nothing of ours is with the device when this returns. */
+static void vnet_device_leave(struct vnet_dev *vd)
+{
+	vnet_leave(vd);
+	vnet_life_settle(vd);
+	vnet_life_release(vd);
 }
 
 static int vnet_virtio_probe(struct virtio_device *vdev)
@@ -492,15 +470,7 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_ctrl;
 
-	err = vnet_vqs_create(vd);
-	if (err) {
-		/* Some of them may be enabled; their memory is gone. */
-		vnet_device_reset(vd);
-		vnet_device_release(vd);
-		goto err_queues;
-	}
-
-	err = vnet_device_start(vd);
+	err = vnet_life_begin(vd);
 	if (err)
 		goto err_device;
 
@@ -508,6 +478,8 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 	if (err)
 		goto err_device;
 
+	/* Whoever sees the net device may open it at once. */
+	vnet_recovery_thaw(vd);
 	err = vnet_netdev_register(vd);
 	if (err)
 		goto err_standby;
@@ -521,22 +493,21 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 		goto err_hotplug;
 
 	queue_work(system_long_wq, &vd->spread_work);
-	vnet_recovery_thaw(vd);
+	/* It may have been reset since, and have refused queue pairs. */
+	queue_work(system_long_wq, &vd->pairs_work);
 
 	return 0;
 
 err_hotplug:
 	vnet_hotplug_del(vd);
 err_netdev:
-	vnet_netdev_unregister(vd);
+	vnet_leave(vd);
+	vnet_devlink_destroy(vd);
+	unregister_netdev(vd->dev);
 err_standby:
 	vnet_standby_destroy(vd);
 err_device:
-	WRITE_ONCE(vd->removing, true);
-	vnet_recovery_stop(vd);
-	vnet_device_quiesce(vd);
-	vnet_device_release(vd);
-err_queues:
+	vnet_device_leave(vd);
 	vnet_queues_destroy(vd);
 err_ctrl:
 	vnet_ctrl_destroy(vd);
@@ -553,12 +524,12 @@ static void vnet_virtio_remove(struct virtio_device *vdev)
 {
 	struct vnet_dev *vd = vdev->priv;
 
-	WRITE_ONCE(vd->removing, true);
+	vnet_leave(vd);
 	vnet_hotplug_del(vd);
-	vnet_netdev_unregister(vd);
+	vnet_devlink_destroy(vd);
+	unregister_netdev(vd->dev);
 	vnet_standby_destroy(vd);
-	vnet_device_quiesce(vd);
-	vnet_device_release(vd);
+	vnet_device_leave(vd);
 	vnet_queues_destroy(vd);
 	vnet_ctrl_destroy(vd);
 	vnet_policy_destroy(vd);

@@ -15,6 +15,26 @@
  */
 #define VNET_THAW_DELAY		(2 * HZ)
 
+/*
+ * The device may be used again. The net device is the stack's, running or
+ * waiting for the next try; attaching wakes its queues, with or without
+ * virtqueues.
+ */
+static int vnet_pm_thaw(struct vnet_dev *vd)
+{
+	int err;
+
+	vnet_recovery_thaw(vd);
+	err = vnet_life_retry(vd);
+	netif_device_attach(vd->dev);
+	if (err) {
+		netif_tx_disable(vd->dev);
+		vnet_life_later(vd);
+	}
+
+	return err;
+}
+
 /**
  * vnet_virtio_freeze() - the device is about to lose its state
  * @vdev: virtio device
@@ -32,15 +52,12 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 	int err = 0;
 
 	vnet_compat_lock(vd->dev);
-	vd->frozen = true;
+	vd->life.want.power = VNET_POWER_FROZEN;
 	netif_device_detach(vd->dev);
 	netif_tx_disable(vd->dev);
-	vnet_device_quiesce(vd);
-	if (vnet_device_stuck(vd)) {
-		netif_device_attach(vd->dev);
-		netif_tx_disable(vd->dev);
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
-		vnet_recovery_thaw(vd);
+	vnet_life_settle(vd);
+	if (vd->life.have == VNET_HAVE_STUCK) {
+		vnet_pm_thaw(vd);
 		err = -ETIMEDOUT;
 	} else {
 		/* The freezable one sleeps as long as the system does. */
@@ -50,21 +67,6 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 	vnet_compat_unlock(vd->dev);
 
 	return err;
-}
-
-/* The net device is the stack's again, running or waiting for the next try. */
-static void vnet_pm_thaw(struct vnet_dev *vd, int err)
-{
-	if (err)
-		netif_carrier_off(vd->dev);
-	netif_device_attach(vd->dev);
-	if (err) {
-		/* Attaching has woken queues that have no virtqueues. */
-		netif_tx_disable(vd->dev);
-		vnet_recovery_wait(&vd->recovery);
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
-	}
-	vnet_recovery_thaw(vd);
 }
 
 /**
@@ -84,11 +86,8 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 
 	vnet_compat_lock(vd->dev);
 	cancel_delayed_work(&vd->recovery.thaw);
-	vnet_recovery_believe(vd);
-	err = vnet_device_reset(vd);
-	if (!err)
-		err = vnet_device_resume(vd);
-	vnet_pm_thaw(vd, err);
+	vnet_life_believe(vd);
+	err = vnet_pm_thaw(vd);
 	vnet_compat_unlock(vd->dev);
 
 	return err;
@@ -115,9 +114,9 @@ void vnet_pm_thaw_work(struct work_struct *work)
 	}
 
 	vnet_compat_lock(vd->dev);
-	if (vd->frozen && !vd->removing) {
+	if (vd->life.want.power == VNET_POWER_FROZEN) {
 		netdev_warn(vd->dev, "the device was not restored, trying on\n");
-		vnet_pm_thaw(vd, -ENODEV);
+		vnet_pm_thaw(vd);
 	}
 	vnet_compat_unlock(vd->dev);
 	device_unlock(parent);
@@ -136,12 +135,12 @@ void vnet_virtio_shutdown(struct virtio_device *vdev)
 {
 	struct vnet_dev *vd = vdev->priv;
 
-	WRITE_ONCE(vd->removing, true);
+	WRITE_ONCE(vd->life.want.power, VNET_POWER_SHUT);
 	vnet_recovery_stop(vd);
 	vnet_compat_lock(vd->dev);
 	netif_device_detach(vd->dev);
 	netif_tx_disable(vd->dev);
 	netif_carrier_off(vd->dev);
-	vnet_device_quiesce(vd);
+	vnet_life_settle(vd);
 	vnet_compat_unlock(vd->dev);
 }

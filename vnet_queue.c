@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The life of the queues: memory, up and down, and the two halves of every
- * reset (quiesce, resume).
+ * The queues: their memory, and what it takes to start and to stop one. When
+ * that is to be done is decided in vnet_life.c.
  *
  * Queue objects live as long as the device. Their memory lives while the
  * interface is up; their virtqueues from one device reset to the next.
@@ -268,7 +268,8 @@ static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
 	return err ? : vnet_vq_fit(vd, txq->vq, txq->ring);
 }
 
-static int vnet_pair_up(struct vnet_dev *vd, u16 i)
+/* Memory for a pair that has none */
+static int vnet_pair_alloc(struct vnet_dev *vd, u16 i)
 {
 	struct vnet_rxq *rxq = &vd->rxqs[i];
 	struct vnet_txq *txq = &vd->txqs[i];
@@ -289,18 +290,8 @@ static int vnet_pair_up(struct vnet_dev *vd, u16 i)
 	if (err)
 		goto err_rxmem;
 
-	err = vnet_pair_fit(vd, i);
-	if (err)
-		goto err_detach;
-
-	vnet_rxq_on(rxq);
-	vnet_txq_on(txq);
-
 	return 0;
 
-err_detach:
-	vnet_rxq_detach(rxq);
-	goto err_txmem;
 err_rxmem:
 	vnet_rxmem_destroy(&mem);
 err_txmem:
@@ -308,28 +299,90 @@ err_txmem:
 	return err;
 }
 
-/* Let the device finish what it has; a stopped interface owes nobody time. */
-static void vnet_pair_drain(struct vnet_dev *vd, u16 i)
+/**
+ * vnet_pair_start() - start a queue pair that does not run
+ * @vd: device, live
+ * @i: queue pair, with memory or without
+ *
+ * A virtqueue that was reset has forgotten its coalescing; of a pair that the
+ * device does not use yet it is told later.
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0; -ENOMEM with the virtqueues as they were; or an errno that leaves
+ * them of no use until the device was reset.
+ */
+int vnet_pair_start(struct vnet_dev *vd, u16 i)
 {
-	unsigned int tries = VNET_DRAIN_TRIES;
+	struct vnet_rxq *rxq = &vd->rxqs[i];
 	struct vnet_txq *txq = &vd->txqs[i];
+	int err = 0;
 
-	if (!vd->live || !txq->polled)
-		return;
+	if (rxq->up)
+		return 0;
 
-	vnet_txq_close(txq);
-	while (txq->mem.slots.nr_free < txq->mem.slots.nr && tries--) {
+	if (!rxq->mem.bufs)
+		err = vnet_pair_alloc(vd, i);
+	if (!err)
+		err = vnet_pair_fit(vd, i);
+	if (!err && i < vd->cfg.pairs)
+		err = vnet_coalesce_queue_replay(vd, i);
+	if (err)
+		return err;
+
+	vnet_rxq_on(rxq);
+	vnet_txq_on(txq);
+
+	return 0;
+}
+
+/* No packet more, in or out; what is in the rings stays there. */
+void vnet_pair_off(struct vnet_dev *vd, u16 i)
+{
+	vnet_txq_off(&vd->txqs[i]);
+	vnet_rxq_off(&vd->rxqs[i]);
+}
+
+/* Take another look at those that wait; are there any? */
+static bool vnet_pairs_busy(struct vnet_dev *vd, u16 from, u16 to)
+{
+	bool busy = false;
+	u16 i;
+
+	for (i = from; i < to; i++) {
+		struct vnet_txq *txq = &vd->txqs[i];
+
+		if (!txq->polled ||
+		    READ_ONCE(txq->mem.slots.nr_free) == txq->mem.slots.nr)
+			continue;
+		busy = true;
 		local_bh_disable();
 		napi_schedule(&txq->napi);
 		local_bh_enable();
-		usleep_range(VNET_DRAIN_USECS, 2 * VNET_DRAIN_USECS);
 	}
+
+	return busy;
 }
 
-/* Not live, but a reset that hangs has kept the virtqueues and their memory. */
-bool vnet_device_stuck(const struct vnet_dev *vd)
+/**
+ * vnet_pairs_drain() - let the device finish what it has
+ * @vd: device, live
+ * @from: first pair
+ * @to: the pair behind the last one
+ *
+ * All at a time, and not for long: a stopped interface owes nobody time.
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_pairs_drain(struct vnet_dev *vd, u16 from, u16 to)
 {
-	return !vd->live && vd->rxqs[0].vq;
+	unsigned int tries = VNET_DRAIN_TRIES;
+	u16 i;
+
+	for (i = from; i < to; i++)
+		if (vd->txqs[i].polled)
+			vnet_txq_close(&vd->txqs[i]);
+	while (vnet_pairs_busy(vd, from, to) && tries--)
+		usleep_range(VNET_DRAIN_USECS, 2 * VNET_DRAIN_USECS);
 }
 
 /*
@@ -364,9 +417,20 @@ static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
 		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, vnet_rxbuf_reclaim);
 }
 
-static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
+/**
+ * vnet_pair_reset() - take everything of a queue pair back from the device
+ * @vd: device that resets single virtqueues
+ * @i: queue pair, off
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: false when it is done, true when the device has to be reset for it.
+ */
+bool vnet_pair_reset(struct vnet_dev *vd, u16 i)
 {
 	int err;
+
+	if (!vd->rxqs[i].mem.bufs)
+		return false;
 
 	vnet_rxq_purge(&vd->rxqs[i]);
 	err = vnet_ring_reset(vd, vd->rxqs[i].vq, 0);
@@ -378,9 +442,10 @@ static int vnet_pair_reset(struct vnet_dev *vd, u16 i)
 	return err;
 }
 
-static void vnet_pair_free(struct vnet_dev *vd, u16 i)
+/* Free the memory of a pair that is off, unless the device has it. */
+void vnet_pair_free(struct vnet_dev *vd, u16 i)
 {
-	if (vnet_device_stuck(vd))
+	if (vd->life.have == VNET_HAVE_STUCK)
 		return;
 
 	/* It may keep buffers of the receive queue. */
@@ -389,164 +454,6 @@ static void vnet_pair_free(struct vnet_dev *vd, u16 i)
 	/* The bytes of purged packets are not in flight any more. */
 	netdev_tx_reset_queue(vd->txqs[i].nq);
 	vnet_rxq_detach(&vd->rxqs[i]);
-}
-
-
-/*
- * Queues that have memory (they were running) run again, and so do those that
- * should run and lost it when the device was stuck.
- */
-static int vnet_queues_restart(struct vnet_dev *vd)
-{
-	int err;
-	u16 i;
-
-	for (i = 0; i < vd->cfg.pairs && vd->running; i++) {
-		if (vd->rxqs[i].mem.bufs)
-			continue;
-		err = vnet_pair_up(vd, i);
-		if (err)
-			return err;
-	}
-
-	for (i = 0; i < vd->caps.max_pairs; i++) {
-		if (!vd->rxqs[i].mem.bufs || vd->rxqs[i].up)
-			continue;
-		err = vnet_pair_fit(vd, i);
-		/* A virtqueue that was reset has forgotten its coalescing. */
-		if (!err)
-			err = vnet_coalesce_queue_replay(vd, i);
-		if (err)
-			return err;
-		vnet_rxq_on(&vd->rxqs[i]);
-		vnet_txq_on(&vd->txqs[i]);
-	}
-	if (vd->running)
-		netif_tx_wake_all_queues(vd->dev);
-
-	return 0;
-}
-
-/**
- * vnet_pairs_halt() - stop queue pairs and take everything back
- * @vd: device
- * @from: first pair
- * @to: the pair behind the last one
- *
- * Where a single ring cannot be reset, the device is: afterwards no packet and
- * no buffer is with the device, on any host, and vd->live tells which it was.
- * vnet_pairs_resume() is the other half.
- *
- * Context: process, sleeps; instance lock held; the stack does not transmit.
- */
-void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to)
-{
-	bool whole = !vnet_can_reset_rings(vd);
-	u16 i;
-
-	vnet_compat_assert_locked(vd->dev);
-	for (i = from; i < to; i++) {
-		vnet_pair_drain(vd, i);
-		vnet_txq_off(&vd->txqs[i]);
-		vnet_rxq_off(&vd->rxqs[i]);
-	}
-
-	for (i = from; i < to && vd->live && !whole; i++)
-		if (vd->rxqs[i].mem.bufs && vnet_pair_reset(vd, i))
-			whole = true;
-
-	if (whole)
-		vnet_device_quiesce(vd);
-}
-
-/* Start what vnet_pairs_halt() stopped and what still has memory. */
-void vnet_pairs_resume(struct vnet_dev *vd)
-{
-	int err = 0;
-
-	if (vd->live)
-		err = vnet_queues_restart(vd);
-	else if (!vd->removing && !vd->dead && !vd->frozen)
-		err = vnet_device_resume(vd);
-	if (err)
-		vnet_recovery_request(vd, VNET_RESET_RESTART);
-}
-
-/**
- * vnet_pairs_down() - stop queue pairs and free their memory
- * @vd: device
- * @from: first pair
- * @to: the pair behind the last one
- *
- * Packets that the device does not finish within a few milliseconds are taken
- * back and counted as purged.
- *
- * Context: process, sleeps; instance lock held; the stack does not transmit.
- */
-void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to)
-{
-	u16 i;
-
-	vnet_pairs_halt(vd, from, to);
-	for (i = from; i < to; i++)
-		vnet_pair_free(vd, i);
-	if (!vd->live)
-		vnet_pairs_resume(vd);
-}
-
-/**
- * vnet_pairs_up() - start queue pairs
- * @vd: device, live
- * @from: first pair
- * @to: the pair behind the last one
- *
- * Context: process, sleeps; instance lock held.
- * Return: 0, or -errno with none of them started.
- */
-int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to)
-{
-	u16 i;
-	int err;
-
-	vnet_compat_assert_locked(vd->dev);
-	for (i = from; i < to; i++) {
-		err = vnet_pair_up(vd, i);
-		if (err) {
-			vnet_pairs_down(vd, from, i);
-			return err;
-		}
-	}
-
-	return 0;
-}
-
-/*
- * Start the queue pairs that the configuration asks for; see above. Going down
- * has reset their virtqueues, which forgot their coalescing then. A device that
- * fails to fit the rings has been reset for it, and is used with what it gives.
- */
-int vnet_queues_up(struct vnet_dev *vd)
-{
-	bool rings = vnet_can_reset_rings(vd);
-	int err;
-	u16 i;
-
-	err = vnet_pairs_up(vd, 0, vd->cfg.pairs);
-	if (err && rings && !vnet_can_reset_rings(vd) && vd->live)
-		err = vnet_pairs_up(vd, 0, vd->cfg.pairs);
-	for (i = 0; !err && i < vd->cfg.pairs; i++) {
-		err = vnet_coalesce_queue_replay(vd, i);
-		if (err)
-			vnet_pairs_down(vd, 0, vd->cfg.pairs);
-	}
-
-	return err;
-}
-
-/* Stop all queue pairs; see vnet_pairs_down(). */
-void vnet_queues_down(struct vnet_dev *vd)
-{
-	vnet_pairs_down(vd, 0, vd->caps.max_pairs);
 }
 
 /**
@@ -567,7 +474,7 @@ int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 	struct vnet_txq *txq = &vd->txqs[i];
 	int err;
 
-	if (vnet_device_stuck(vd)) {
+	if (vd->life.have == VNET_HAVE_STUCK) {
 		vnet_rxmem_destroy(rx);
 		vnet_txmem_destroy(tx);
 		return -ETIMEDOUT;
@@ -658,19 +565,33 @@ void vnet_queues_destroy(struct vnet_dev *vd)
 	vd->txqs = NULL;
 }
 
-/* Reset the device and take everything back, or leave it with the device. */
-static int vnet_device_stop(struct vnet_dev *vd)
+/**
+ * vnet_queues_off() - stop all queues, for a reset of the device
+ * @vd: device with virtqueues
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ */
+void vnet_queues_off(struct vnet_dev *vd)
 {
-	int err;
 	u16 i;
 
-	err = vnet_device_reset(vd);
-	if (err) {
-		virtio_break_device(vd->vdev);
-		return err;
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		vnet_pair_off(vd, i);
+		if (vd->rxqs[i].mem.bufs && !vnet_vq_lent(vd, vd->rxqs[i].vq))
+			vnet_rxq_purge(&vd->rxqs[i]);
 	}
+}
 
-	vnet_ctrl_stop(vd);
+/**
+ * vnet_queues_reclaim() - all slots come home
+ * @vd: device in reset, with virtqueues, all queues off
+ *
+ * Context: process; instance lock held, or the net device unregistered.
+ */
+void vnet_queues_reclaim(struct vnet_dev *vd)
+{
+	u16 i;
+
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		/* What arrived until the reset; afterwards it looks unused. */
 		if (vd->rxqs[i].mem.bufs)
@@ -679,66 +600,6 @@ static int vnet_device_stop(struct vnet_dev *vd)
 		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,
 				vnet_txq_reclaim);
 	}
-	vnet_vqs_destroy(vd);
-
-	return 0;
-}
-
-/**
- * vnet_device_quiesce() - first half of every reset: stop and take all back
- * @vd: device
- *
- * NAPI off, no xmit, device reset, every buffer home, virtqueues gone. The
- * memory of the queues stays with them. Does nothing to a device that is not
- * live. A device that does not finish its reset in time keeps virtqueues and
- * buffers; vnet_device_resume() and vnet_device_release() ask again.
- *
- * Context: process, sleeps; instance lock held, or the net device unregistered.
- */
-void vnet_device_quiesce(struct vnet_dev *vd)
-{
-	u16 i;
-
-	vnet_compat_assert_locked(vd->dev);
-	if (!vd->live)
-		return;
-
-	vd->live = false;
-	for (i = 0; i < vd->caps.max_pairs; i++) {
-		vnet_txq_off(&vd->txqs[i]);
-		vnet_rxq_off(&vd->rxqs[i]);
-		if (vd->rxqs[i].mem.bufs && !vnet_vq_lent(vd, vd->rxqs[i].vq))
-			vnet_rxq_purge(&vd->rxqs[i]);
-	}
-
-	vnet_device_stop(vd);
-}
-
-/**
- * vnet_device_release() - wait until nothing of ours is with the device
- * @vd: device, quiesced
- *
- * At remove there is no way to give up: the transport goes next. Where the
- * virtio core waits for ever, so does this.
- *
- * Context: process, sleeps; the net device unregistered.
- */
-void vnet_device_release(struct vnet_dev *vd)
-{
-	u16 i;
-
-	flush_work(&vd->reset_call.work);
-	flush_work(&vd->ring_call.work);
-	if (!vnet_device_stuck(vd))
-		return;
-
-	while (vnet_device_stuck(vd)) {
-		vnet_device_stop(vd);
-		flush_work(&vd->reset_call.work);
-		flush_work(&vd->ring_call.work);
-	}
-	for (i = 0; i < vd->caps.max_pairs; i++)
-		vnet_pair_free(vd, i);
 }
 
 /**
@@ -761,7 +622,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);
-	if (!vd->live || !vnet_can_reset_rings(vd) || !(tx ? txq->up : rxq->up))
+	if (!vnet_live(vd) || !vnet_can_reset_rings(vd) || !(tx ? txq->up : rxq->up))
 		return -EOPNOTSUPP;
 
 	if (tx) {
@@ -790,134 +651,4 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	}
 
 	return 0;
-}
-
-/*
- * When the virtio core fails to restore a device, or we tell it that we have, it
- * leaves the configuration interrupt off for ever.
- */
-static void vnet_config_enable(struct virtio_device *vdev)
-{
-	spin_lock_irq(&vdev->config_lock);
-	vdev->config_core_enabled = true;
-	spin_unlock_irq(&vdev->config_lock);
-}
-
-/**
- * vnet_device_ready() - start the device
- * @vd: device with virtqueues
- *
- * Context: process, sleeps; instance lock held, or at probe.
- * Return: 0, or -EPROTO for a device that says it has been started before: the
- * core would take that for a mistake of the driver, and may panic.
- */
-int vnet_device_ready(struct vnet_dev *vd)
-{
-	struct virtio_device *vdev = vd->vdev;
-
-	if (vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_DRIVER_OK)
-		return -EPROTO;
-
-	vnet_config_enable(vdev);
-	virtio_device_ready(vdev);
-	vd->live = true;
-	vnet_ctrl_start(vd);
-
-	return 0;
-}
-
-/* Bring a reset device to FEATURES_OK again, with the features of vd->caps. */
-static int vnet_device_negotiate(struct vnet_dev *vd)
-{
-	struct virtio_device *vdev = vd->vdev;
-	struct vnet_features offered;
-	int err;
-
-	vnet_compat_features_set(vdev, 0, vd->caps.features.w[0]);
-	vnet_compat_features_set(vdev, 1, vd->caps.features.w[1]);
-
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
-
-	/* Another device by now, to which this driver was not bound */
-	vnet_compat_features_offered(vdev, offered.w);
-	if (vd->caps.features.w[0] & ~offered.w[0] ||
-	    vd->caps.features.w[1] & ~offered.w[1])
-		return -ENODEV;
-
-	err = vdev->config->finalize_features(vdev);
-	if (err || !vd->caps.le)
-		return err;
-
-	virtio_add_status(vdev, VIRTIO_CONFIG_S_FEATURES_OK);
-	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FEATURES_OK))
-		return -ENODEV;
-
-	return 0;
-}
-
-/**
- * vnet_device_resume() - second half of every reset: start and replay
- * @vd: device, quiesced
- *
- * Context: process, sleeps; instance lock held, or the net device unregistered.
- * Return: 0, or -errno with the device reset again.
- */
-int vnet_device_resume(struct vnet_dev *vd)
-{
-	int err;
-	u16 i;
-
-	vnet_compat_assert_locked(vd->dev);
-	if (vnet_device_stuck(vd)) {
-		err = vnet_device_stop(vd);
-		if (err)
-			return err;
-		/* Meant for a configuration that may have changed meanwhile */
-		for (i = 0; i < vd->caps.max_pairs; i++)
-			vnet_pair_free(vd, i);
-	}
-
-	err = vnet_device_begin(vd);
-	if (err)
-		return err;
-
-	err = vnet_device_negotiate(vd);
-	if (err)
-		goto err_reset;
-
-	err = vnet_vqs_create(vd);
-	if (err)
-		goto err_reset;
-
-	err = vnet_device_ready(vd);
-	if (err)
-		goto err_vqs;
-
-	err = vnet_cfg_replay(vd);
-	if (err)
-		goto err_quiesce;
-
-	/* Pairs that the device has refused */
-	for (i = vd->cfg.pairs; i < vd->caps.max_pairs; i++)
-		vnet_pair_free(vd, i);
-	vnet_queues_spread(vd);
-	err = vnet_queues_restart(vd);
-	if (err)
-		goto err_quiesce;
-
-	vd->dead = false;
-	vnet_link_update(vd);
-
-	return 0;
-
-err_vqs:
-	vnet_device_stop(vd);
-	return err;
-err_quiesce:
-	vnet_device_quiesce(vd);
-	return err;
-err_reset:
-	vnet_device_reset(vd);
-	return err;
 }

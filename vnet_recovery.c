@@ -13,17 +13,6 @@
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 
-/* After so many resets in a row that have failed the device counts as dead. */
-#define VNET_RESET_TRIES	5
-
-/* The time between two resets: doubled from one to the next, up to a limit. */
-#define VNET_RESET_BACKOFF	(HZ / 4)
-#define VNET_RESET_BACKOFF_MAX	(60 * HZ)
-#define VNET_RESET_LEVEL_MAX	8
-
-/* The same for want of memory, which says nothing about the device */
-#define VNET_RESET_LEVEL_NOMEM	4
-
 /* After so long a rung that was tried counts as one that has helped. */
 #define VNET_RESET_FORGET	(30 * HZ)
 
@@ -32,6 +21,11 @@
 				 BIT(VNET_RESET_TX_STALL) | \
 				 BIT(VNET_RESET_LOST_IRQ) | \
 				 BIT(VNET_RESET_RX_STARVED))
+
+/* Reasons to start a device that does not run */
+#define VNET_START_REASONS	(BIT(VNET_RESET_RESTART) | \
+				 BIT(VNET_RESET_LATE) | \
+				 BIT(VNET_RESET_BACK))
 
 /* Reasons to try at once, whatever was before */
 #define VNET_REVIVE_REASONS	(BIT(VNET_RESET_LATE) | \
@@ -66,7 +60,7 @@ static const char * const vnet_heal_texts[VNET_HEAL_NR] = {
 
 static void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay)
 {
-	if (!READ_ONCE(vd->removing))
+	if (!vnet_leaving(vd))
 		mod_delayed_work(system_long_wq, &vd->recovery.work, delay);
 }
 
@@ -108,24 +102,13 @@ void vnet_recovery_request_vq(struct vnet_dev *vd,
  *
  * What was asked for in the meantime is done now.
  *
- * Context: process; instance lock held, or at the end of probe.
+ * Context: process; instance lock held, or the net device not registered.
  */
 void vnet_recovery_thaw(struct vnet_dev *vd)
 {
-	vd->frozen = false;
+	if (vd->life.want.power == VNET_POWER_FROZEN)
+		vd->life.want.power = VNET_POWER_ON;
 	vnet_recovery_queue(vd, 0);
-}
-
-/**
- * vnet_recovery_believe() - forget what the device has failed to do
- * @vd: device that the user has reset, or that is back as after power-on
- *
- * Context: process, sleeps; instance lock held.
- */
-void vnet_recovery_believe(struct vnet_dev *vd)
-{
-	vd->recovery.no_ring_reset = false;
-	vnet_ctrl_unmute(vd);
 }
 
 /**
@@ -291,11 +274,12 @@ bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal)
 	unsigned int i;
 
 	vnet_compat_lock(vd->dev);
-	if (vd->removing || vd->frozen)
+	if (vd->life.want.power != VNET_POWER_ON)
 		goto out_unlock;
 
 	/* It has come back in the meantime. */
-	if (vd->live) {
+	if (vnet_life_arrived(&vd->life)) {
+		clear_bit(VNET_RESET_RESTART, &rec->reasons);
 		clear_bit(VNET_RESET_LATE, &rec->reasons);
 		clear_bit(VNET_RESET_BACK, &rec->reasons);
 	}
@@ -310,31 +294,6 @@ out_unlock:
 }
 
 /**
- * vnet_recovery_wait() - let some time pass before the next try
- * @rec: self-healing of a device
- *
- * Context: instance lock held.
- */
-void vnet_recovery_wait(struct vnet_recovery *rec)
-{
-	rec->last = jiffies;
-	rec->not_before = jiffies + min(VNET_RESET_BACKOFF << rec->level,
-					VNET_RESET_BACKOFF_MAX);
-}
-
-/* When the next reset may come: soon after a quiet time, else ever later. */
-static void vnet_recovery_pace(struct vnet_recovery *rec)
-{
-	unsigned long gap = VNET_RESET_BACKOFF << rec->level;
-
-	if (!rec->tries && time_after(jiffies, rec->last + 4 * gap))
-		rec->level = 0;
-	vnet_recovery_wait(rec);
-	if (rec->level < VNET_RESET_LEVEL_MAX)
-		rec->level++;
-}
-
-/**
  * vnet_recovery_refused() - the user does not want this to be healed
  * @vd: device
  * @heal: what was reported
@@ -346,7 +305,7 @@ static void vnet_recovery_pace(struct vnet_recovery *rec)
 void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal)
 {
 	vnet_compat_lock(vd->dev);
-	vnet_recovery_pace(&vd->recovery);
+	vnet_life_pace(vd);
 	if (heal->vq != VNET_HEAL_NO_VQ) {
 		vd->recovery.watch[heal->vq].step = VNET_HEAL_QUEUE;
 		vd->recovery.watch[heal->vq].step_time = jiffies;
@@ -380,57 +339,25 @@ static void vnet_heal_notify(struct vnet_dev *vd, u16 vq)
 	local_bh_enable();
 }
 
-/* The device does not come back: no virtqueues, no carrier, and no hang. */
-static void vnet_recovery_give_up(struct vnet_dev *vd, int err)
-{
-	vd->dead = true;
-	vd->recovery.steps[VNET_HEAL_GIVE_UP]++;
-	netdev_err(vd->dev, "the device does not come back (%d), trying on ever less often\n",
-		   err);
-}
-
-/* The device has not come back this time: the next one comes later. */
-static void vnet_recovery_failed(struct vnet_dev *vd, int err)
-{
-	struct vnet_recovery *rec = &vd->recovery;
-
-	netif_carrier_off(vd->dev);
-	if (err == -ENOMEM)
-		rec->level = min(rec->level, VNET_RESET_LEVEL_NOMEM);
-	else if (rec->tries < U8_MAX && ++rec->tries == VNET_RESET_TRIES)
-		vnet_recovery_give_up(vd, err);
-	rec->gone = vnet_device_gone(vd);
-	vnet_recovery_wait(rec);
-	vnet_recovery_request(vd, VNET_RESET_RESTART);
-}
-
-static void vnet_recovery_done(struct vnet_dev *vd)
-{
-	struct vnet_recovery *rec = &vd->recovery;
-
-	if (rec->tries >= VNET_RESET_TRIES)
-		netdev_info(vd->dev, "the device is back\n");
-	rec->tries = 0;
-	rec->gone = false;
-}
-
+/*
+ * What has to do with a device that does not run is answered by starting it;
+ * anything else by a reset.
+ */
 static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
 {
-	struct vnet_recovery *rec = &vd->recovery;
 	int err;
 
-	if (heal->reasons & (BIT(VNET_RESET_USER) | BIT(VNET_RESET_BACK)))
-		rec->level = 0;
 	if (heal->reasons & BIT(VNET_RESET_USER))
-		vnet_recovery_believe(vd);
+		vnet_life_believe(vd);
+	if (heal->reasons & BIT(VNET_RESET_BACK))
+		vd->recovery.level = 0;
 
-	netif_tx_disable(vd->dev);
-	vnet_device_quiesce(vd);
-	err = vnet_device_resume(vd);
-	if (err)
-		vnet_recovery_failed(vd, err);
+	if (heal->reasons & ~VNET_START_REASONS)
+		err = vnet_life_renew(vd);
 	else
-		vnet_recovery_done(vd);
+		err = vnet_life_retry(vd);
+	if (err)
+		vnet_life_later(vd);
 
 	return err;
 }
@@ -454,7 +381,7 @@ static int vnet_heal_run(struct vnet_dev *vd, struct vnet_heal *heal)
 		return 0;
 	}
 
-	vnet_recovery_pace(&vd->recovery);
+	vnet_life_pace(vd);
 	if (heal->step == VNET_HEAL_QUEUE) {
 		err = vnet_vq_restart(vd, heal->vq);
 		if (!err)
@@ -483,7 +410,7 @@ int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
 
 	heal->tried = true;
 	vnet_compat_lock(vd->dev);
-	if (!vd->removing && !vd->frozen) {
+	if (vd->life.want.power == VNET_POWER_ON) {
 		if (heal->reasons == BIT(VNET_RESET_USER))
 			vd->recovery.count[VNET_RESET_USER]++;
 		err = vnet_heal_run(vd, heal);
@@ -498,34 +425,33 @@ int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
 
 /**
  * vnet_recovery_open() - the interface goes up: see to it that the device runs
- * @vd: device
+ * @vd: device that is to be up
  *
  * One that is away, given up or between two tries, is tried now: who wants to
  * use it may know that it is back. Not while a reset hangs: its end is noticed.
  *
  * Context: process, sleeps; instance lock held.
- * Return: 0, or -EIO for a device that does not come back.
+ * Return: 0, -EIO for a device that does not come back, or -errno.
  */
 int vnet_recovery_open(struct vnet_dev *vd)
 {
 	struct vnet_recovery *rec = &vd->recovery;
 	int err;
 
-	if (vd->live)
-		return 0;
-	if (vd->frozen || vd->removing || vnet_device_stuck(vd))
+	if (vd->life.want.power != VNET_POWER_ON)
 		return -EIO;
+	if (vnet_live(vd))
+		return vnet_life_settle(vd);
 
 	rec->count[VNET_RESET_USER]++;
 	rec->steps[VNET_HEAL_DEVICE]++;
-	err = vnet_device_resume(vd);
+	err = vnet_life_retry(vd);
 	trace_vnet_reset(vd->dev, BIT(VNET_RESET_USER), VNET_HEAL_DEVICE, -1,
 			 err);
 	if (err)
-		return -EIO;
+		return err == -ENOMEM ? err : -EIO;
 
 	vnet_heal_take(rec);
-	vnet_recovery_done(vd);
 	rec->opened = true;
 	vnet_recovery_queue(vd, 0);
 

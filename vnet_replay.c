@@ -19,7 +19,7 @@ static void vnet_cfg_one_pair(struct vnet_dev *vd)
 		    vd->cfg.pairs);
 	vd->cfg.pairs = 1;
 	vnet_rss_one_pair(vd);
-	if (vd->dev->reg_state == NETREG_REGISTERED && !vd->removing)
+	if (vd->dev->reg_state == NETREG_REGISTERED && !vnet_leaving(vd))
 		queue_work(system_long_wq, &vd->pairs_work);
 }
 

@@ -79,7 +79,7 @@ static void vnet_core_call_work(struct work_struct *work)
 	    VNET_CALL_LATE) {
 		atomic_set(&call->state, vq ? VNET_CALL_IDLE : VNET_CALL_ENDED);
 		/* News only to a device that waits for it */
-		if (!READ_ONCE(vd->live))
+		if (!vnet_live(vd))
 			vnet_recovery_request(vd, VNET_RESET_LATE);
 	}
 	complete(&call->done);
@@ -125,6 +125,18 @@ void vnet_reset_init(struct vnet_dev *vd)
 {
 	vnet_core_call_init(vd, &vd->reset_call);
 	vnet_core_call_init(vd, &vd->ring_call);
+}
+
+/**
+ * vnet_reset_flush() - wait for the end of all resets, however long it takes
+ * @vd: device
+ *
+ * Context: process, sleeps.
+ */
+void vnet_reset_flush(struct vnet_dev *vd)
+{
+	flush_work(&vd->reset_call.work);
+	flush_work(&vd->ring_call.work);
 }
 
 /**

@@ -340,7 +340,7 @@ int vnet_rss_ctx_set(struct vnet_dev *vd, u32 id, bool add,
 
 	if (!vd->caps.rss_context)
 		return -EOPNOTSUPP;
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return -ENODEV;
 
 	err = vnet_rss_ctx_max(vd, &max);
@@ -365,7 +365,7 @@ int vnet_rss_ctx_del(struct vnet_dev *vd, u32 id)
 
 	vnet_compat_assert_locked(vd->dev);
 
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return 0;
 
 	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
@@ -435,13 +435,13 @@ static int vnet_rss_commit_pairs(struct vnet_dev *vd, struct vnet_rss_cfg *new,
 	bool types_differ = new->types != rss->types;
 	int err = 0;
 
-	if (vd->live)
+	if (vnet_live(vd))
 		err = vnet_rss_send(vd, new, pairs);
 	if (!err)
 		memcpy(rss, new, vnet_rss_size(vd));
 	kfree(new);
 
-	if (!err && types_differ && vd->live)
+	if (!err && types_differ && vnet_live(vd))
 		err = vnet_rss_ctx_replay(vd, false);
 
 	return err;
@@ -538,7 +538,7 @@ static int vnet_pairs_tell(struct vnet_dev *vd, u16 pairs)
 
 	if (!vd->caps.mq)
 		return pairs == 1 ? 0 : -EOPNOTSUPP;
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return 0;
 
 	err = vnet_mq_tell(vd, pairs);

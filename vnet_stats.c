@@ -329,7 +329,7 @@ static void vnet_hw_ask_types(struct vnet_dev *vd)
 	struct vnet_cmd *cmd;
 	int err;
 
-	if (!vd->caps.device_stats || policy->stats_asked || !vd->live)
+	if (!vd->caps.device_stats || policy->stats_asked || !vnet_live(vd))
 		return;
 
 	cmd = vnet_cmd_alloc(0, VNET_WIRE_STATS_CAP_REPLY);

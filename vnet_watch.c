@@ -242,13 +242,13 @@ static void vnet_look(struct vnet_dev *vd)
 {
 	u16 i;
 
-	if (vd->frozen)
+	if (vd->life.want.power != VNET_POWER_ON)
 		return;
-	if (!vd->live && vd->recovery.gone && !vnet_device_gone(vd)) {
+	if (!vnet_live(vd) && vd->recovery.gone && !vnet_device_gone(vd)) {
 		vd->recovery.gone = false;
 		vnet_recovery_request(vd, VNET_RESET_BACK);
 	}
-	if (!vd->live)
+	if (!vnet_live(vd))
 		return;
 
 	vnet_look_patience(vd);

@@ -22,6 +22,7 @@
 #include "vnet_cfg.h"
 #include "vnet_compat.h"
 #include "vnet_hdr.h"
+#include "vnet_life.h"
 #include "vnet_recovery.h"
 #include "vnet_size.h"
 #include "vnet_slot.h"
@@ -443,12 +444,7 @@ struct vnet_core_call {
  * @cvq: control virtqueue or NULL
  * @ctrl: control queue transport, NULL without a control queue
  * @failover: master of a standby device, or NULL
- * @live: the device is past DRIVER_OK and its virtqueues exist
- * @running: the net device is up
- * @dead: given up: carrier off, no virtqueues unless a reset hangs
- * @frozen: in probe, suspended, or in a function level reset: recovery has to
- *	wait
- * @removing: remove has begun, nothing may be scheduled any more
+ * @life: what the device is to be, and what it is
  * @speed: link speed in Mbit/s or SPEED_UNKNOWN
  * @duplex: DUPLEX_* value
  * @config_work: reacts to configuration change interrupts
@@ -476,11 +472,7 @@ struct vnet_dev {
 	struct virtqueue *cvq;
 	struct vnet_ctrl *ctrl;
 	struct failover *failover;
-	bool live;
-	bool running;
-	bool dead;
-	bool frozen;
-	bool removing;
+	struct vnet_life life;
 	u32 speed;
 	u8 duplex;
 	struct work_struct config_work;
@@ -502,6 +494,25 @@ do {									\
 		   ##__VA_ARGS__);					\
 } while (0)
 
+/* The device is past DRIVER_OK and its virtqueues exist. */
+static inline bool vnet_live(const struct vnet_dev *vd)
+{
+	return vnet_life_live(READ_ONCE(vd->life.have));
+}
+
+/* The driver or the system goes: nothing may be scheduled any more. */
+static inline bool vnet_leaving(const struct vnet_dev *vd)
+{
+	return READ_ONCE(vd->life.want.power) >= VNET_POWER_SHUT;
+}
+
+/* Carrier off, no virtqueues unless a reset hangs, and little hope */
+static inline bool vnet_given_up(const struct vnet_dev *vd)
+{
+	return !vnet_live(vd) &&
+	       READ_ONCE(vd->recovery.tries) >= VNET_RESET_TRIES;
+}
+
 /*
  * A device that was given up takes no settings: nobody could say whether they
  * will ever be in force.
@@ -509,7 +520,7 @@ do {									\
 static inline int vnet_dev_usable(const struct vnet_dev *vd,
 				  struct netlink_ext_ack *extack)
 {
-	if (!vd->dead)
+	if (!vnet_given_up(vd))
 		return 0;
 
 	NL_SET_ERR_MSG(extack,
@@ -575,26 +586,22 @@ u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 		       u32 nr);
 void vnet_txq_reclaim(struct virtqueue *vq, void *token);
 
-/* vnet_queue.c: the life of the queues */
+/* vnet_queue.c: the queues; vnet_life.c decides when they start and stop */
 int vnet_queues_create(struct vnet_dev *vd);
 void vnet_queues_destroy(struct vnet_dev *vd);
-int vnet_queues_up(struct vnet_dev *vd);
-void vnet_queues_down(struct vnet_dev *vd);
-void vnet_pairs_halt(struct vnet_dev *vd, u16 from, u16 to);
+int vnet_pair_start(struct vnet_dev *vd, u16 i);
+void vnet_pair_off(struct vnet_dev *vd, u16 i);
+bool vnet_pair_reset(struct vnet_dev *vd, u16 i);
+void vnet_pair_free(struct vnet_dev *vd, u16 i);
 void vnet_pairs_send(struct vnet_dev *vd, u16 from, u16 to, bool on);
-void vnet_pairs_resume(struct vnet_dev *vd);
-int vnet_pairs_up(struct vnet_dev *vd, u16 from, u16 to);
-void vnet_pairs_down(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_pairs_drain(struct vnet_dev *vd, u16 from, u16 to);
+void vnet_queues_off(struct vnet_dev *vd);
+void vnet_queues_reclaim(struct vnet_dev *vd);
 u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg);
 u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
 int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 		      struct vnet_tx_mem *tx);
 void vnet_rxq_setup(struct vnet_rxq *rxq);
-int vnet_device_ready(struct vnet_dev *vd);
-int vnet_device_resume(struct vnet_dev *vd);
-void vnet_device_quiesce(struct vnet_dev *vd);
-void vnet_device_release(struct vnet_dev *vd);
-bool vnet_device_stuck(const struct vnet_dev *vd);
 int vnet_vq_restart(struct vnet_dev *vd, u16 index);
 
 /* vnet_vqs.c: virtqueues, from one device reset to the next */
@@ -603,6 +610,7 @@ void vnet_vqs_destroy(struct vnet_dev *vd);
 
 /* vnet_reset.c: resets of the device and of a virtqueue */
 void vnet_reset_init(struct vnet_dev *vd);
+void vnet_reset_flush(struct vnet_dev *vd);
 void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own);
 int vnet_device_reset(struct vnet_dev *vd);
 int vnet_device_begin(struct vnet_dev *vd);

@@ -80,6 +80,9 @@ enum vnet_reporter {
 	VNET_REPORTER_NR,
 };
 
+/* After so many resets in a row that have failed the device counts as given up. */
+#define VNET_RESET_TRIES	5
+
 /* The trouble is not that of one virtqueue. */
 #define VNET_HEAL_NO_VQ		U16_MAX
 
@@ -141,7 +144,7 @@ struct vnet_watch {
  * @watch: one per data virtqueue
  * @nr_watch: their number
  * @level: resets that followed one another too fast, for the back-off
- * @tries: resets in a row that have failed
+ * @tries: starts in a row that have failed
  * @gone: the device read all ones when it was tried last
  * @no_ring_reset: the device has failed to reset a virtqueue
  * @opened: it came back when the interface went up, which devlink is to be told
@@ -176,8 +179,6 @@ void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
 int vnet_recovery_create(struct vnet_dev *vd);
 void vnet_recovery_thaw(struct vnet_dev *vd);
-void vnet_recovery_believe(struct vnet_dev *vd);
-void vnet_recovery_wait(struct vnet_recovery *rec);
 void vnet_recovery_stop(struct vnet_dev *vd);
 void vnet_recovery_destroy(struct vnet_dev *vd);
 int vnet_recovery_open(struct vnet_dev *vd);

@@ -10,8 +10,8 @@
 #if IS_ENABLED(CONFIG_KUNIT)
 
 kunit_test_suites(&vnet_hdr_tx_suite, &vnet_hdr_rx_suite,
-		  &vnet_hdr_random_suite, &vnet_caps_suite, &vnet_size_suite,
-		  &vnet_wire_suite);
+		  &vnet_hdr_random_suite, &vnet_caps_suite, &vnet_life_suite,
+		  &vnet_size_suite, &vnet_wire_suite);
 
 #else
 
@@ -20,6 +20,7 @@ static struct kunit_suite *const vnet_kunit_suites[] = {
 	&vnet_hdr_rx_suite,
 	&vnet_hdr_random_suite,
 	&vnet_caps_suite,
+	&vnet_life_suite,
 	&vnet_size_suite,
 	&vnet_wire_suite,
 };

@@ -10,6 +10,7 @@ extern struct kunit_suite vnet_hdr_tx_suite;
 extern struct kunit_suite vnet_hdr_rx_suite;
 extern struct kunit_suite vnet_hdr_random_suite;
 extern struct kunit_suite vnet_caps_suite;
+extern struct kunit_suite vnet_life_suite;
 extern struct kunit_suite vnet_size_suite;
 extern struct kunit_suite vnet_wire_suite;
 

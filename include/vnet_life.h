@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The life of a device: what it is to be, what it is, and which step leads from
+ * one to the other. This header is pure: KUnit goes through all of it.
+ *
+ * Who wants something edits struct vnet_want and calls vnet_life_settle(); no
+ * one else starts or stops a device or its queues.
+ */
+#ifndef VNET_LIFE_H
+#define VNET_LIFE_H
+
+#include <linux/bits.h>
+#include <linux/types.h>
+
+struct vnet_dev;
+
+/**
+ * enum vnet_have - what a device is
+ * @VNET_HAVE_RESET: in reset, without virtqueues
+ * @VNET_HAVE_DEAD: the same, and it did not start: it waits for the next try
+ * @VNET_HAVE_STUCK: a reset that was given up has its virtqueues and buffers
+ * @VNET_HAVE_LIVE: past DRIVER_OK, told everything; no queue runs
+ * @VNET_HAVE_PARTLY: some queues run, others that are to do not
+ * @VNET_HAVE_RUNNING: all queues run that are to
+ * @VNET_HAVE_NR: number of them
+ */
+enum vnet_have {
+	VNET_HAVE_RESET,
+	VNET_HAVE_DEAD,
+	VNET_HAVE_STUCK,
+	VNET_HAVE_LIVE,
+	VNET_HAVE_PARTLY,
+	VNET_HAVE_RUNNING,
+	VNET_HAVE_NR,
+};
+
+/**
+ * enum vnet_power - whether the device may be used at all
+ * @VNET_POWER_ON: yes
+ * @VNET_POWER_FROZEN: in probe, suspended, or in a function level reset
+ * @VNET_POWER_SHUT: the system goes down: never again
+ * @VNET_POWER_REMOVING: the driver goes: never again
+ */
+enum vnet_power {
+	VNET_POWER_ON,
+	VNET_POWER_FROZEN,
+	VNET_POWER_SHUT,
+	VNET_POWER_REMOVING,
+};
+
+/**
+ * struct vnet_want - what a device is to be
+ * @up: the interface is up
+ * @power: whether the device may be used; written with WRITE_ONCE()
+ * @pairs: queue pairs that are to run, &vnet_cfg.pairs but for the moment in
+ *	which their number changes
+ */
+struct vnet_want {
+	bool up;
+	enum vnet_power power;
+	u16 pairs;
+};
+
+/**
+ * struct vnet_life - life of one device
+ * @want: what it is to be
+ * @have: what it is; written by vnet_life.c only, with WRITE_ONCE()
+ *
+ * Protected by the netdev instance lock; read without it where a stale answer
+ * does no harm.
+ */
+struct vnet_life {
+	struct vnet_want want;
+	enum vnet_have have;
+};
+
+/**
+ * enum vnet_goal - what all wishes come to
+ * @VNET_GOAL_OFF: a device in reset
+ * @VNET_GOAL_IDLE: a started device without queues that run
+ * @VNET_GOAL_UP: a started device with them
+ * @VNET_GOAL_NR: number of them
+ */
+enum vnet_goal {
+	VNET_GOAL_OFF,
+	VNET_GOAL_IDLE,
+	VNET_GOAL_UP,
+	VNET_GOAL_NR,
+};
+
+/**
+ * enum vnet_step - one step on the way
+ * @VNET_STEP_NONE: arrived, or there is nothing to be done but wait
+ * @VNET_STEP_STOP: queues off, device reset, every buffer home, virtqueues gone
+ * @VNET_STEP_ASK: ask again for the reset that was given up
+ * @VNET_STEP_START: negotiate, find virtqueues, DRIVER_OK, tell everything
+ * @VNET_STEP_UP: give the queues that are to run memory and start them
+ * @VNET_STEP_DOWN: stop the queues and take everything back
+ * @VNET_STEP_NR: number of them
+ */
+enum vnet_step {
+	VNET_STEP_NONE,
+	VNET_STEP_STOP,
+	VNET_STEP_ASK,
+	VNET_STEP_START,
+	VNET_STEP_UP,
+	VNET_STEP_DOWN,
+	VNET_STEP_NR,
+};
+
+static inline enum vnet_goal vnet_life_goal(const struct vnet_want *want)
+{
+	if (want->power != VNET_POWER_ON)
+		return VNET_GOAL_OFF;
+
+	return want->up ? VNET_GOAL_UP : VNET_GOAL_IDLE;
+}
+
+/* The next step from @have to @goal. */
+static inline enum vnet_step vnet_life_next(enum vnet_have have,
+					    enum vnet_goal goal)
+{
+	static const u8 steps[VNET_HAVE_NR][VNET_GOAL_NR] = {
+		/*			OFF		IDLE		UP */
+		[VNET_HAVE_RESET]   = { VNET_STEP_NONE, VNET_STEP_START, VNET_STEP_START },
+		[VNET_HAVE_DEAD]    = { VNET_STEP_NONE, VNET_STEP_NONE,  VNET_STEP_NONE },
+		[VNET_HAVE_STUCK]   = { VNET_STEP_NONE, VNET_STEP_ASK,   VNET_STEP_ASK },
+		[VNET_HAVE_LIVE]    = { VNET_STEP_STOP, VNET_STEP_NONE,  VNET_STEP_UP },
+		[VNET_HAVE_PARTLY]  = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_UP },
+		[VNET_HAVE_RUNNING] = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_NONE },
+	};
+
+	return steps[have][goal];
+}
+
+/*
+ * What a step may lead to, bits of enum vnet_have: when it has succeeded, and
+ * when not. A step that has failed is the last one, until somebody tries again.
+ */
+static inline u32 vnet_life_outcomes(enum vnet_step step, bool failed)
+{
+	static const u8 outcomes[VNET_STEP_NR][2] = {
+		[VNET_STEP_STOP] = {
+			BIT(VNET_HAVE_RESET),
+			BIT(VNET_HAVE_STUCK),
+		},
+		[VNET_STEP_ASK] = {
+			BIT(VNET_HAVE_RESET),
+			BIT(VNET_HAVE_STUCK),
+		},
+		[VNET_STEP_START] = {
+			BIT(VNET_HAVE_LIVE),
+			BIT(VNET_HAVE_DEAD) | BIT(VNET_HAVE_STUCK),
+		},
+		/* Without memory those queues run that got theirs. */
+		[VNET_STEP_UP] = {
+			BIT(VNET_HAVE_RUNNING),
+			BIT(VNET_HAVE_PARTLY) | BIT(VNET_HAVE_DEAD) |
+			BIT(VNET_HAVE_STUCK),
+		},
+		/* Where no single ring can be reset, the device is. */
+		[VNET_STEP_DOWN] = {
+			BIT(VNET_HAVE_LIVE) | BIT(VNET_HAVE_RESET),
+			BIT(VNET_HAVE_STUCK),
+		},
+	};
+
+	return outcomes[step][failed];
+}
+
+/* Somebody has a reason to try again: what a device is that was given time. */
+static inline enum vnet_have vnet_life_again(enum vnet_have have)
+{
+	return have == VNET_HAVE_DEAD ? VNET_HAVE_RESET : have;
+}
+
+/* Its virtqueues exist and it takes commands. */
+static inline bool vnet_life_live(enum vnet_have have)
+{
+	return have >= VNET_HAVE_LIVE;
+}
+
+/* It is what it is to be, and not only waiting. */
+static inline bool vnet_life_arrived(const struct vnet_life *life)
+{
+	return vnet_life_live(life->have) &&
+	       vnet_life_next(life->have, vnet_life_goal(&life->want)) ==
+	       VNET_STEP_NONE;
+}
+
+/* vnet_life.c */
+int vnet_life_begin(struct vnet_dev *vd);
+int vnet_life_settle(struct vnet_dev *vd);
+int vnet_life_retry(struct vnet_dev *vd);
+int vnet_life_renew(struct vnet_dev *vd);
+void vnet_life_pause(struct vnet_dev *vd, u16 from, u16 to, bool whole);
+void vnet_life_set_pairs(struct vnet_dev *vd, u16 pairs);
+void vnet_life_release(struct vnet_dev *vd);
+void vnet_life_pace(struct vnet_dev *vd);
+void vnet_life_later(struct vnet_dev *vd);
+void vnet_life_believe(struct vnet_dev *vd);
+
+#endif /* VNET_LIFE_H */

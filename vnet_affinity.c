@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Which CPU serves which queue: interrupt affinity and XPS, in groups of
- * neighbouring CPUs, kept right across CPU hotplug.
+ * neighbouring CPUs, kept right across CPU hotplug. What a user has set instead
+ * is the user's for as long as the device lives: it is told from what was set
+ * here by a hash of that, before it would get lost.
  *
  * The in-tree driver owns the one CPUHP_VIRT_NET_DEAD state; the dynamic states
  * let both drivers load.
@@ -9,10 +11,26 @@
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/cpumask.h>
+#include <linux/irq.h>
+#include <linux/jhash.h>
 #include <linux/pci.h>
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
+
+/**
+ * struct vnet_placement - where a user wants a queue pair to be
+ * @xps: CPUs that send to it
+ * @irqs: CPUs that its interrupts go to, receive and transmit
+ * @has_xps: @xps is set, and is to be restored
+ * @has_irq: @irqs is set
+ */
+struct vnet_placement {
+	struct cpumask xps;
+	struct cpumask irqs[2];
+	bool has_xps;
+	bool has_irq[2];
+};
 
 static enum cpuhp_state vnet_hp_online_state;
 static enum cpuhp_state vnet_hp_dead_state;
@@ -59,13 +77,167 @@ int vnet_vq_irq(struct vnet_dev *vd, unsigned int index)
 	return pci_irq_vector(pdev, 1 + index);
 }
 
+/* Tells masks apart; 0 is that of none. */
+static u32 vnet_mask_hash(const struct cpumask *mask)
+{
+	u32 bytes = BITS_TO_LONGS(nr_cpu_ids) * sizeof(unsigned long);
+
+	return jhash(cpumask_bits(mask), bytes, 0) ? : 1;
+}
+
+/* Where the user's wishes are kept; NULL without memory, and they are lost. */
+static struct vnet_placement *vnet_placement_get(struct vnet_rxq *rxq)
+{
+	if (!rxq->user)
+		rxq->user = kzalloc(sizeof(*rxq->user), GFP_KERNEL);
+
+	return rxq->user;
+}
+
+/* The CPUs that send to queue @i */
+static void vnet_xps_read(struct net_device *dev, u16 i, struct cpumask *mask)
+{
+	cpumask_clear(mask);
+#ifdef CONFIG_XPS
+	{
+		const struct xps_dev_maps *maps;
+		const struct xps_map *map;
+		unsigned int cpu, pos;
+
+		rcu_read_lock();
+		maps = rcu_dereference(dev->xps_maps[XPS_CPUS]);
+		for_each_possible_cpu(cpu) {
+			map = maps && cpu < maps->nr_ids ?
+			      rcu_dereference(maps->attr_map[cpu *
+							     maps->num_tc]) :
+			      NULL;
+			for (pos = 0; map && pos < map->len; pos++)
+				if (map->queues[pos] == i)
+					cpumask_set_cpu(cpu, mask);
+		}
+		rcu_read_unlock();
+	}
+#endif
+}
+
+/* XPS of a pair: @mask, unless the user has set or had set something else. */
+static void vnet_xps_place(struct vnet_dev *vd, u16 i, struct cpumask *mask)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	u32 hash = vnet_mask_hash(mask);
+	cpumask_var_t now;
+
+	if (!zalloc_cpumask_var(&now, GFP_KERNEL))
+		return;
+
+	if (rxq->user && rxq->user->has_xps) {
+		rxq->user->has_xps = false;
+		mask = &rxq->user->xps;
+	} else {
+		vnet_xps_read(vd->dev, i, now);
+		if (rxq->xps && rxq->xps != vnet_mask_hash(now))
+			mask = NULL;
+	}
+	if (mask) {
+		__netif_set_xps_queue(vd->dev, cpumask_bits(mask), i, XPS_CPUS);
+		rxq->xps = hash;
+	}
+	free_cpumask_var(now);
+}
+
+/* The interrupts of a pair: @mask, or what the user has set. */
+static void vnet_irqs_place(struct vnet_dev *vd, u16 i,
+			    const struct cpumask *mask)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct virtqueue *vqs[2] = { rxq->vq, vd->txqs[i].vq };
+	const struct vnet_placement *user = rxq->user;
+	unsigned int k;
+
+	if (rxq->placed)
+		return;
+
+	for (k = 0; k < 2; k++)
+		virtqueue_set_affinity(vqs[k], user && user->has_irq[k] ?
+				       &user->irqs[k] : mask);
+	rxq->irqs = vnet_mask_hash(mask);
+	rxq->placed = true;
+}
+
+/**
+ * vnet_queues_unplace() - the interrupts of all pairs will have to be placed
+ * @vd: device with virtqueues
+ *
+ * Because they go with the virtqueues, or because CPUs come and go. All CPUs
+ * that are online is what the kernel sets itself when those of an interrupt go.
+ *
+ * Context: process, sleeps; instance lock held, or the net device unregistered.
+ */
+void vnet_queues_unplace(struct vnet_dev *vd)
+{
+	const struct cpumask *mask;
+	struct vnet_placement *user;
+	struct vnet_rxq *rxq;
+	unsigned int k;
+	bool other;
+	int irq;
+	u16 i;
+
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		rxq = &vd->rxqs[i];
+		for (k = 0; k < 2 && rxq->placed; k++) {
+			irq = vnet_vq_irq(vd, 2 * i + k);
+			mask = irq < 0 ? NULL : irq_get_affinity_mask(irq);
+			other = mask && vnet_mask_hash(mask) != rxq->irqs &&
+				!cpumask_subset(cpu_online_mask, mask);
+			user = other ? vnet_placement_get(rxq) : rxq->user;
+			if (!user)
+				continue;
+			user->has_irq[k] = other;
+			if (other)
+				cpumask_copy(&user->irqs[k], mask);
+		}
+		rxq->placed = false;
+	}
+}
+
+/**
+ * vnet_queues_remember() - the stack is about to forget XPS of some pairs
+ * @vd: device
+ * @from: the first of them
+ *
+ * Context: process, sleeps; instance lock and rtnl held.
+ */
+void vnet_queues_remember(struct vnet_dev *vd, u16 from)
+{
+	struct vnet_placement *user;
+	cpumask_var_t now;
+	u16 i;
+
+	if (!zalloc_cpumask_var(&now, GFP_KERNEL))
+		return;
+
+	for (i = from; i < vd->dev->real_num_tx_queues; i++) {
+		struct vnet_rxq *rxq = &vd->rxqs[i];
+
+		vnet_xps_read(vd->dev, i, now);
+		if (rxq->xps && rxq->xps != vnet_mask_hash(now)) {
+			user = vnet_placement_get(rxq);
+			if (user) {
+				cpumask_copy(&user->xps, now);
+				user->has_xps = true;
+			}
+		}
+		rxq->xps = 0;
+	}
+	free_cpumask_var(now);
+}
+
 /**
  * vnet_queues_spread() - distribute the active queue pairs over the CPUs
  * @vd: device, live
  *
- * A hint: failure costs speed, not packets. Interrupts are placed when a pair
- * is used first and when CPUs come and go; what a user has set since stays
- * when the number of pairs changes.
+ * A hint: failure costs speed, not packets.
  *
  * Context: process, sleeps; instance lock held, or the net device unregistered.
  */
@@ -79,15 +251,9 @@ void vnet_queues_spread(struct vnet_dev *vd)
 
 	cpus_read_lock();
 	for (i = 0; i < vd->cfg.pairs; i++) {
-		struct vnet_rxq *rxq = &vd->rxqs[i];
-
 		vnet_queue_cpus(mask, i, vd->cfg.pairs);
-		if (!rxq->placed) {
-			virtqueue_set_affinity(rxq->vq, mask);
-			virtqueue_set_affinity(vd->txqs[i].vq, mask);
-			rxq->placed = true;
-		}
-		__netif_set_xps_queue(vd->dev, cpumask_bits(mask), i, XPS_CPUS);
+		vnet_irqs_place(vd, i, mask);
+		vnet_xps_place(vd, i, mask);
 	}
 	cpus_read_unlock();
 	free_cpumask_var(mask);
@@ -96,13 +262,12 @@ void vnet_queues_spread(struct vnet_dev *vd)
 static void vnet_spread_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(work, struct vnet_dev, spread_work);
-	u16 i;
 
 	vnet_compat_lock(vd->dev);
-	for (i = 0; i < vd->caps.max_pairs; i++)
-		vd->rxqs[i].placed = false;
-	if (vnet_live(vd))
+	if (vnet_live(vd)) {
+		vnet_queues_unplace(vd);
 		vnet_queues_spread(vd);
+	}
 	vnet_compat_unlock(vd->dev);
 }
 

@@ -309,6 +309,14 @@ static int vnet_cfg_renegotiate(struct vnet_dev *vd,
 	return err;
 }
 
+/* What a user has set of queues that are no more comes back with them. */
+static int vnet_cfg_tell_stack(struct vnet_dev *vd, u16 pairs)
+{
+	vnet_queues_remember(vd, pairs);
+
+	return netif_set_real_num_queues(vd->dev, pairs, pairs);
+}
+
 static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
 {
 	u16 old = vd->cfg.pairs;
@@ -325,7 +333,7 @@ static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
 	if (err)
 		goto err_down;
 
-	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+	err = vnet_cfg_tell_stack(vd, pairs);
 	if (err)
 		goto err_pairs;
 
@@ -352,7 +360,7 @@ static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
 	u16 old = vd->cfg.pairs;
 	int err;
 
-	err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+	err = vnet_cfg_tell_stack(vd, pairs);
 	if (err)
 		return err;
 
@@ -364,6 +372,8 @@ static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
 		/* What there is no memory for now is done when there is. */
 		if (netif_set_real_num_queues(vd->dev, old, old))
 			queue_work(system_long_wq, &vd->pairs_work);
+		else
+			vnet_queues_spread(vd);
 		return err;
 	}
 
@@ -385,7 +395,7 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	if (!vd->life.want.up) {
 		err = vnet_pairs_set(vd, pairs);
 		if (!err)
-			err = netif_set_real_num_queues(vd->dev, pairs, pairs);
+			err = vnet_cfg_tell_stack(vd, pairs);
 		if (!err)
 			vd->cfg.pairs = pairs;
 		vnet_life_set_pairs(vd, vd->cfg.pairs);
@@ -420,7 +430,7 @@ void vnet_cfg_pairs_work(struct work_struct *work)
 	vnet_compat_lock_rtnl(vd->dev);
 	pairs = vd->cfg.pairs;
 	if (!vnet_leaving(vd) && vd->dev->real_num_tx_queues != pairs &&
-	    !netif_set_real_num_queues(vd->dev, pairs, pairs) && vnet_live(vd))
+	    !vnet_cfg_tell_stack(vd, pairs) && vnet_live(vd))
 		vnet_queues_spread(vd);
 	vnet_compat_unlock_rtnl(vd->dev);
 }

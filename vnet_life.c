@@ -37,6 +37,7 @@ static int vnet_step_ask(struct vnet_dev *vd)
 
 	vnet_ctrl_stop(vd);
 	vnet_queues_reclaim(vd);
+	vnet_queues_unplace(vd);
 	vnet_vqs_destroy(vd);
 	vnet_life_set(vd, VNET_HAVE_RESET);
 
@@ -258,6 +259,8 @@ static void vnet_life_trim(struct vnet_dev *vd)
 	for (; i < vd->caps.max_pairs; i++)
 		if (!vd->rxqs[i].up)
 			vnet_pair_free(vd, i);
+	for (i = 0; i < vd->caps.max_pairs; i++)
+		vnet_pair_forget(vd, i);
 }
 
 static void vnet_life_wait(struct vnet_recovery *rec)

@@ -107,8 +107,10 @@ static void vnet_rxq_detach(struct vnet_rxq *rxq)
 /*
  * The core cannot change whether a NAPI instance has a thread while it knows of
  * it and it is disabled: it waits for the end of a poll, for ever. So it knows
- * only of those that are in use. Who has deleted one before waits for those who
- * may still walk the list; after the first of many queues nothing is left of it.
+ * only of those that are in use whenever the instance lock is free; within, the
+ * threads of a pair that stops and starts again are kept, with what the user has
+ * set of them. Who has deleted one before waits for those who may still walk the
+ * list; after the first of many queues nothing is left of it.
  */
 static void vnet_napi_add_begin(struct napi_struct *napi, unsigned long gone)
 {
@@ -136,9 +138,12 @@ static unsigned long vnet_napi_off(struct napi_struct *napi)
 
 static void vnet_rxq_on(struct vnet_rxq *rxq)
 {
-	vnet_napi_add_begin(&rxq->napi, rxq->napi_gone);
-	netif_napi_add_config_locked(rxq->vd->dev, &rxq->napi, vnet_rxq_poll,
-				     rxq->index);
+	if (!rxq->known) {
+		vnet_napi_add_begin(&rxq->napi, rxq->napi_gone);
+		netif_napi_add_config_locked(rxq->vd->dev, &rxq->napi,
+					     vnet_rxq_poll, rxq->index);
+		rxq->known = true;
+	}
 	vnet_rxq_setup(rxq);
 	rxq->starved = false;
 	vnet_rxbuf_refill(rxq, GFP_KERNEL);
@@ -156,9 +161,6 @@ static void vnet_rxq_off(struct vnet_rxq *rxq)
 	rxq->up = false;
 	napi_disable_locked(&rxq->napi);
 	timer_delete_sync(&rxq->starve_timer);
-	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
-			     NULL);
-	rxq->napi_gone = vnet_napi_off(&rxq->napi);
 }
 
 /* May packets be sent? Under the xmit lock. */
@@ -176,8 +178,11 @@ static void vnet_txq_on(struct vnet_txq *txq)
 	vnet_txq_set_up(txq, true);
 	__netif_tx_unlock_bh(txq->nq);
 	txq->polled = true;
-	vnet_napi_add_begin(&txq->napi, txq->napi_gone);
-	netif_napi_add_locked(txq->vd->dev, &txq->napi, vnet_txq_poll);
+	if (!txq->known) {
+		vnet_napi_add_begin(&txq->napi, txq->napi_gone);
+		netif_napi_add_locked(txq->vd->dev, &txq->napi, vnet_txq_poll);
+		txq->known = true;
+	}
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     &txq->napi);
 	vnet_napi_on(&txq->napi, vnet_vq_irq(txq->vd, txq->vq->index));
@@ -232,9 +237,6 @@ static void vnet_txq_off(struct vnet_txq *txq)
 	vnet_txq_close(txq);
 	txq->polled = false;
 	napi_disable_locked(&txq->napi);
-	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
-			     NULL);
-	txq->napi_gone = vnet_napi_off(&txq->napi);
 }
 
 /*
@@ -266,6 +268,32 @@ static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
 		err = vnet_compat_set_premapped(rxq->vq);
 
 	return err ? : vnet_vq_fit(vd, txq->vq, txq->ring);
+}
+
+/**
+ * vnet_pair_forget() - the core need not know of the NAPI instances of a pair
+ * @vd: device
+ * @i: queue pair; its queues may be on
+ *
+ * To be called for all pairs before the instance lock is released.
+ *
+ * Context: process; instance lock held, or the net device unregistered.
+ */
+void vnet_pair_forget(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+	struct vnet_txq *txq = &vd->txqs[i];
+
+	if (rxq->known && !rxq->up) {
+		rxq->known = false;
+		netif_queue_set_napi(vd->dev, i, NETDEV_QUEUE_TYPE_RX, NULL);
+		rxq->napi_gone = vnet_napi_off(&rxq->napi);
+	}
+	if (txq->known && !txq->polled) {
+		txq->known = false;
+		netif_queue_set_napi(vd->dev, i, NETDEV_QUEUE_TYPE_TX, NULL);
+		txq->napi_gone = vnet_napi_off(&txq->napi);
+	}
 }
 
 /* Memory for a pair that has none */
@@ -554,6 +582,7 @@ void vnet_queues_destroy(struct vnet_dev *vd)
 	u16 i;
 
 	for (i = 0; i < vd->caps.max_pairs; i++) {
+		kfree(vd->rxqs[i].user);
 		vnet_compat_napi_free(&vd->rxqs[i].napi);
 		vnet_compat_napi_free(&vd->txqs[i].napi);
 	}

@@ -43,6 +43,7 @@
 struct failover;
 struct vnet_dev;
 struct vnet_ctrl;
+struct vnet_placement;
 struct vnet_xsk_spare;
 struct vnet_xsk_tx;
 struct xsk_buff_pool;
@@ -220,7 +221,11 @@ struct vnet_rx_ctx {
  * @xdp_rxq: registration with the XDP core
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
+ * @xps: what was set as XPS of the pair, see vnet_affinity.c
+ * @irqs: and as affinity of its interrupts
+ * @user: what the user has set instead, or NULL
  * @placed: the interrupts of the pair have an affinity
+ * @known: the core knows of @napi
  * @up: memory is attached and NAPI enabled
  */
 struct vnet_rxq {
@@ -256,7 +261,11 @@ struct vnet_rxq {
 	struct xdp_rxq_info xdp_rxq;
 	char name[16];
 	unsigned long napi_gone;
+	u32 xps;
+	u32 irqs;
+	struct vnet_placement *user;
 	bool placed;
+	bool known;
 	bool up;
 } ____cacheline_aligned;
 
@@ -360,6 +369,7 @@ struct vnet_tx_mem {
  * @napi_gone: RCU state of when @napi was deleted
  * @up: packets are taken; written under the xmit lock
  * @polled: NAPI is enabled
+ * @known: the core knows of @napi
  */
 struct vnet_txq {
 	/* read-mostly */
@@ -397,6 +407,7 @@ struct vnet_txq {
 	unsigned long napi_gone;
 	bool up;
 	bool polled;
+	bool known;
 } ____cacheline_aligned;
 
 /* Who writes a group owns its cache lines. */
@@ -591,6 +602,7 @@ int vnet_queues_create(struct vnet_dev *vd);
 void vnet_queues_destroy(struct vnet_dev *vd);
 int vnet_pair_start(struct vnet_dev *vd, u16 i);
 void vnet_pair_off(struct vnet_dev *vd, u16 i);
+void vnet_pair_forget(struct vnet_dev *vd, u16 i);
 bool vnet_pair_reset(struct vnet_dev *vd, u16 i);
 void vnet_pair_free(struct vnet_dev *vd, u16 i);
 void vnet_pairs_send(struct vnet_dev *vd, u16 from, u16 to, bool on);
@@ -628,6 +640,8 @@ static inline bool vnet_status_gone(u8 status)
 /* vnet_affinity.c: which CPU serves which queue */
 int vnet_vq_irq(struct vnet_dev *vd, unsigned int index);
 void vnet_queues_spread(struct vnet_dev *vd);
+void vnet_queues_remember(struct vnet_dev *vd, u16 from);
+void vnet_queues_unplace(struct vnet_dev *vd);
 int vnet_hotplug_init(void);
 void vnet_hotplug_exit(void);
 int vnet_hotplug_add(struct vnet_dev *vd);

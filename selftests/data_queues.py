@@ -279,6 +279,43 @@ def spread(env):
         f"{where}"
 
 
+def placed(env):
+    """XPS of the queues, and the CPUs of their interrupts."""
+    nic = env.nic
+    return env.guest.run(
+        f"cat /sys/class/net/{nic}/queues/tx-*/xps_cpus; for d in $(grep -E "
+        f"'{env.virtio}-(input|output)' /proc/interrupts | cut -d: -f1); do "
+        f"cat /proc/irq/$d/smp_affinity; done").out.split()
+
+
+@test(profiles=["mq"], drivers=["vnet"], timeout=120)
+def placement_stays(env):
+    "XPS and interrupt affinity that the user has set survive resets, channels and hotplug."
+    nic = env.nic
+    env.guest.run(f"ethtool -L {nic} combined 2")
+    ours = placed(env)
+    env.guest.run(f"echo 2 > /sys/class/net/{nic}/queues/tx-0/xps_cpus; "
+                  f"echo 1 > /sys/class/net/{nic}/queues/tx-1/xps_cpus; "
+                  f"for q in input.0 output.0; do i=$(grep {env.virtio}-$q /proc/interrupts | "
+                  f"cut -d: -f1); echo 2 > /proc/irq/$(echo $i)/smp_affinity; done; "
+                  f"for q in input.1 output.1; do i=$(grep {env.virtio}-$q /proc/interrupts | "
+                  f"cut -d: -f1); echo 1 > /proc/irq/$(echo $i)/smp_affinity; done")
+    users = placed(env)
+    assert users != ours, f"nothing was set: {users}"
+    path = env.guest.run(f"readlink -f /sys/class/net/{nic}/device/..").out.strip()
+    for step in (f"echo 1 > {path}/reset", f"ip link set {nic} mtu 1400",
+                 f"ethtool -L {nic} combined 1; ethtool -L {nic} combined 2",
+                 f"ip link set {nic} down; ip link set {nic} up",
+                 "echo 0 > /sys/devices/system/cpu/cpu1/online; sleep 1; "
+                 "echo 1 > /sys/devices/system/cpu/cpu1/online"):
+        env.guest.run(f"{step}; sleep 1.5", timeout=60)
+        env.guest.run(f"ping -q -c 1 -w 10 {env.gateway}")
+        now = placed(env)
+        assert now[:2] == users[:2], f"XPS after '{step}': {now}, was {users}"
+        if "cpu1" not in step:
+            assert now == users, f"after '{step}': {now}, was {users}"
+
+
 @test(profiles=["modern-split", "mq", "legacy"], drivers=["vnet"], timeout=180)
 def cpu_hotplug(env):
     "A CPU goes and comes back under TCP."

@@ -143,6 +143,31 @@ def detach_always(env):
         program.close()
 
 
+THREADS = "ps -eo pid,comm | grep 'napi/NIC' | sort"
+
+
+@test(**SCRIPTED, quick=True)
+def threads_stay(env):
+    "NAPI threads, and with them what the user has set of them, survive changes and resets."
+    one_queue(env)
+    env.guest.run(f"echo 1 > /sys/class/net/{env.nic}/threaded")
+    before = env.guest.run(THREADS.replace("NIC", env.nic)).out
+    assert "napi/" in before, "there are no threads"
+    for step in (f"ip link set {env.nic} mtu 1400", f"ethtool -G {env.nic} rx 128"):
+        env.guest.run(step)
+        after = env.guest.run(THREADS.replace("NIC", env.nic)).out
+        assert after == before, f"{step}: {before} -> {after}"
+    mark = env.device.mark()
+    env.device.needs_reset()
+    env.device.wait(lambda: [e for e in env.device.log("status", mark) if e["value"] & 4],
+                    20, "DRIVER_OK")
+    flows(env)
+    after = env.guest.run(THREADS.replace("NIC", env.nic)).out
+    assert after == before, f"reset: {before} -> {after}"
+    env.guest.run(f"echo 0 > /sys/class/net/{env.nic}/threaded")
+    healthy(env)
+
+
 @test(**SCRIPTED, quick=True)
 def shutdown(env):
     "At reboot the device is reset once, and nobody starts it again."

@@ -7,6 +7,7 @@
  * Lock order: devlink instance, then (rtnl, then) netdev instance.
  */
 #include <linux/netdevice.h>
+#include <linux/sched/mm.h>
 #include <net/devlink.h>
 
 #include "vnet.h"
@@ -452,12 +453,14 @@ void vnet_health_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(to_delayed_work(work),
 					   struct vnet_dev, recovery.work);
+	unsigned int noio = memalloc_noio_save();
 	struct vnet_heal heal;
 
 	while (vnet_recovery_next(vd, &heal))
 		vnet_health_report(vd, &heal);
 	vnet_health_opened(vd);
 	vnet_health_muted(vd);
+	memalloc_noio_restore(noio);
 }
 
 /**

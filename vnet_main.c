@@ -582,9 +582,17 @@ static int __init vnet_init(void)
 {
 	int err;
 
-	err = vnet_hotplug_init();
+	err = vnet_reset_setup();
 	if (err)
 		return err;
+
+	err = vnet_recovery_setup();
+	if (err)
+		goto err_reset;
+
+	err = vnet_hotplug_init();
+	if (err)
+		goto err_recovery;
 
 	vnet_driver.feature_table =
 		vnet_caps_table(false, &vnet_driver.feature_table_size);
@@ -592,10 +600,18 @@ static int __init vnet_init(void)
 		vnet_caps_table(true, &vnet_driver.feature_table_size_legacy);
 	err = register_virtio_driver(&vnet_driver);
 	if (err)
-		vnet_hotplug_exit();
-	else
-		vnet_compat_reboot_register(&vnet_reboot_nb);
+		goto err_hotplug;
 
+	vnet_compat_reboot_register(&vnet_reboot_nb);
+
+	return 0;
+
+err_hotplug:
+	vnet_hotplug_exit();
+err_recovery:
+	vnet_recovery_cleanup();
+err_reset:
+	vnet_reset_cleanup();
 	return err;
 }
 module_init(vnet_init);
@@ -605,6 +621,8 @@ static void __exit vnet_exit(void)
 	vnet_compat_reboot_unregister(&vnet_reboot_nb);
 	unregister_virtio_driver(&vnet_driver);
 	vnet_hotplug_exit();
+	vnet_recovery_cleanup();
+	vnet_reset_cleanup();
 }
 module_exit(vnet_exit);
 

@@ -58,10 +58,27 @@ static const char * const vnet_heal_texts[VNET_HEAL_NR] = {
 	[VNET_HEAL_GIVE_UP]	= "giving up",
 };
 
+/* Swap may lie behind a device that is to be healed. */
+static struct workqueue_struct *vnet_recovery_wq;
+
+/* Module load; 0 or -ENOMEM. */
+int vnet_recovery_setup(void)
+{
+	vnet_recovery_wq = alloc_workqueue("vnet_recovery",
+					   WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+
+	return vnet_recovery_wq ? 0 : -ENOMEM;
+}
+
+void vnet_recovery_cleanup(void)
+{
+	destroy_workqueue(vnet_recovery_wq);
+}
+
 static void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay)
 {
 	if (!vnet_leaving(vd))
-		mod_delayed_work(system_long_wq, &vd->recovery.work, delay);
+		mod_delayed_work(vnet_recovery_wq, &vd->recovery.work, delay);
 }
 
 /**

@@ -3,6 +3,7 @@
  * Resets of the device and of a virtqueue. The virtio core waits for the end
  * of both without bound, so each is done in a work that is waited for with one.
  */
+#include <linux/sched/mm.h>
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
@@ -11,6 +12,12 @@
 
 /* How long the device may take to reset itself or a virtqueue. */
 #define VNET_CORE_TIMEOUT	(2 * HZ)
+
+/*
+ * Of its own, and beside that of the ladder, which waits for what is done here:
+ * swap may lie behind this device.
+ */
+static struct workqueue_struct *vnet_reset_wq;
 
 /*
  * States of a call into the core: nothing asked, waited for, given up; and for
@@ -61,6 +68,7 @@ static void vnet_core_call_work(struct work_struct *work)
 	struct vnet_core_call *call = container_of(work, struct vnet_core_call,
 						   work);
 	void (*reclaim)(struct virtqueue *vq, void *token);
+	unsigned int noio = memalloc_noio_save();
 	struct virtqueue *vq = call->vq;
 	struct vnet_dev *vd = call->vd;
 
@@ -74,6 +82,7 @@ static void vnet_core_call_work(struct work_struct *work)
 	} else {
 		call->err = virtqueue_reset(vq, reclaim, vnet_ring_recycled);
 	}
+	memalloc_noio_restore(noio);
 
 	if (atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_IDLE) ==
 	    VNET_CALL_LATE) {
@@ -98,7 +107,7 @@ static int vnet_core_call(struct vnet_core_call *call, struct virtqueue *vq,
 	call->err = 0;
 	reinit_completion(&call->done);
 	atomic_set(&call->state, VNET_CALL_WAITED);
-	queue_work(system_long_wq, &call->work);
+	queue_work(vnet_reset_wq, &call->work);
 	if (!wait_for_completion_timeout(&call->done, VNET_CORE_TIMEOUT) &&
 	    atomic_cmpxchg(&call->state, VNET_CALL_WAITED, VNET_CALL_LATE) ==
 	    VNET_CALL_WAITED)
@@ -113,6 +122,20 @@ static void vnet_core_call_init(struct vnet_dev *vd,
 	INIT_WORK(&call->work, vnet_core_call_work);
 	init_completion(&call->done);
 	call->vd = vd;
+}
+
+/* Module load; 0 or -ENOMEM. */
+int vnet_reset_setup(void)
+{
+	vnet_reset_wq = alloc_workqueue("vnet_reset",
+					WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
+
+	return vnet_reset_wq ? 0 : -ENOMEM;
+}
+
+void vnet_reset_cleanup(void)
+{
+	destroy_workqueue(vnet_reset_wq);
 }
 
 /**

@@ -621,6 +621,8 @@ int vnet_vqs_create(struct vnet_dev *vd);
 void vnet_vqs_destroy(struct vnet_dev *vd);
 
 /* vnet_reset.c: resets of the device and of a virtqueue */
+int vnet_reset_setup(void);
+void vnet_reset_cleanup(void);
 void vnet_reset_init(struct vnet_dev *vd);
 void vnet_reset_flush(struct vnet_dev *vd);
 void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own);

@@ -177,6 +177,8 @@ struct vnet_recovery {
 void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
+int vnet_recovery_setup(void);
+void vnet_recovery_cleanup(void);
 int vnet_recovery_create(struct vnet_dev *vd);
 void vnet_recovery_thaw(struct vnet_dev *vd);
 void vnet_recovery_stop(struct vnet_dev *vd);

@@ -405,6 +405,7 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	INIT_WORK(&vd->pairs_work, vnet_cfg_pairs_work);
 	INIT_DELAYED_WORK(&vd->recovery.work, vnet_health_work);
 	INIT_DELAYED_WORK(&vd->recovery.look, vnet_watch_work);
+	INIT_DEFERRABLE_WORK(&vd->recovery.doze, vnet_watch_doze_work);
 	INIT_DELAYED_WORK(&vd->recovery.thaw, vnet_pm_thaw_work);
 	vdev->priv = vd;
 

@@ -75,6 +75,13 @@ void vnet_recovery_cleanup(void)
 	destroy_workqueue(vnet_recovery_wq);
 }
 
+/* Have the detectors look after @delay, if they are not to look before. */
+bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
+			unsigned long delay)
+{
+	return queue_delayed_work(vnet_recovery_wq, work, delay);
+}
+
 static void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay)
 {
 	if (!vnet_leaving(vd))
@@ -154,6 +161,7 @@ int vnet_recovery_create(struct vnet_dev *vd)
 void vnet_recovery_stop(struct vnet_dev *vd)
 {
 	disable_delayed_work_sync(&vd->recovery.look);
+	disable_delayed_work_sync(&vd->recovery.doze);
 	disable_delayed_work_sync(&vd->recovery.work);
 	disable_delayed_work_sync(&vd->recovery.thaw);
 }

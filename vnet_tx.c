@@ -513,6 +513,13 @@ static noinline netdev_tx_t vnet_txq_xmit_special(struct vnet_txq *txq,
 		return NETDEV_TX_BUSY;
 	}
 
+	if (txq->quiet) {
+		txq->quiet = false;
+		vnet_watch_wake(txq->vd);
+		if (!txq->orphan)
+			return vnet_txq_xmit(txq, skb, VNET_TX_SKB);
+	}
+
 	if (unlikely(vnet_tx_orphan(txq, skb)))
 		return vnet_tx_refuse(txq, skb, -ENOMEM);
 

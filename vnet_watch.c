@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The detectors: once a second, while the interface is up, every queue is
+ * The detectors: once a second, while packets come and go, every queue is
  * looked at for progress that was due. Nothing here costs anything per packet:
  * progress is read off the counters that are kept anyway.
+ *
+ * Where nothing goes on the detectors doze: no CPU is woken up for them, and
+ * they only read memory, until the stack sends a packet or they find that
+ * something has moved.
  */
 #include <linux/log2.h>
+#include <linux/module.h>
 #include <linux/netdevice.h>
 
 #include "vnet.h"
@@ -14,9 +19,14 @@
 #define VNET_LOOK_PERIOD	HZ
 #define VNET_LOOK_AGAIN		(HZ / 10)
 
-/* Looks without progress until a notification, and until a reset, is tried */
+/* Looks without progress until a notification is tried; until a reset, below */
 #define VNET_STILL_KICK		1
-#define VNET_STILL_RESET	4
+
+/* Looks in which nothing goes on until the detectors doze */
+#define VNET_LOOK_QUIET		3
+
+/* Every so many looks of theirs one is at the device, too */
+#define VNET_DOZE_STATUS	16
 
 /* Looks until want of memory or of CPU time is worth a word */
 #define VNET_STILL_STARVED	3
@@ -28,6 +38,19 @@
 #define VNET_LOST_ONE		8
 #define VNET_LOST_TWO		12
 #define VNET_LOST_MANY		48
+
+static unsigned int stall_seconds = 4;
+module_param(stall_seconds, uint, 0644);
+MODULE_PARM_DESC(stall_seconds,
+		 "seconds without any progress until a transmit queue is reset; 0: never, as for hosts that stop for long");
+
+/* Is it time to reset a queue on which nothing moves? */
+static bool vnet_look_patience_ends(const struct vnet_watch *w)
+{
+	unsigned int limit = READ_ONCE(stall_seconds);
+
+	return limit && w->still >= min_t(unsigned int, limit, U8_MAX);
+}
 
 /* NAPI was to run a look ago and has still not done it: the guest is to blame. */
 static void vnet_look_starved(struct vnet_dev *vd, struct vnet_watch *w,
@@ -76,26 +99,28 @@ static void vnet_look_tx_stalled(struct vnet_dev *vd, struct vnet_txq *txq,
 	if (used)
 		vnet_recovery_request_vq(vd, VNET_RESET_LOST_IRQ, vq);
 	else if ((w->still >= VNET_STILL_KICK && w->step == VNET_HEAL_KICK) ||
-		 w->still >= VNET_STILL_RESET)
+		 vnet_look_patience_ends(w))
 		vnet_recovery_request_vq(vd, VNET_RESET_TX_STALL, vq);
 }
 
-static void vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
+/* Returns whether something goes on. */
+static bool vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
 {
 	struct vnet_watch *w = &vd->recovery.watch[vnet_vq_tx_index(txq->index)];
-	bool used = false, stalled;
+	bool used = false, stalled, busy;
+	unsigned int seen;
 	u32 held;
 	u64 done;
 
 	if (!txq->up)
-		return;
+		return false;
 
 	__netif_tx_lock_bh(txq->nq);
 	held = txq->mem.slots.nr - txq->mem.slots.nr_free;
 	done = u64_stats_read(&txq->stats.v[VNET_TXS_PACKETS]);
 	stalled = held && w->held && done == w->done;
 	if (stalled)
-		used = vnet_vq_pending(txq->vq);
+		used = vnet_vq_pending(txq->vq, &seen);
 	__netif_tx_unlock_bh(txq->nq);
 
 	if (virtqueue_is_broken(txq->vq))
@@ -107,8 +132,11 @@ static void vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
 		vnet_look_alive(vd, w);
 	else
 		w->still = 0;
+	busy = held || done != w->done;
 	w->held = held;
 	w->done = done;
+
+	return busy;
 }
 
 static u64 vnet_look_rx_done(const struct vnet_rxq *rxq)
@@ -159,7 +187,7 @@ static void vnet_look_rx_idle(struct vnet_dev *vd, struct vnet_rxq *rxq,
 
 	local_bh_disable();
 	if (napi_schedule_prep(&rxq->napi)) {
-		used = vnet_vq_pending(rxq->vq);
+		used = vnet_vq_pending(rxq->vq, &w->seen);
 		vnet_vq_disarm(rxq->vq);
 		__napi_schedule(&rxq->napi);
 		w->starved = 0;
@@ -171,14 +199,16 @@ static void vnet_look_rx_idle(struct vnet_dev *vd, struct vnet_rxq *rxq,
 	local_bh_enable();
 }
 
-static void vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
+/* Returns whether something goes on. */
+static bool vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 {
 	u16 vq = vnet_vq_rx_index(rxq->index);
 	struct vnet_watch *w = &vd->recovery.watch[vq];
+	bool busy;
 	u64 done;
 
 	if (!rxq->up)
-		return;
+		return false;
 
 	done = vnet_look_rx_done(rxq);
 	if (w->lost)
@@ -192,12 +222,18 @@ static void vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 	} else {
 		vnet_look_rx_idle(vd, rxq, w);
 	}
+	busy = done != w->done || w->lost || w->starved;
 	w->done = done;
 
-	if (!READ_ONCE(rxq->starved))
+	if (!READ_ONCE(rxq->starved)) {
 		w->still = 0;
-	else if (w->still < U8_MAX && ++w->still == VNET_STILL_STARVED)
+		return busy;
+	}
+
+	if (w->still < U8_MAX && ++w->still == VNET_STILL_STARVED)
 		vnet_recovery_request_vq(vd, VNET_RESET_RX_STARVED, vq);
+
+	return true;
 }
 
 /* The device status register; an interrupt that told of it may be lost. */
@@ -238,29 +274,63 @@ static void vnet_look_patience(struct vnet_dev *vd)
 	}
 }
 
-static void vnet_look(struct vnet_dev *vd)
+/* Returns whether something goes on. */
+static bool vnet_look(struct vnet_dev *vd)
 {
+	bool busy = false;
 	u16 i;
 
-	if (vd->life.want.power != VNET_POWER_ON)
-		return;
 	if (!vnet_live(vd) && vd->recovery.gone && !vnet_device_gone(vd)) {
 		vd->recovery.gone = false;
 		vnet_recovery_request(vd, VNET_RESET_BACK);
 	}
 	if (!vnet_live(vd))
-		return;
+		return true;
 
 	vnet_look_patience(vd);
 	if (!vnet_look_status(vd))
-		return;
+		return true;
 
 	if (vd->cvq && virtqueue_is_broken(vd->cvq))
 		vnet_recovery_request(vd, VNET_RESET_BROKEN_RING);
 	for (i = 0; i < vd->cfg.pairs; i++) {
-		vnet_look_tx(vd, &vd->txqs[i]);
-		vnet_look_rx(vd, &vd->rxqs[i]);
+		busy |= vnet_look_tx(vd, &vd->txqs[i]);
+		busy |= vnet_look_rx(vd, &vd->rxqs[i]);
 	}
+
+	return busy;
+}
+
+/* Returns whether packets are in flight, which have been sent before. */
+static bool vnet_doze_set(struct vnet_dev *vd, bool quiet)
+{
+	bool held = false;
+	u16 i;
+
+	vd->recovery.quiet = 0;
+	vd->recovery.dozes = quiet;
+	for (i = 0; i < vd->caps.max_pairs; i++) {
+		struct vnet_txq *txq = &vd->txqs[i];
+
+		__netif_tx_lock_bh(txq->nq);
+		txq->quiet = quiet;
+		held |= txq->mem.slots.nr_free != txq->mem.slots.nr;
+		__netif_tx_unlock_bh(txq->nq);
+	}
+
+	return held;
+}
+
+static void vnet_watch_next(struct vnet_dev *vd, bool busy)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+
+	if (busy)
+		rec->quiet = 0;
+	else if (++rec->quiet >= VNET_LOOK_QUIET && vnet_doze_set(vd, true))
+		vnet_doze_set(vd, false);
+	vnet_recovery_look(vd, rec->dozes ? &rec->doze : &rec->look,
+			   VNET_LOOK_PERIOD);
 }
 
 /*
@@ -271,14 +341,97 @@ void vnet_watch_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(to_delayed_work(work),
 					   struct vnet_dev, recovery.look);
-	unsigned long delay = VNET_LOOK_AGAIN;
+	bool busy = true;
 
-	if (vnet_compat_trylock(vd->dev)) {
-		vnet_look(vd);
-		vnet_compat_unlock(vd->dev);
-		delay = VNET_LOOK_PERIOD;
+	if (!vnet_compat_trylock(vd->dev)) {
+		vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_AGAIN);
+		return;
 	}
-	queue_delayed_work(system_long_wq, &vd->recovery.look, delay);
+
+	if (vd->life.want.up) {
+		if (vd->recovery.dozes)
+			vnet_doze_set(vd, false);
+		if (vd->life.want.power == VNET_POWER_ON)
+			busy = vnet_look(vd);
+		vnet_watch_next(vd, busy);
+	}
+	vnet_compat_unlock(vd->dev);
+}
+
+/**
+ * vnet_watch_wake() - something goes on again
+ * @vd: device
+ *
+ * Context: any.
+ */
+void vnet_watch_wake(struct vnet_dev *vd)
+{
+	vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_PERIOD);
+}
+
+/* Has anything moved since the last look? Reads memory only. */
+static bool vnet_doze_moved(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_watch *w = &vd->recovery.watch[vnet_vq_rx_index(i)];
+	const struct vnet_slots *slots = &vd->txqs[i].mem.slots;
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+
+	if (!rxq->up)
+		return false;
+	if (READ_ONCE(slots->nr_free) != slots->nr ||
+	    vnet_look_rx_done(rxq) != w->done)
+		return true;
+	if (virtqueue_is_broken(rxq->vq) ||
+	    virtqueue_is_broken(vd->txqs[i].vq) ||
+	    vnet_vq_moved(rxq->vq, w->seen))
+		return true;
+
+	/* As vnet_look_rx_idle() does. */
+	if (is_power_of_2(++w->idle))
+		vnet_vq_notify(rxq->vq);
+
+	return false;
+}
+
+/* The look of a doze; returns whether it is over. */
+static bool vnet_doze(struct vnet_dev *vd)
+{
+	struct vnet_recovery *rec = &vd->recovery;
+	u16 i;
+
+	if (!vnet_live(vd))
+		return true;
+	if (++rec->dozes > VNET_DOZE_STATUS) {
+		rec->dozes = 1;
+		if (!vnet_look_status(vd))
+			return true;
+	}
+	for (i = 0; i < vd->cfg.pairs; i++)
+		if (vnet_doze_moved(vd, i))
+			return true;
+
+	return vd->cvq && virtqueue_is_broken(vd->cvq);
+}
+
+/* Work: nothing goes on, and no CPU is to be woken up to find that out. */
+void vnet_watch_doze_work(struct work_struct *work)
+{
+	struct vnet_dev *vd = container_of(to_delayed_work(work),
+					   struct vnet_dev, recovery.doze);
+	struct vnet_recovery *rec = &vd->recovery;
+
+	if (!vnet_compat_trylock(vd->dev)) {
+		vnet_recovery_look(vd, &rec->doze, VNET_LOOK_AGAIN);
+		return;
+	}
+
+	if (vd->life.want.up && rec->dozes) {
+		if (vd->life.want.power != VNET_POWER_ON || vnet_doze(vd))
+			vnet_recovery_look(vd, &rec->look, 0);
+		else
+			vnet_recovery_look(vd, &rec->doze, VNET_LOOK_PERIOD);
+	}
+	vnet_compat_unlock(vd->dev);
 }
 
 /**
@@ -319,12 +472,13 @@ void vnet_watch_start(struct vnet_dev *vd)
 		w->lost = 0;
 		w->starved = 0;
 	}
-	queue_delayed_work(system_long_wq, &vd->recovery.look,
-			   VNET_LOOK_PERIOD);
+	vnet_doze_set(vd, false);
+	vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_PERIOD);
 }
 
 /* The interface goes down. Instance lock held: the work only tries it. */
 void vnet_watch_stop(struct vnet_dev *vd)
 {
 	cancel_delayed_work_sync(&vd->recovery.look);
+	cancel_delayed_work_sync(&vd->recovery.doze);
 }

@@ -351,7 +351,9 @@ struct vnet_tx_mem {
  *	by the next one; the device interrupts only for a queue that is stopped.
  *	Written under the xmit lock
  * @closed: the contrary of @up, see vnet_txq_set_up()
- * @special: @orphan, @closed or both: what xmit asks for, at once
+ * @quiet: nobody has sent lately, and whoever does wakes the detectors
+ * @special: any of @orphan, @closed and @quiet, which xmit asks for at once; all
+ *	are written under the xmit lock
  * @premapped: what XDP sends can be posted by bus address
  * @physical: the bus address is the physical address
  * @dma_dev: device that has mapped them, NULL when it is the physical address
@@ -384,7 +386,8 @@ struct vnet_txq {
 	union {
 		struct {
 			bool orphan;
-			bool closed;
+			u8 closed:1;
+			u8 quiet:1;
 		};
 		u16 special;
 	};

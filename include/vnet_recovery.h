@@ -115,6 +115,7 @@ struct vnet_heal {
  * @still: looks in a row without the progress that was due
  * @starved: looks in a row in which NAPI was scheduled and did not run
  * @lost: interrupts lost lately, weighted
+ * @seen: what was last seen of the ring (receive)
  * @kicked: the last thing tried was a notification
  *
  * All but @reasons: instance lock.
@@ -130,12 +131,14 @@ struct vnet_watch {
 	u8 starved;
 	u8 lost;
 	bool kicked;
+	unsigned int seen;
 };
 
 /**
  * struct vnet_recovery - self-healing of one device
  * @work: runs the ladder
  * @thaw: finds a device that nobody has restored
+ * @doze: looks at queues on which nothing goes on; wakes up no CPU for it
  * @look: runs the detectors, once a second while the interface is up
  * @reasons: bits of enum vnet_reset_reason about the device as a whole that
  *	wait for @work; atomic
@@ -146,6 +149,8 @@ struct vnet_watch {
  * @level: resets that followed one another too fast, for the back-off
  * @tries: starts in a row that have failed
  * @gone: the device read all ones when it was tried last
+ * @quiet: looks in a row in which nothing went on
+ * @dozes: looks of @doze in a row, 0 while @look is at work
  * @no_ring_reset: the device has failed to reset a virtqueue
  * @opened: it came back when the interface went up, which devlink is to be told
  * @last: when something was last reset
@@ -156,6 +161,7 @@ struct vnet_watch {
 struct vnet_recovery {
 	struct delayed_work work;
 	struct delayed_work look;
+	struct delayed_work doze;
 	struct delayed_work thaw;
 	unsigned long reasons;
 	u64 count[VNET_RESET_NR];
@@ -164,6 +170,8 @@ struct vnet_recovery {
 	u16 nr_watch;
 	u8 level;
 	u8 tries;
+	u8 quiet;
+	u8 dozes;
 	bool gone;
 	bool no_ring_reset;
 	bool opened;
@@ -192,7 +200,11 @@ void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);
 void vnet_watch_start(struct vnet_dev *vd);
 void vnet_watch_stop(struct vnet_dev *vd);
 void vnet_watch_link_up(struct vnet_dev *vd);
+void vnet_watch_wake(struct vnet_dev *vd);
 void vnet_watch_work(struct work_struct *work);
+void vnet_watch_doze_work(struct work_struct *work);
+bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
+			unsigned long delay);
 
 /* vnet_pm.c: suspend and function level reset */
 int vnet_virtio_freeze(struct virtio_device *vdev);

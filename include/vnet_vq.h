@@ -115,11 +115,19 @@ static inline bool vnet_vq_kick(struct virtqueue *vq)
 
 /*
  * Are there used buffers that nobody has taken? Arms the notification, so the
- * caller must own the virtqueue.
+ * caller must own the virtqueue. @seen is what has been seen of the ring.
  */
-static inline bool vnet_vq_pending(struct virtqueue *vq)
+static inline bool vnet_vq_pending(struct virtqueue *vq, unsigned int *seen)
 {
-	return virtqueue_poll(vq, virtqueue_enable_cb_prepare(vq));
+	*seen = virtqueue_enable_cb_prepare(vq);
+
+	return virtqueue_poll(vq, *seen);
+}
+
+/* Has the device used a buffer since @seen? Only reads memory; any context. */
+static inline bool vnet_vq_moved(struct virtqueue *vq, unsigned int seen)
+{
+	return virtqueue_poll(vq, seen);
 }
 
 /* Ask for no more used buffer notifications. */

@@ -143,6 +143,35 @@ def detach_always(env):
         program.close()
 
 
+QUIET = """
+cd /sys/kernel/tracing || exit
+echo 0 > tracing_on; echo > trace
+for e in workqueue/workqueue_execute_start napi/napi_poll; do echo 1 > events/$e/enable; done
+echo 1 > tracing_on; sleep 20; echo 0 > tracing_on
+echo works $(grep -c 'function vnet_watch_work' trace)
+echo polls $(grep -c 'napi_poll.*NIC' trace)
+for e in workqueue/workqueue_execute_start napi/napi_poll; do echo 0 > events/$e/enable; done
+"""
+
+
+@test(**SCRIPTED, quick=True)
+def idle_costs_nothing(env):
+    "Where nothing goes on there is no work, no poll; and a packet that stalls then is noticed."
+    one_queue(env)
+    env.guest.run(f"sysctl -qw net.ipv6.conf.{env.nic}.disable_ipv6=1; sleep 8")
+    seen = dict(line.split() for line in env.guest.run(
+        QUIET.replace("NIC", env.nic), timeout=60).out.splitlines())
+    assert seen == {"works": "0", "polls": "0"}, f"in 20 s: {seen}"
+    before = grown(env, {})
+    env.device.fault(queue="tx0", action="ignore-kick", count=1)
+    seconds = flows(env)
+    assert seconds < 6, f"it took {seconds:.1f} s"
+    time.sleep(2)
+    is_only(grown(env, before), lost_notifications=(1, 1), heal_queue_resets=(0, 0),
+            heal_device_resets=(0, 0))
+    healthy(env)
+
+
 THREADS = "ps -eo pid,comm | grep 'napi/NIC' | sort"
 
 

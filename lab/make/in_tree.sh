@@ -55,6 +55,18 @@ add_line "$ksrc/drivers/net/Kconfig" 'source "drivers/net/vnet/Kconfig"' \
 # shellcheck disable=SC2016	# the text of a Makefile
 add_line "$ksrc/drivers/net/Makefile" "obj-\$(CONFIG_VNET) += vnet/" '^obj-\$(CONFIG_VXLAN)'
 
+# the pages, where the source has its documentation
+pages=$ksrc/Documentation/networking
+if [ -f "$pages/device_drivers/ethernet/index.rst" ] && [ -f "$pages/devlink/index.rst" ]; then
+	mkdir -p "$pages/device_drivers/ethernet/vnet"
+	cp "$checkout/docs/in-tree/vnet.rst" "$pages/device_drivers/ethernet/vnet/vnet.rst" ||
+		fail "cannot copy the pages to $pages"
+	cp "$checkout/docs/in-tree/devlink.rst" "$pages/devlink/vnet.rst" ||
+		fail "cannot copy the pages to $pages"
+	add_line "$pages/device_drivers/ethernet/index.rst" '   vnet/vnet' '^   wangxun/'
+	add_line "$pages/devlink/index.rst" '   vnet' '^   zl3073x'
+fi
+
 cd "$ksrc" || exit 2
 if [ ! -f .config ]; then
 	echo "in-tree: the source has no .config, taking the default one"

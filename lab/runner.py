@@ -256,7 +256,8 @@ def matches(name, pattern):
 # those marked quick.
 EVERYWHERE = ("traffic", "features", "link", "life")
 SMOKE = ("modern-split", "traffic")  # on the debug kernel, beside the hostile device
-LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers")
+LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers",
+        "package")
 
 
 def in_time(test, kernel, profile, chosen, options):

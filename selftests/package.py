@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: GPL-2.0
 """Versions, packages and vnetctl: what brings the driver onto a machine and off it."""
 
+import contextlib
+import io
 import json
+import re
+import shutil
+import tarfile
+import time
 from pathlib import Path
 
-from lab.api import test
+from lab.api import quote, test
+from lab.guest import Guest
+from selftests.users import Udev
 
 TOP = Path(__file__).resolve().parent.parent
 VERSION = (TOP / "VERSION").read_text(encoding="ascii").strip()
 
 
-@test(profiles=["modern-split", "legacy"], drivers=["vnet"])
+@test(profiles=["modern-split", "legacy"], drivers=["vnet"], quick=True)
 def version(env):
     """Module, devlink and ethtool say what runs; the version is that of the file VERSION."""
     run = env.guest.run
@@ -27,3 +35,363 @@ def version(env):
     assert lines["driver"] == "vnet", lines
     # a driver in the kernel has the kernel's version, so this is the core's to say
     assert lines["version"] == run("uname -r").out.strip(), lines
+
+
+# A stream of lines to an echo and back: prints the longest silence, or dies.
+STREAM = """
+import socket, sys, time
+peer = socket.create_connection((sys.argv[1], 5001), 10)
+peer.settimeout(30)
+longest, last, count, end = 0, time.monotonic(), 0, time.monotonic() + float(sys.argv[2])
+while time.monotonic() < end:
+    peer.sendall(b"x" * 64)
+    got = 0
+    while got < 64:
+        part = peer.recv(64)
+        assert part, "the peer has closed"
+        got += len(part)
+    now = time.monotonic()
+    longest, last, count = max(longest, now - last), now, count + 1
+    time.sleep(0.01)
+print(f"{longest:.3f} {count}")
+"""
+ECHO = "socat TCP-LISTEN:5001,fork,reuseaddr EXEC:cat"
+MATCH = "network:\n  ethernets:\n    x:\n      match: {name: y}\n      match:\n" \
+        "        driver: virtio_net\n"
+
+
+CTL = "PYTHONDONTWRITEBYTECODE=1 python3 /lab/vnetctl"
+INSTALL = "dir=/lib/modules/$(uname -r)/updates; mkdir -p $dir && cp /lab/vnet.ko $dir && " \
+          "depmod && modprobe virtio_net"
+
+
+def install(guest):
+    """Put vnetctl into a guest."""
+    shutil.copytree(TOP / "tools/vnetctl", guest.root / "lab/vnetctl", dirs_exist_ok=True,
+                    ignore=shutil.ignore_patterns("__pycache__"))
+
+
+class Box:
+    """vnetctl in a guest in which vnet is installed, and virtio_net is there to go back to."""
+
+    def __init__(self, env):
+        self.env, self.run = env, env.guest.run
+        install(env.guest)
+        self.run(INSTALL, timeout=90)
+        self.run(f"ip route add default via {env.gateway} dev {env.nic}")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        # the next test finds its device free, for vnet to bind
+        self.run("rm -rf /run/vnet /etc/vnet /var/lib/vnet /etc/netplan; modprobe vnet; "
+                 "rmmod virtio_net; rm -rf /lib/modules/$(uname -r)/updates", timeout=60,
+                 check=False)
+        bus = f"/sys/bus/virtio/drivers/vnet/{self.env.virtio}"
+        self.run(f"[ -e {bus} ] || echo {self.env.virtio} > {bus.rpartition('/')[0]}/bind",
+                 check=False)
+
+    def ctl(self, words, status=0, timeout=90):
+        done = self.run(f"{CTL} {words} </dev/null",
+                        timeout=timeout, check=False)
+        text = done.out + done.err
+        assert done.status == status, f"vnetctl {words}: status {done.status}: {text}"
+        return text
+
+    def driver(self):
+        return self.run(f"readlink -f /sys/bus/virtio/devices/{self.env.virtio}/driver"
+                        ).out.strip().rpartition("/")[2]
+
+    def on(self, driver):
+        assert self.driver() == driver, f"the driver is {self.driver()}"
+
+
+@contextlib.contextmanager
+def cut(env):
+    """Whoever sits at the other end of the wire hears nothing any more."""
+    for tap in env.host_ns.taps:
+        env.host_ns.run(f"nft add table netdev {tap}; nft add chain netdev {tap} cut "
+                        f"'{{ type filter hook ingress device {tap} priority 0; policy drop; }}'")
+    yield
+    for tap in env.host_ns.taps:
+        env.host_ns.run(f"nft delete table netdev {tap}")
+
+
+@contextlib.contextmanager
+def other(env, append=""):
+    """A machine of its own on virtio_net, with vnet installed and not loaded."""
+    log = env.guest.log / f"other{append.replace('.', '-')}"
+    with Guest(env.kernel, "modern-split", log, append=append) as guest:
+        install(guest)
+        shutil.copy(env.guest.root / "lab/vnet.ko", guest.root / "lab/vnet.ko")
+        guest.run(INSTALL, timeout=90)
+        yield guest
+
+
+def shown(env):
+    """What an administrator sees of the interface, without what may change by itself."""
+    nic = env.nic
+    text = env.guest.run(
+        f"ip -o addr show dev {nic} | grep -v fe80 | cut -d' ' -f2-; ip route show table all "
+        f"dev {nic} | grep -v fe80 | sort; ip -6 route show table all dev {nic} | "
+        f"grep -v -e fe80 -e ff00 | sort; ip neigh show dev {nic} nud permanent; "
+        f"ip -o link show dev {nic} | grep -o -e 'mtu [0-9]*' -e 'altname [^ ]*' -e 'alias .*'; "
+        f"cat /sys/class/net/{nic}/address /proc/sys/net/ipv4/conf/{nic}/rp_filter; "
+        f"ethtool -k {nic} | grep -e '^tcp-seg.*:' -e '^generic-rec'").out
+    return re.sub(r"\d+sec|\\", "", text).splitlines()
+
+
+def furnish(env):
+    """Settings of many kinds, all of which have to be there after a switch."""
+    nic = env.nic
+    env.guest.run(
+        f"ip addr add 10.99.7.7/24 dev {nic} label {nic}:x; ip addr add 2001:db8:7::7/64 dev {nic} "
+        f"nodad; ip addr add 10.99.8.8/32 dev {nic} valid_lft 5000 preferred_lft 4000; "
+        f"ip route add 192.0.2.0/24 via {env.gateway} metric 50; ip route add 198.51.100.0/24 via "
+        f"{env.gateway} table 77; ip route add 2001:db8:9::/64 via 2001:db8:7::1; "
+        f"ip rule add oif {nic} lookup 77; ip neigh add 10.99.7.9 lladdr 02:00:00:00:00:09 "
+        f"dev {nic} nud permanent; ip link set {nic} mtu 1400 alias uplink; "
+        f"ip link property add dev {nic} altname lab-uplink; "
+        f"ip link set dev {nic} address 52:54:00:99:00:77; "
+        f"echo 2 > /proc/sys/net/ipv4/conf/{nic}/rp_filter; ethtool -K {nic} tso off gro off")
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=600)
+def switch(env):
+    """A TCP stream lives through switches back and forth; everything is put back."""
+    with Box(env) as box:
+        furnish(env)
+        before = shown(env)
+        env.host_ns.serve(ECHO, 5001)
+        rounds = env.rounds(50, 2)
+        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway} {6 * rounds + 6}")
+        for _ in range(rounds):
+            box.ctl(f"switch {env.nic} --to virtio_net --yes")
+            box.on("virtio_net")
+            assert shown(env) == before, f"{before} became {shown(env)}"
+            box.ctl(f"switch {env.nic} --yes")
+            box.on("vnet")
+            assert shown(env) == before, f"{before} became {shown(env)}"
+        assert env.nic in env.guest.run("ip rule").out
+        done = job.wait(6 * rounds + 60)
+        assert done.status == 0, done.err
+        longest, count = done.out.split()
+        print(f"switch: {2 * rounds} switches, longest silence {longest} s, {count} echoes")
+        assert float(longest) < 2 * env.slow, f"a silence of {longest} s"
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+def dead_man(env):
+    """Nobody confirms, the tap is cut, a check fails: back on the old driver, addresses there."""
+    with Box(env) as box:
+        before = shown(env)
+        text = box.ctl(f"switch {env.nic} --to virtio_net --dead-man 25 --no-wait")
+        assert "waits to be confirmed, otherwise back to vnet" in box.ctl("status")
+        box.on("virtio_net")
+        assert "confirm" in text, text
+        assert "waits to be confirmed" in box.ctl(
+            f"switch {env.nic} --yes", status=1)
+        with cut(env):
+            env.wait(lambda: box.driver() == "vnet", "the dead man did not go back", 60)
+        env.wait(lambda: shown(env) == before, "addresses are missing after the way back")
+        assert "nothing waits" in box.ctl("confirm", status=1)
+
+        box.ctl(f"switch {env.nic} --to virtio_net --dead-man 25 --no-wait")
+        box.ctl(f"confirm {env.nic}")
+        time.sleep(26)
+        box.on("virtio_net")
+
+        text = box.ctl(f"switch {env.nic} --yes --check 'echo no; false'", status=1)
+        assert "status 1: no" in text, text
+        box.on("virtio_net")
+        assert shown(env) == before
+        env.guest.run(f"ping -q -c 3 -i 0.2 -W 10 {env.gateway}")
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+def obstacles(env):
+    """What would be lost, or cannot be, is a sentence, and nothing is touched."""
+    with Box(env) as box:
+        nic = env.nic
+        index = env.guest.run(f"cat /sys/class/net/{nic}/ifindex").out
+
+        def refused(words, what):
+            text = box.ctl(words, status=1)
+            assert what in text, f"{words}: {text}"
+            box.on("vnet")
+            assert env.guest.run(f"cat /sys/class/net/{nic}/ifindex").out == index
+
+        there = f"switch {nic} --to virtio_net --yes"
+        refused("switch nosuch", "there is no interface nosuch")
+        refused("switch lo", "lo is no virtio network device")
+        refused("back", "say which interface")
+        for setup, undo, what in (
+                (f"ip link add link {nic} name v9 type vlan id 9", "ip link del v9", "v9 sits on"),
+                (f"tc qdisc add dev {nic} clsact", f"tc qdisc del dev {nic} clsact", "clsact"),
+                (f"ip route add 203.0.113.0/24 nexthop via {env.gateway} dev {nic} "
+                 f"nexthop via {env.gateway[:-1]}9 dev {nic}", "ip route del 203.0.113.0/24",
+                 "several next hops")):
+            env.guest.run(setup)
+            refused(there, what)
+            env.guest.run(undo)
+        env.guest.put(MATCH.encode(), "/etc/netplan/50-x.yaml")
+        text = box.ctl(f"check {nic}", status=1)
+        assert "/etc/netplan/50-x.yaml:6" in text and "[virtio_net, vnet]" in text, text
+        env.guest.run("rm -r /etc/netplan")
+        box.ctl(f"check {nic} --to virtio_net")
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+def signature(env):
+    """A kernel that takes signed modules only: a sentence, and virtio_net keeps the network."""
+    with other(env, "module.sig_enforce=1") as guest:
+        for words in ("check eth0", "switch eth0 --yes"):
+            done = guest.run(f"{CTL} {words}", timeout=90, check=False)
+            assert done.status == 1 and "takes only signed modules" in done.err, done
+        done = guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=90)
+        assert "vnet does not load" in done.err and "reject" in done.err, done.err
+        assert "virtio_net" in guest.run("readlink -f /sys/class/net/eth0/device/driver").out
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=600)
+def claim(env):
+    """At boot: good, no network after the bind, a crash between bind and health, a new version."""
+    with Box(env) as box:
+        nic, state = env.nic, "/var/lib/vnet/boot/" + env.nic
+
+        def begin():
+            """As after boot: the interface has virtio_net and nothing else."""
+            if box.driver() != "virtio_net":
+                box.ctl(f"switch {nic} --to virtio_net --yes")
+            env.guest.run(f"ip addr flush dev {nic}; ip link set {nic} down")
+
+        def network():
+            env.guest.run(f"ip addr add {env.ip}/24 dev {nic}; ip link set {nic} up; "
+                          f"ip route add default via {env.gateway}")
+
+        box.ctl(f"claim --add {nic}")
+        begin()
+        box.ctl("claim --boot")
+        box.on("vnet")
+        assert env.guest.run(f"cat {state}").out.startswith("trying ")
+        network()
+        box.ctl("claim --health")
+        assert env.guest.run(f"cat {state}").out.startswith("good ")
+        box.on("vnet")
+
+        # the host drops everything after the bind
+        begin()
+        box.ctl("claim --boot")
+        network()
+        with cut(env):
+            text = box.ctl("claim --health")
+        assert "does not answer" in text and "back on virtio_net" in text, text
+        box.on("virtio_net")
+        assert env.ip in env.guest.run(f"ip addr show {nic}").out
+
+        # so the next boot stays where it is, until somebody asks for another try
+        begin()
+        assert "stays on virtio_net" in box.ctl("claim --boot")
+        box.on("virtio_net")
+        assert "did not bring" in box.ctl("status")
+        box.ctl("claim --retry")
+
+        # a machine that is switched off between bind and health
+        begin()
+        with other(env) as guest:
+            guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=90)
+            assert "/vnet" in guest.run("readlink -f /sys/class/net/eth0/device/driver").out
+            left = guest.get("/var/lib/vnet/boot/eth0")
+            guest.qemu.stop()
+        assert left.startswith(b"trying "), left
+        env.guest.put(left, state)
+        text = box.ctl("claim --boot")
+        assert "did not end well" in text, text
+        box.on("virtio_net")
+        # a new version is tried again
+        env.guest.run(f"sed -i 's/ [^ ]*:/ 0.0.1-old:/' {state}")
+        box.ctl("claim --boot")
+        box.on("vnet")
+
+        # without the module nothing happens
+        begin()
+        env.guest.run("rmmod vnet; rm -r /lib/modules/$(uname -r)/updates; depmod", timeout=60)
+        assert "does not load" in box.ctl("claim --boot")
+        box.on("virtio_net")
+        env.guest.run("insmod /lab/vnet.ko")
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+def reload(env):
+    """The module is replaced under iperf3; the connection lives."""
+    with Box(env) as box:
+        env.host_ns.serve("iperf3 -s", 5201)
+        env.host_ns.serve(ECHO, 5001)
+        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway} 20")
+        load = env.guest.start(f"exec iperf3 -c {env.gateway} -t 20 -b 20M")
+        text = box.ctl("reload", timeout=120)
+        assert f"vnet {VERSION}/" in text, text
+        box.on("vnet")
+        done = job.wait(60)
+        assert done.status == 0, done.err
+        print(f"reload: longest silence {done.out.split()[0]} s")
+        assert load.wait(60).status == 0, load.wait(1).err
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=200)
+def report(env):
+    """Every section is there, and no address."""
+    with Box(env) as box:
+        box.ctl("report -o /tmp/r.tar.gz")
+        with tarfile.open(fileobj=io.BytesIO(env.guest.get("/tmp/r.tar.gz"))) as archive:
+            texts = {member.name.split("/", 1)[1]: archive.extractfile(member).read().decode()
+                     for member in archive}
+        wanted = {"versions", "parameters", "links", "health", "info", "kernel-log", "interrupts",
+                  "softnet", "sysctl", "events", "journal"}
+        wanted |= {f"{env.nic}/{name}" for name in (
+            "virtio", "driver", "features", "statistics", "channels", "rings", "coalescing",
+            "registers", "diagnose")}
+        assert not wanted - {name.removesuffix(".txt") for name in texts}, sorted(texts)
+        text = "\n".join(texts.values())
+        for secret in (env.mac, env.ip, env.ip6, env.gateway):
+            assert secret not in text, f"{secret} is in the report"
+        assert "<mac-1>" in text and "<ip4-1>" in text
+        assert VERSION in texts["versions.txt"] and "VERSION_1" in texts[f"{env.nic}/virtio.txt"]
+        assert '"reporter"' in texts["health.txt"] and "entries_free" in \
+            texts[f"{env.nic}/diagnose.txt"]
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=400)
+def networkd(env):
+    """systemd-networkd, with udev, has the interface: it is there for it after a switch."""
+    daemon = "/usr/lib/systemd/systemd-networkd"
+    if env.guest.run(f"[ -x {daemon} ]", check=False).status:
+        env.skip("the guest root has no systemd-networkd")
+    nic = env.nic
+    with Box(env) as box, contextlib.closing(Udev(env)):
+        env.guest.put(f"[Match]\nName={nic}\n[Network]\nAddress={env.ip}/24\n"
+                      f"Gateway={env.gateway}\nLinkLocalAddressing=no\n".encode(),
+                      "/etc/systemd/network/10-test.network")
+        env.guest.run(f"chmod 644 /etc/systemd/network/10-test.network; ip addr flush dev {nic}; "
+                      f"ip link set {nic} down; mkdir -p /run/systemd/netif/{{links,leases,lldp}}; "
+                      "chown -R systemd-network: /run/systemd/netif")
+        job = env.guest.start(f"exec {daemon} > /tmp/networkd.log 2>&1")
+
+        def configured():
+            return env.ip in env.guest.run(f"ip addr show {nic}").out and \
+                "default via" in env.guest.run(f"ip route show dev {nic}").out
+
+        try:
+            env.wait(configured, "networkd does not configure the interface", 60)
+            for driver in ("virtio_net", "vnet"):
+                box.ctl(f"switch {nic} --to {driver} --yes", timeout=120)
+                box.on(driver)
+                for _ in range(5):  # the manager sees a new interface and does its part
+                    time.sleep(1)
+                    assert configured(), env.guest.run("ip addr; ip route; "
+                                                       "tail /tmp/networkd.log").out
+                env.guest.run(f"ping -q -c 3 -i 0.2 -W 10 {env.gateway}")
+        finally:
+            job.kill("TERM")
+            env.guest.run("rm /etc/systemd/network/10-test.network")

@@ -16,8 +16,9 @@ LAB	:= $(CURDIR)/lab/start
 EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(if $($v),,--empty=$v)))
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY)
 
-.PHONY: all modules in-tree install clean run check check-ci check-full shell \
-	kunit gates fuzz bench kselftest mutants kernels help
+.PHONY: all modules in-tree install uninstall clean run check check-ci check-full \
+	shell kunit gates fuzz bench kselftest mutants kernels dkms deb rpm dist \
+	html help
 
 all: modules
 
@@ -31,7 +32,21 @@ in-tree:
 install: modules
 	@sh lab/make/checks.sh install '$(KDIR)'
 	$(MAKE) -C '$(KDIR)' M='$(CURDIR)' modules_install
-	depmod -a "$$(cat '$(KDIR)/include/config/kernel.release')"
+	depmod -b '$(INSTALL_MOD_PATH)/' -a "$$(cat '$(KDIR)/include/config/kernel.release')"
+	install -D -m 644 packaging/modprobe.conf '$(INSTALL_MOD_PATH)/lib/modprobe.d/vnet.conf'
+	@echo "vnet: installed, but not in the initramfs and not in use; now: tools/vnetctl.sh switch NIC"
+
+uninstall:
+	@sh lab/make/uninstall.sh '$(KDIR)'
+
+dkms:
+	@sh lab/make/dkms.sh
+
+deb rpm html:
+	@$(LAB) package $@
+
+dist:
+	@sh lab/make/dist.sh '$(CURDIR)/dist'
 
 clean:
 	@sh lab/make/clean.sh '$(KDIR)' '$(CURDIR)'

@@ -16,19 +16,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, check, die, host, layers, matrix, root, say
+from . import SetupError, check, die, host, layers, matrix, package, root, say
 from . import options as test_options
 
 INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "fuzz", "bench", "kselftest", "mutants", "debug-kernel", "kernels", "exec", "gc")
+            "fuzz", "bench", "kselftest", "mutants", "debug-kernel", "kernels", "package", "exec",
+            "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
 # commands with a module of their own, which gets a way to enter the root
-MODULES = {"kernels": matrix}
+MODULES = {"kernels": matrix, "package": package}
 
 USAGE = """commands:
   root                make the guest root if there is none, print where it is
@@ -47,6 +48,7 @@ USAGE = """commands:
   mutants [NAME...]   defects planted into the driver: does a test find each?
   debug-kernel [NAME] build the debug kernel: kasan, kcsan or faults
   kernels [WORD...]   compile for every kernel of the archive (headers only)
+  package WHAT        the packages and pages: deb, rpm or html
   exec CMD...         run a command inside the guest root, without a guest
   gc                  remove everything that the lab has cached
 'python3 -m lab COMMAND --help' tells the options of a command."""

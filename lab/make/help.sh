@@ -5,7 +5,10 @@ Build
   make [KDIR=DIR]        vnet.ko for the running kernel or the one of KDIR
   make in-tree KSRC=DIR  put vnet into a kernel source, build it =m and =y
   make kernels           build for every kernel of the archive, headers only
-  make install           install vnet.ko (as root), make clean
+  make install           install vnet.ko (as root), make uninstall, make clean
+  make dkms              the same by dkms, for every kernel to come (as root)
+  make deb, make rpm     packages: vnet-dkms, vnet-tools
+  make dist              a tarball of the source in dist/; make html: the pages
 
 Try
   make run               vnet in a guest: DHCP, a page, iperf3; then a shell

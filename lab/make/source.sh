@@ -1,0 +1,15 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# source.sh TARGET: what dkms builds from, with its dkms.conf.
+set -e
+here=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
+target=$1
+version=$(cat "$here/VERSION")
+mkdir -p "$target/include" "$target/scripts"
+target=$(cd -- "$target" && pwd)
+cd "$here"
+cp Kbuild Kconfig VERSION ./*.c "$target/"
+rm -f "$target"/*.mod.c
+cp include/*.h "$target/include/"
+cp scripts/conftest.sh "$target/scripts/"
+sed "s/@VERSION@/$version/" dkms.conf.in > "$target/dkms.conf"

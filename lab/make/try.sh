@@ -1,0 +1,92 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# try.sh DIRECTORY: the packages of 'make deb' are installed, upgraded, removed
+# and purged in a throw-away root (a session of the lab with the layer "package").
+# No guest: what they do to a running network is selftests/package.py.
+packages=${1%/*}/deb
+version=$(cat /vnet/VERSION)
+log=$(mktemp)
+passed=0
+
+fail() {
+	echo "try: $*" >&2
+	tail -n 30 "$log" >&2
+	exit 1
+}
+
+ok() {
+	echo "try: $*: ok"
+	passed=$((passed + 1))
+}
+
+[ -e "$packages/vnet-dkms_$version-1_all.deb" ] || fail "there are no packages: run 'make deb' first"
+export DEBIAN_FRONTEND=noninteractive
+new=$(find /lib/modules -maxdepth 1 -name '[0-9]*' -printf '%f\n' | sort -V | tail -1)
+
+# one kernel to build for is enough here, 'make kernels' is about the others
+for dir in /lib/modules/*; do
+	[ "${dir##*/}" = "$new" ] || rm -f "$dir/build"
+done
+# a kernel that vnet is not for, with headers that would not build either
+old=6.1.0-99-amd64
+mkdir -p /lib/modules/$old /usr/src/linux-headers-$old/include/config
+ln -sfn /usr/src/linux-headers-$old /lib/modules/$old/build
+printf 'CONFIG_MODULES=y\n' > /usr/src/linux-headers-$old/.config
+printf 'all:\n\tfalse\n' > /usr/src/linux-headers-$old/Makefile
+
+dpkg -i "$packages"/vnet-*.deb > "$log" 2>&1 || fail "dpkg does not install the packages"
+dkms status | tee -a "$log" | grep -q "vnet/$version" || fail "dkms does not know vnet"
+ok "install"
+
+dkms autoinstall -k $old >> "$log" 2>&1 || fail "a kernel that vnet is not for makes autoinstall fail"
+[ ! -e /lib/modules/$old/updates/dkms/vnet.ko ] || fail "vnet was built for $old"
+ok "autoinstall for a kernel that it is not for"
+
+dkms status -k "$new" | grep -q "vnet/$version.*installed" ||
+	dkms install "vnet/$version" -k "$new" >> "$log" 2>&1 || fail "vnet does not build by dkms for $new"
+module=$(modinfo -k "$new" -n vnet) || fail "modinfo finds no vnet for $new"
+[ "$(modinfo -k "$new" -F version vnet)" = "$version" ] || fail "$module has another version"
+[ -n "$(modinfo -k "$new" -F signer vnet)" ] || fail "$module is not signed by dkms"
+ok "dkms, signed, for $new"
+
+# the alias must not choose vnet by luck; by name, and 'early', it loads
+alias=virtio:d00000001v00001AF4
+modprobe -S "$new" --show-depends $alias | grep -q virtio_net.ko || fail "$alias does not lead to virtio_net"
+! modprobe -S "$new" --show-depends $alias | grep -q /vnet.ko || fail "$alias leads to vnet"
+modprobe -S "$new" --show-depends vnet | grep -q /vnet.ko || fail "vnet cannot be loaded by name"
+echo 'softdep virtio_net pre: vnet' > /etc/modprobe.d/vnet-early.conf
+modprobe -S "$new" --show-depends $alias | grep -q /vnet.ko || fail "'early' does not load vnet"
+rm /etc/modprobe.d/vnet-early.conf
+ok "which driver the alias loads, alone and with softdep"
+
+vnetctl status >> "$log" 2>&1 || fail "vnetctl does not run"
+vnetctl --help | grep -q claim || fail "vnetctl --help"
+ok "vnetctl runs"
+
+work=$(mktemp -d)
+dpkg-deb -R "$packages/vnet-dkms_$version-1_all.deb" "$work/p"
+sed -i "s/^Version: .*/Version: $version-2/" "$work/p/DEBIAN/control"
+dpkg-deb -b "$work/p" "$work/vnet-dkms_$version-2_all.deb" > /dev/null
+dpkg -i "$work/vnet-dkms_$version-2_all.deb" >> "$log" 2>&1 || fail "the upgrade fails"
+[ "$(dkms status | grep -c "vnet/$version.*$new.*installed")" = 1 ] || fail "after the upgrade dkms says: $(dkms status)"
+ok "upgrade"
+
+touch /etc/vnet/claim
+dpkg --purge vnet-tools vnet-dkms >> "$log" 2>&1 || fail "dpkg does not purge the packages"
+for left in /usr/src/vnet-* /lib/modules/*/updates/dkms/vnet.ko* /var/lib/dkms/vnet /etc/vnet \
+		/usr/lib/modprobe.d/vnet.conf /usr/sbin/vnetctl; do
+	[ ! -e "$left" ] || fail "purge leaves $left"
+done
+ok "purge leaves nothing"
+tree=$(mktemp -d)
+cp -a /vnet "$work/checkout"
+kdir=$(readlink -f "/lib/modules/$new/build")
+make -s -C "$work/checkout" KDIR="$kdir" INSTALL_MOD_PATH="$tree" install >> "$log" 2>&1 || fail "make install fails"
+grep -q vnet "$tree/lib/modules/$new/modules.dep" || fail "depmod has not run in INSTALL_MOD_PATH"
+[ -e "$tree/lib/modprobe.d/vnet.conf" ] || fail "make install brings no modprobe.d/vnet.conf"
+[ ! -e /lib/modprobe.d/vnet.conf ] || fail "make install writes outside of INSTALL_MOD_PATH"
+make -s -C "$work/checkout" KDIR="$kdir" INSTALL_MOD_PATH="$tree" uninstall >> "$log" 2>&1 || fail "make uninstall fails"
+[ -z "$(find "$tree" -name 'vnet*')" ] || fail "make uninstall leaves $(find "$tree" -name 'vnet*')"
+! grep -q vnet "$tree/lib/modules/$new/modules.dep" || fail "make uninstall runs no depmod"
+ok "make install and uninstall, in a tree of their own"
+echo "try: $passed passed"

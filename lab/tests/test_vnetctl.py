@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Unit tests of vnetctl and of the packages: what needs no device."""
+
+import re
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from unittest import mock
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "tools/vnetctl"))
+
+import capture  # noqa: E402
+import claim  # noqa: E402
+import names  # noqa: E402
+import report  # noqa: E402
+
+VERSION = (TOP / "VERSION").read_text(encoding="ascii").strip()
+
+
+class Names(unittest.TestCase):
+    FILES = {
+        "etc/netplan/1.yaml": ("      driver: virtio_net", "driver: [virtio_net, vnet]"),
+        "etc/systemd/network/a.network": ("Driver=virtio_net", "Driver=virtio_net vnet"),
+        "etc/systemd/network/b.link.d/x.conf": ("Driver=virtio_net", "Driver=virtio_net vnet"),
+        "etc/udev/rules.d/7.rules": ('DRIVERS=="virtio_net", NAME="x"',
+                                     'DRIVERS=="virtio_net|vnet", NAME="x"'),
+        "etc/NetworkManager/conf.d/c.conf": ("match-device=driver:virtio_net",
+                                             "match-device=driver:virtio_net,driver:vnet"),
+        "etc/NetworkManager/system-connections/e.nmconnection": ("driver=virtio_net;",
+                                                                 "driver=virtio_net;vnet;"),
+        "etc/cloud/cloud.cfg.d/9.cfg": ("driver: virtio_net", "driver: [virtio_net, vnet]"),
+    }
+
+    def test_found_with_a_mend_that_is_none(self):
+        with tempfile.TemporaryDirectory() as temp:
+            for name, (text, _) in self.FILES.items():
+                path = Path(temp) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"# virtio_net driver:\n{text}\n", encoding="ascii")
+            found = {match.path.removeprefix(f"{temp}/"): match for match in names.search(temp)}
+            self.assertEqual(set(found), set(self.FILES))
+            for name, (_, mend) in self.FILES.items():
+                self.assertEqual((found[name].line, found[name].mend), (2, mend))
+                Path(temp, name).write_text(mend + "\n", encoding="ascii")
+            self.assertEqual(names.search(temp), [])
+
+
+class Masks(unittest.TestCase):
+    def test_addresses_go_and_others_stay(self):
+        text = ("52:54:00:99:00:01 10.99.0.2/24 2001:db8::1/64 fe80::5054:ff:fe99:1 "
+                "0000:01:00.0 7.3.4+deb13 12:30:59 127.0.0.1 10.99.0.2")
+        masked = report.Masks(False)(text)
+        self.assertEqual(masked, "<mac-1> <ip4-1>/24 <ip6-1>/64 <ip6-2> 0000:01:00.0 7.3.4+deb13 "
+                                 "12:30:59 127.0.0.1 <ip4-1>")
+        self.assertEqual(report.Masks(True)(text), text)
+
+
+class Routes(unittest.TestCase):
+    SHOWN = {"-4": "default via 10.0.0.1 proto dhcp src 10.0.0.2 metric 100 linkdown\n"
+                   "10.0.0.0/24 proto kernel scope link src 10.0.0.2\n"
+                   "local 10.0.0.2 table local proto kernel scope host src 10.0.0.2\n",
+             "-6": "2001:db8::/64 proto ra metric 100 expires 86000sec pref medium\n"
+                   "fe80::/64 proto kernel metric 256 pref medium\n"}
+
+    def test_neighbours_first(self):
+        with mock.patch.object(capture, "output", lambda _, family, *rest: self.SHOWN[family]):
+            self.assertEqual(capture.routes("e0"), [
+                "route replace 10.0.0.0/24 proto kernel scope link src 10.0.0.2 dev e0",
+                "route replace 2001:db8::/64 proto ra metric 100 expires 86000 pref medium dev e0",
+                "route replace default via 10.0.0.1 dev e0 proto dhcp src 10.0.0.2 metric 100"])
+
+
+class Claim(unittest.TestCase):
+    def test_verdicts(self):
+        with tempfile.TemporaryDirectory() as temp, \
+                mock.patch.object(claim, "STATE", Path(temp)), \
+                mock.patch.object(claim, "what", return_value="1:k"), \
+                mock.patch.object(claim, "boot_id", return_value="now"):
+            for text, objected in (("trying 1:k now", False), ("trying 1:k before", True),
+                                   ("bad 1:k before", True), ("bad 1:k now", True),
+                                   ("good 1:k before", False), ("bad 0:k before", False),
+                                   ("trying 1:j before", False), ("", False), ("x", False)):
+                (Path(temp) / "e0").write_text(text + "\n", encoding="ascii")
+                self.assertEqual(bool(claim.objection("e0")), objected, text)
+
+
+class Packages(unittest.TestCase):
+    def test_one_version(self):
+        first = (TOP / "debian/changelog").read_text(encoding="ascii").splitlines()[0]
+        self.assertEqual(re.search(r"\((.*)-\d+\)", first)[1], VERSION)
+        self.assertIn(f"\n## {VERSION}\n", (TOP / "CHANGELOG.md").read_text(encoding="utf-8"))
+
+    def test_kernels_of_dkms_are_those_of_make(self):
+        text = (TOP / "dkms.conf.in").read_text(encoding="ascii")
+        pattern = re.compile(re.search(r'EXCLUSIVE_KERNEL="(.*)"', text)[1])
+        for release, wanted in (("6.1.0-53-amd64", False), ("6.11.9", False), ("6.12.95", True),
+                                ("6.20.1", True), ("7.0.0", True), ("7.3-rc7", True),
+                                ("10.1.2", True), ("5.15.0", False)):
+            self.assertEqual(bool(pattern.search(release)), wanted, release)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -774,6 +774,16 @@ def reset_stuck(a):
     a.wait(2)
 
 
+@case("F9_reset_stuck_xsk", "an AF_XDP socket is closed while a reset takes 8 seconds", exact=False)
+def reset_stuck_xsk(a):
+    client = Client(a.env)
+    a.device.fault(device="reset", action="stuck", seconds=8)
+    a.device.needs_reset()
+    a.wait(4)
+    client.stop()
+    a.wait(5)
+
+
 @case("F9_queue_reset_stuck", "the reset of a queue does not end until the device is reset")
 def queue_reset_stuck(a):
     a.device.when({"kind": "reset"}, {"op": "clear"})

@@ -240,8 +240,10 @@ class Books:
                 file, _, text = line.partition(": ")
                 if text not in (self.tree.text(file) or ""):
                     self.say(f"deviations.txt: {name}: '{text}' is not in {file} any more")
-            if about.get("who") == ["vnet"] and not about.get("code"):
-                self.say(f"deviations.txt: {name} names no line of the code")
+            if about.get("who") == ["vnet"]:
+                for key, what in (("code", "no line of the code"), ("test", "no test")):
+                    if not about.get(key):
+                        self.say(f"deviations.txt: {name} names {what}")
             for token in " ".join(about.get("test", [])).split():
                 why = self.tree.test(token)
                 if why:

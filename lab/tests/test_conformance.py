@@ -24,7 +24,7 @@ FILES = {
     "docs/conformance/untested.txt": "most: 0\n",
 }
 ANSWERS = "docs/conformance/answers.txt"
-DEVIATION = "[odd]\nwho: vnet\nwhy: it is\n so\ncode: vnet_a.c: vnet_a_call(1)\n"
+DEVIATION = "[odd]\nwho: vnet\nwhy: it is\n so\ncode: vnet_a.c: vnet_a_call(1)\ntest: kunit:a_case\n"
 
 
 class Gate(unittest.TestCase):
@@ -113,7 +113,7 @@ class Gate(unittest.TestCase):
         self.write("vnet_a.c", "static int vnet_a_keep(void)\n")
         self.finds("not in vnet_a.c any more")
         self.write("docs/conformance/deviations.txt", "[odd]\nwho: vnet\nwhy: it is\n")
-        self.finds("names no line")
+        self.finds("names no line", "names no test")
 
     def test_rules_of_the_device(self):
         self.write("selftests/device/tests/test_a.py", "")

@@ -70,7 +70,6 @@ static int vnet_virtio_unfail(struct virtio_device *vdev)
 	if (!(vdev->config->get_status(vdev) & VIRTIO_CONFIG_S_FAILED))
 		return 0;
 
-	vnet_reset_no_admin(vdev, 0);
 	virtio_reset_device(vdev);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
 	virtio_add_status(vdev, VIRTIO_CONFIG_S_DRIVER);
@@ -91,8 +90,9 @@ static int vnet_virtio_validate(struct virtio_device *vdev)
 	}
 
 	/*
-	 * Nothing here uses an admin virtqueue, and the core waits without bound
-	 * for one that does not answer.
+	 * Nothing here uses an admin virtqueue; the core waits without bound for
+	 * one that does not answer, and looks in every reset into one that it
+	 * has not found or has deleted.
 	 */
 	__virtio_clear_bit(vdev, VIRTIO_F_ADMIN_VQ);
 	err = vnet_virtio_unfail(vdev);

@@ -40,28 +40,6 @@ static void vnet_ring_recycled(struct virtqueue *vq)
 		vq->reset = false;
 }
 
-/**
- * vnet_reset_no_admin() - have the core not look for an admin virtqueue in vain
- * @vdev: virtio device
- * @own: virtqueues that the driver has found
- *
- * When it resets a device with ADMIN_VQ, the core takes back what is in the
- * admin virtqueue, without asking whether it has ever found one or has deleted
- * it since. One that it has found is in the list beside the driver's own.
- *
- * Context: process; before a reset, and when the virtqueues have been deleted.
- */
-void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own)
-{
-	struct virtqueue *vq;
-	unsigned int nr = 0;
-
-	virtio_device_for_each_vq(vdev, vq)
-		nr++;
-	if (nr <= own)
-		__virtio_clear_bit(vdev, VIRTIO_F_ADMIN_VQ);
-}
-
 /* Work: the part of the reset that the device may keep us in. */
 static void vnet_core_call_work(struct work_struct *work)
 {
@@ -74,7 +52,6 @@ static void vnet_core_call_work(struct work_struct *work)
 
 	reclaim = vq && vq->index & 1 ? vnet_txq_reclaim : vnet_rxbuf_reclaim;
 	if (!vq) {
-		vnet_reset_no_admin(vd->vdev, vnet_vqs_nr(&vd->caps));
 		virtio_reset_device(vd->vdev);
 	} else if (call->num) {
 		call->err = virtqueue_resize(vq, call->num, reclaim,

@@ -100,5 +100,4 @@ void vnet_vqs_destroy(struct vnet_dev *vd)
 {
 	vnet_vqs_assign(vd, NULL);
 	vd->vdev->config->del_vqs(vd->vdev);
-	vnet_reset_no_admin(vd->vdev, 0);
 }

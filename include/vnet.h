@@ -628,7 +628,6 @@ int vnet_reset_setup(void);
 void vnet_reset_cleanup(void);
 void vnet_reset_init(struct vnet_dev *vd);
 void vnet_reset_flush(struct vnet_dev *vd);
-void vnet_reset_no_admin(struct virtio_device *vdev, unsigned int own);
 int vnet_device_reset(struct vnet_dev *vd);
 int vnet_device_begin(struct vnet_dev *vd);
 int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num);

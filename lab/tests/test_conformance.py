@@ -24,7 +24,8 @@ FILES = {
     "docs/conformance/untested.txt": "most: 0\n",
 }
 ANSWERS = "docs/conformance/answers.txt"
-DEVIATION = "[odd]\nwho: vnet\nwhy: it is\n so\ncode: vnet_a.c: vnet_a_call(1)\ntest: kunit:a_case\n"
+DEVIATION = ("[odd]\nwho: vnet\nwhy: it is\n so\n"
+             "code: vnet_a.c: vnet_a_call(1)\ntest: kunit:a_case\n")
 
 
 class Gate(unittest.TestCase):

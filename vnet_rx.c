@@ -169,15 +169,19 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 	return likely(pkt->lens[0] >= ETH_HLEN) ? VNET_RX_OK : VNET_RX_RUNT;
 }
 
-/* The device has no claim to the slots of @pkt any more: post them again. */
+/*
+ * The device has no claim to the slots of @pkt any more: post them again. One
+ * that is sent back has kept its slot, and has no buffers here any more.
+ */
 static __always_inline void vnet_rxq_put_slots(struct vnet_rxq *rxq,
 					       struct vnet_rx_pkt *pkt)
 {
 	struct vnet_slots *slots = &rxq->mem.slots;
 	u16 i;
 
-	vnet_slots_put(slots, pkt->bufs[0]->slot);
-	if (likely(pkt->nr == 1) || rxq->mem.stride > 1)
+	if (likely(pkt->nr))
+		vnet_slots_put(slots, pkt->bufs[0]->slot);
+	if (likely(pkt->nr <= 1) || rxq->mem.stride > 1)
 		return;
 
 	for (i = 1; i < pkt->nr; i++)
@@ -326,17 +330,28 @@ static void vnet_rx_count_gso(struct vnet_rx_ctx *ctx,
 	ctx->hot[VNET_RXS_GRO_WIRE_BYTES] += skb->len + (segs - 1) * head;
 }
 
-static void vnet_rx_count(struct vnet_rx_ctx *ctx, const struct sk_buff *skb)
+/* Apply a header that says something, and count what it says. */
+static noinline enum vnet_rx_fault vnet_rx_meta(struct vnet_rxq *rxq,
+						struct vnet_rx_pkt *pkt,
+						struct sk_buff *skb,
+						struct vnet_rx_ctx *ctx)
 {
-	ctx->hot[VNET_RXS_PACKETS]++;
-	ctx->hot[VNET_RXS_BYTES] += skb->len;
+	enum vnet_rx_fault fault;
+
+	fault = vnet_hdr_to_skb(skb, &pkt->hdr, &rxq->hdr_ctx);
+	if (unlikely(fault)) {
+		dev_kfree_skb_any_reason(skb, vnet_rx_faults[fault].reason);
+		return fault;
+	}
+
 	if (skb->ip_summed == CHECKSUM_NONE)
 		ctx->hot[VNET_RXS_CSUM_NONE]++;
 	else if (skb->ip_summed == CHECKSUM_UNNECESSARY)
 		ctx->hot[VNET_RXS_CSUM_UNNECESSARY]++;
-
 	if (skb_is_gso(skb))
 		vnet_rx_count_gso(ctx, skb);
+
+	return VNET_RX_OK;
 }
 
 /* Say what the header says about @skb and hand it to the stack. */
@@ -347,15 +362,18 @@ static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 {
 	enum vnet_rx_fault fault;
 
-	fault = vnet_hdr_to_skb(skb, &pkt->hdr, &rxq->hdr_ctx);
-	if (unlikely(fault)) {
-		dev_kfree_skb_any_reason(skb, vnet_rx_faults[fault].reason);
-		return fault;
+	if (!vnet_hdr_says(&pkt->hdr)) {
+		ctx->hot[VNET_RXS_CSUM_NONE]++;
+	} else {
+		fault = vnet_rx_meta(rxq, pkt, skb, ctx);
+		if (unlikely(fault))
+			return fault;
 	}
 
 	if (rxq->rx_hash)
 		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
-	vnet_rx_count(ctx, skb);
+	ctx->hot[VNET_RXS_PACKETS]++;
+	ctx->hot[VNET_RXS_BYTES] += skb->len;
 	skb_record_rx_queue(skb, rxq->index);
 	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
 	napi_gro_receive(&rxq->napi, skb);
@@ -392,14 +410,44 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 	return vnet_rx_stack(rxq, pkt, skb, ctx);
 }
 
+/* By pointer and without a loop: bounds checks would cost more than the sums. */
 static void vnet_rx_fold(struct vnet_rxq *rxq, const struct vnet_rx_ctx *ctx)
 {
+	u64_stats_t *v = rxq->stats.v;
+	const u32 *hot = ctx->hot;
 	unsigned int i;
 
 	u64_stats_update_begin(&rxq->stats.syncp);
+#pragma GCC unroll 16
 	for (i = 0; i < VNET_RXS_NR_HOT; i++)
-		u64_stats_add(&rxq->stats.v[i], ctx->hot[i]);
+		u64_stats_add(v + i, hot[i]);
 	u64_stats_update_end(&rxq->stats.syncp);
+}
+
+/*
+ * The poll has found less than it may take. Only the owner of @napi may touch
+ * the virtqueue, so the notification is asked for before it is given up; more
+ * that has come meanwhile is for another poll. A poller who comes back anyway
+ * (a timer, a busy poller) wants none: once the core has said so, it is asked
+ * first, and when it says otherwise the next poll asks the device.
+ */
+static int vnet_rxq_complete(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
+{
+	bool lazy = rxq->lazy;
+
+	if (likely(!lazy) && vnet_vq_arm(rxq->vq)) {
+		vnet_vq_disarm(rxq->vq);
+		return ctx->budget;
+	}
+
+	if (likely(napi_complete_done(&rxq->napi, ctx->pkts) != lazy))
+		return ctx->pkts;
+
+	WRITE_ONCE(rxq->lazy, !lazy);
+	if (lazy)
+		napi_schedule(&rxq->napi);
+
+	return ctx->pkts;
 }
 
 /* What is done once per poll, whatever came. Returns the work done. */
@@ -427,13 +475,7 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 	if (ctx->pkts >= ctx->budget)
 		return ctx->budget;
 
-	if (likely(napi_complete_done(&rxq->napi, ctx->pkts)) &&
-	    vnet_vq_arm(rxq->vq) && napi_schedule_prep(&rxq->napi)) {
-		vnet_vq_disarm(rxq->vq);
-		__napi_schedule(&rxq->napi);
-	}
-
-	return ctx->pkts;
+	return vnet_rxq_complete(rxq, ctx);
 }
 
 /**
@@ -448,9 +490,9 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 {
 	struct vnet_rxq *rxq = container_of(napi, struct vnet_rxq, napi);
 	struct vnet_rx_ctx ctx = { .budget = budget };
+	struct vnet_rx_pkt *pkt = &rxq->pkt;
 	enum vnet_rx_fault fault;
 	struct vnet_xdp_buff vxb;
-	struct vnet_rx_pkt pkt;
 	u32 pkts = 0;
 	bool raw;
 
@@ -461,19 +503,18 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	vxb.rxq = rxq;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
 	raw = vxb.prog || rxq->mem.xsk;
-	rxq->hdr = &pkt.hdr;
 	vnet_rxmem_look(rxq);
 	while (pkts < ctx.budget) {
-		fault = vnet_rxq_next(rxq, &pkt);
+		fault = vnet_rxq_next(rxq, pkt);
 		if (fault == VNET_RX_EMPTY)
 			break;
 
 		pkts++;
 		if (likely(!fault))
-			fault = vnet_rx_deliver(rxq, &vxb, raw, &pkt, &ctx);
-		vnet_rxq_put_slots(rxq, &pkt);
+			fault = vnet_rx_deliver(rxq, &vxb, raw, pkt, &ctx);
+		vnet_rxq_put_slots(rxq, pkt);
 		if (unlikely(fault))
-			vnet_rxq_drop(rxq, &pkt, fault);
+			vnet_rxq_drop(rxq, pkt, fault);
 	}
 	ctx.pkts = pkts;
 
@@ -491,14 +532,11 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
  */
 void vnet_rxq_purge(struct vnet_rxq *rxq)
 {
-	struct vnet_rx_pkt pkt;
-	u32 n = 0;
+	struct vnet_rx_pkt *pkt = &rxq->pkt;
 
 	vnet_rxmem_look(rxq);
-	while (vnet_rxq_next(rxq, &pkt) != VNET_RX_EMPTY) {
-		vnet_rxq_put_slots(rxq, &pkt);
-		n++;
+	while (vnet_rxq_next(rxq, pkt) != VNET_RX_EMPTY) {
+		vnet_rxq_put_slots(rxq, pkt);
+		vnet_rxq_drop(rxq, pkt, VNET_RX_PURGED);
 	}
-	if (n)
-		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_PURGED, n);
 }

@@ -32,8 +32,8 @@ static int vnet_xdp_rx_hash(const struct xdp_md *ctx, u32 *hash,
 	if (!rxq->rx_hash)
 		return -ENODATA;
 
-	*type = vnet_hash_xdp_type(vnet_hdr_hash_report(rxq->hdr));
-	*hash = vnet_hdr_hash(rxq->hdr);
+	*type = vnet_hash_xdp_type(vnet_hdr_hash_report(&rxq->pkt.hdr));
+	*hash = vnet_hdr_hash(&rxq->pkt.hdr);
 
 	return *type == XDP_RSS_TYPE_NONE ? -ENODATA : 0;
 }

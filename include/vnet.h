@@ -166,7 +166,8 @@ struct vnet_rx_mem {
  * @bufs: the buffers
  * @lens: bytes used of each; of the first one without the virtio header
  *
- * Lives on the stack of the poll; the only carrier between the rx rooms.
+ * One for each queue: on the stack, a kernel that clears stack variables would
+ * write 800 bytes at every poll. The only carrier between the rx rooms.
  */
 struct vnet_rx_pkt {
 	struct vnet_hdr hdr;
@@ -211,11 +212,11 @@ struct vnet_rx_ctx {
  * @mem: buffers and pools
  * @napi: poll context; owns everything below up to the cold group
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
- * @hdr: virtio header of the packet in hand, for the program's metadata
- *	functions
  * @starved: the ring could not be filled; @starve_timer will poll again
+ * @lazy: whoever polled last wants no interrupts, see vnet_rxq_complete()
  * @nr_back: buffers in @back
  * @back: buffers that XDP sends back at the end of the poll
+ * @pkt: the packet in hand
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
  * @xdp_rxq: registration with the XDP core
@@ -249,11 +250,12 @@ struct vnet_rxq {
 	/* written by the poll */
 	struct vnet_rx_mem mem ____cacheline_aligned;
 	struct napi_struct napi;
-	const struct vnet_hdr *hdr;
 	u32 avg_len;
 	bool starved;
+	bool lazy;
 	u32 nr_back;
 	struct vnet_rxq_stats stats;
+	struct vnet_rx_pkt pkt;
 	struct vnet_back back[VNET_XDP_BULK];
 
 	/* cold */

@@ -848,6 +848,12 @@ vnet_hdr_get_meta(struct sk_buff *skb, const struct vnet_hdr *hdr,
 	return VNET_RX_OK;
 }
 
+/* Does the header of a received packet say anything about it? */
+static inline bool vnet_hdr_says(const struct vnet_hdr *hdr)
+{
+	return hdr->flags || hdr->gso_type;
+}
+
 /**
  * vnet_hdr_to_skb() - check the header of a received packet and apply it
  * @skb: packet, fresh (no checksum, no segmentation, no header offsets set)
@@ -866,7 +872,7 @@ static __always_inline enum vnet_rx_fault
 vnet_hdr_to_skb(struct sk_buff *skb, const struct vnet_hdr *hdr,
 		const struct vnet_hdr_rx *rxc)
 {
-	if (likely(!hdr->flags && !hdr->gso_type))
+	if (likely(!vnet_hdr_says(hdr)))
 		return VNET_RX_OK;
 
 	return vnet_hdr_get_meta(skb, hdr, rxc);

@@ -439,10 +439,15 @@ static void vnet_vq_reclaim(struct virtqueue *vq,
  */
 static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
 {
-	if (rxq->premapped && rxq->mem.nr_sg == 1)
-		vnet_slots_free_all(&rxq->mem.slots);
-	else
+	if (!rxq->premapped || rxq->mem.nr_sg > 1) {
 		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, vnet_rxbuf_reclaim);
+		return;
+	}
+
+	/* Those that the transmit queue had are home, too. */
+	vnet_slots_free_all(&rxq->mem.slots);
+	rxq->mem.away = 0;
+	rxq->vd->txqs[rxq->index].mem.nr_home = 0;
 }
 
 /**
@@ -476,7 +481,6 @@ void vnet_pair_free(struct vnet_dev *vd, u16 i)
 	if (vd->life.have == VNET_HAVE_STUCK)
 		return;
 
-	/* It may keep buffers of the receive queue. */
 	if (vd->txqs[i].mem.bufs)
 		vnet_txmem_destroy(&vd->txqs[i].mem);
 	/* The bytes of purged packets are not in flight any more. */
@@ -625,9 +629,9 @@ void vnet_queues_reclaim(struct vnet_dev *vd)
 		/* What arrived until the reset; afterwards it looks unused. */
 		if (vd->rxqs[i].mem.bufs)
 			vnet_rxq_purge(&vd->rxqs[i]);
-		vnet_rxq_reclaim(&vd->rxqs[i]);
 		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,
 				vnet_txq_reclaim);
+		vnet_rxq_reclaim(&vd->rxqs[i]);
 	}
 }
 

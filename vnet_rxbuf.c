@@ -149,6 +149,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		slots = vnet_size_rx_slots(&mem->layout, slots,
 					   PAGE_SIZE << VNET_RX_PAGE_ORDER);
 
+	mem->most_away = min(slots / 2, VNET_XDP_AWAY);
+
 	err = vnet_rxmem_arrays(mem, slots);
 	if (!err)
 		err = mem->xsk ? vnet_xsk_rxmem_init(mem) :
@@ -474,51 +476,6 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 		mod_timer(&rxq->starve_timer, jiffies + VNET_STARVE_DELAY);
 	}
 	rxq->starved = err == -ENOMEM;
-}
-
-/* A buffer that no slot waits for goes to its page pool; any context */
-void vnet_rxbuf_put(struct vnet_rx_buf *buf)
-{
-	page_pool_put_full_page(vnet_compat_page_pool(buf->page), buf->page,
-				false);
-}
-
-/**
- * vnet_rxbuf_adopt() - give buffers that were sent back to free slots
- * @rxq: receive queue
- * @home: the buffers' own descriptions of them; the last ones are taken
- * @nr: number of them
- *
- * Context: NAPI of @rxq.
- * Return: buffers left.
- */
-u32 vnet_rxbuf_adopt(struct vnet_rxq *rxq, struct vnet_rx_buf **home, u32 nr)
-{
-	const struct vnet_rx_mem *mem = &rxq->mem;
-	const u16 *first = mem->slots.free;
-	const u16 *free = first + mem->slots.nr_free;
-	struct vnet_rx_buf *bufs = mem->bufs;
-	struct page_pool *pool = mem->pool;
-	u32 stride = mem->stride;
-
-	while (nr && free > first) {
-		u16 slot = *--free;
-		struct vnet_rx_buf *buf = &bufs[slot * stride];
-		struct vnet_rx_buf *back;
-
-		if (buf->page)
-			continue;
-
-		back = home[--nr];
-		if (unlikely(vnet_compat_page_pool(back->page) != pool)) {
-			vnet_rxbuf_put(back);
-			continue;
-		}
-		*buf = *back;
-		buf->slot = slot;
-	}
-
-	return nr;
 }
 
 /* Timer: the queue had no memory a moment ago, let its poll try again. */

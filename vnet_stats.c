@@ -206,11 +206,6 @@ static const struct vnet_hw_row vnet_hw_cvq_rows[] = {
 
 /* Reading the queues' counters */
 
-static bool vnet_rx_fault_is_drop(unsigned int fault)
-{
-	return fault != VNET_RX_XDP_DROP && fault != VNET_RX_XDP_ABORTED;
-}
-
 /* Read all counters of @rxq at one point in time into @v[VNET_RXV_NR]. */
 static void vnet_rxs_read(struct vnet_rxq *rxq, u64 *v)
 {
@@ -225,8 +220,7 @@ static void vnet_rxs_read(struct vnet_rxq *rxq, u64 *v)
 
 	v[VNET_RXV_DROPS] = 0;
 	for (i = VNET_RX_FAULT_FIRST; i < VNET_RX_NR_FAULTS; i++)
-		if (vnet_rx_fault_is_drop(i))
-			v[VNET_RXV_DROPS] += v[VNET_RXS_FAULT + i];
+		v[VNET_RXV_DROPS] += v[VNET_RXS_FAULT + i];
 }
 
 /* The same of @txq into @v[VNET_TXS_NR]. */
@@ -290,14 +284,14 @@ void vnet_stats_get64(struct net_device *dev, struct rtnl_link_stats64 *tot)
 
 	tot->rx_packets = rx[VNET_RXS_PACKETS];
 	tot->rx_bytes = rx[VNET_RXS_BYTES];
-	tot->rx_dropped = rx[VNET_RXV_DROPS];
-	tot->rx_length_errors = fault[VNET_RX_RUNT] + fault[VNET_RX_OVERRUN] +
-				fault[VNET_RX_OVERSIZE];
+	tot->rx_length_errors = fault[VNET_RX_RUNT] + fault[VNET_RX_OVERRUN];
 	tot->rx_frame_errors = fault[VNET_RX_BAD_CSUM] +
 			       fault[VNET_RX_BAD_GSO] +
 			       fault[VNET_RX_BAD_TUNNEL];
 	tot->rx_errors = tot->rx_length_errors + tot->rx_frame_errors +
 			 fault[VNET_RX_BAD_CHAIN] + fault[VNET_RX_MISSING];
+	/* Not the device's doing: who adds up both counts no packet twice. */
+	tot->rx_dropped = rx[VNET_RXV_DROPS] - tot->rx_errors;
 
 	tot->tx_packets = tx[VNET_TXS_PACKETS];
 	tot->tx_bytes = tx[VNET_TXS_BYTES];

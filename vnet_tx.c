@@ -49,8 +49,10 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	memset(mem, 0, sizeof(*mem));
 	mem->bufs = kvcalloc(ring, sizeof(*mem->bufs), GFP_KERNEL);
 	mem->hdrs = kcalloc(ring + 1, caps->hdr_len, GFP_KERNEL);
-	mem->home = kcalloc(VNET_XDP_BULK, sizeof(*mem->home), GFP_KERNEL);
-	if (mem->bufs && mem->hdrs && mem->home)
+	if (cfg->xdp)
+		mem->home = kcalloc(VNET_XDP_AWAY, sizeof(*mem->home),
+				    GFP_KERNEL);
+	if (mem->bufs && mem->hdrs && (mem->home || !cfg->xdp))
 		err = vnet_slots_create(&mem->slots, ring);
 	if (!err && pool)
 		err = vnet_xsk_txmem_init(txq->vd, pool, caps->hdr_len, mem);
@@ -60,15 +62,6 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	return err;
 }
 
-/* A frame whose packet is done goes home; any context but that of netpoll. */
-static void vnet_tx_free_frame(struct vnet_tx_buf *buf)
-{
-	if (buf->type == VNET_TX_BACK)
-		vnet_rxbuf_put(buf->back);
-	else
-		xdp_return_frame(buf->xdpf);
-}
-
 /* Release the frames that were put aside, and their slots. */
 static noinline void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
 {
@@ -76,7 +69,7 @@ static noinline void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
 		struct vnet_tx_buf *buf = &mem->bufs[mem->aside - 1];
 
 		mem->aside = buf->next;
-		vnet_tx_free_frame(buf);
+		xdp_return_frame(buf->xdpf);
 		vnet_slots_put(&mem->slots, buf - mem->bufs);
 	}
 }
@@ -87,8 +80,6 @@ void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 	vnet_txmem_put_aside(mem);
 	if (mem->xsk)
 		vnet_xsk_txmem_exit(mem);
-	while (mem->nr_home)
-		vnet_rxbuf_put(mem->home[--mem->nr_home]);
 	vnet_slots_destroy(&mem->slots);
 	kfree(mem->home);
 	kfree(mem->hdrs);
@@ -355,25 +346,21 @@ static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 		napi_consume_skb(buf->skb, done->budget);
 		return true;
 	}
+	if (likely(buf->type == VNET_TX_BACK)) {
+		txq->mem.home[txq->mem.nr_home++] = buf->back;
+		return true;
+	}
 	if (unlikely(done->what == VNET_TX_REAP_SKBS))
 		return vnet_txq_set_aside(txq, buf);
 
-	switch (buf->type) {
-	case VNET_TX_BACK:
-		if (likely(txq->mem.nr_home < VNET_XDP_BULK))
-			txq->mem.home[txq->mem.nr_home++] = buf->back;
-		else
-			vnet_rxbuf_put(buf->back);
-		break;
-	case VNET_TX_XDP:
-		if (unlikely(!vnet_tx_unref_frame(buf->xdpf)))
-			xdp_return_frame_bulk(buf->xdpf, &done->bulk);
-		break;
-	case VNET_TX_XSK:
+	if (buf->type == VNET_TX_XSK) {
 		/* vnet_xsk_complete() frees the slot when its turn has come. */
 		buf->type = VNET_TX_XSK_DONE;
 		return false;
 	}
+
+	if (unlikely(!vnet_tx_unref_frame(buf->xdpf)))
+		xdp_return_frame_bulk(buf->xdpf, &done->bulk);
 
 	return true;
 }
@@ -694,8 +681,28 @@ static void vnet_txq_sent(struct vnet_txq *txq, u32 sent, u32 nr)
 	vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX, sent);
 	if (unlikely(sent < nr))
 		vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX_DROPS, nr - sent);
-	if (sent)
-		vnet_txq_kick(txq);
+}
+
+/* Give one frame to the device; its slot remembers it. */
+static __always_inline int vnet_txq_send_one(struct vnet_txq *txq,
+					     struct xdp_frame *frame)
+{
+	struct vnet_slots *slots = &txq->mem.slots;
+	u16 slot = vnet_slots_take(slots);
+	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
+	int err;
+
+	err = vnet_tx_send_frame(txq, frame, buf);
+	if (unlikely(err)) {
+		vnet_slots_put(slots, slot);
+		return err;
+	}
+
+	buf->xdpf = frame;
+	buf->bytes = xdp_get_frame_len(frame);
+	buf->type = VNET_TX_XDP;
+
+	return 0;
 }
 
 /**
@@ -703,51 +710,58 @@ static void vnet_txq_sent(struct vnet_txq *txq, u32 sent, u32 nr)
  * @txq: transmit queue
  * @frames: frames; the first ones, up to the number returned, are consumed
  * @nr: number of frames
+ * @kick: notify the device; else a later call does
+ * @lost: where to add how many of those consumed no packet can be made of
  *
  * Stops when only the descriptors that are reserved for the stack are left.
  *
  * Context: xmit lock of @txq, softirqs off.
- * Return: frames sent.
+ * Return: frames consumed.
  */
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr)
+			 u32 nr, bool kick, u32 *lost)
 {
-	struct vnet_slots *slots = &txq->mem.slots;
-	struct vnet_tx_buf *buf;
-	u32 sent, most;
-	u16 slot;
+	u32 done, most, bad = 0;
 
 	if (unlikely(!txq->up))
 		return 0;
 
 	vnet_txq_reap(txq, 0, VNET_TX_REAP_ALL);
 	txq_trans_cond_update(txq->nq);
-	most = min(nr, slots->nr_free);
-	for (sent = 0; sent < most; sent++) {
+	most = min(nr, txq->mem.slots.nr_free);
+	for (done = 0; done < most; done++) {
+		int err;
+
 		if (unlikely(txq->vq->num_free < txq->stop_at))
 			break;
 
-		slot = vnet_slots_take(slots);
-		buf = &txq->mem.bufs[slot];
-		if (unlikely(vnet_tx_send_frame(txq, frames[sent], buf))) {
-			vnet_slots_put(slots, slot);
+		err = vnet_txq_send_one(txq, frames[done]);
+		if (likely(!err))
+			continue;
+		if (err != -EMSGSIZE)
 			break;
-		}
-		buf->xdpf = frames[sent];
-		buf->bytes = xdp_get_frame_len(frames[sent]);
-		buf->type = VNET_TX_XDP;
-	}
-	vnet_txq_sent(txq, sent, nr);
 
-	return sent;
+		xdp_return_frame_rx_napi(frames[done]);
+		bad++;
+	}
+	vnet_txq_sent(txq, done - bad, nr);
+	*lost += bad;
+	if (kick)
+		vnet_txq_kick(txq);
+
+	return done;
 }
 
-/* May the virtio header be written between the record of @back and its data? */
+/*
+ * May the virtio header be written in front of the data of @back? There is room:
+ * programs keep off what a frame of the XDP core would take, which is more.
+ */
 static __always_inline bool vnet_tx_back_can_push(const struct vnet_txq *txq,
 						  const struct vnet_back *back)
 {
-	return back->data >= sizeof(*back->buf) + txq->hdr_ctx.hdr_len &&
-	       IS_ALIGNED(back->data - txq->hdr_ctx.hdr_len,
+	BUILD_BUG_ON(sizeof(struct xdp_frame) < VNET_HDR_MAX_LEN);
+
+	return IS_ALIGNED(back->data - txq->hdr_ctx.hdr_len,
 			  __alignof__(struct vnet_hdr));
 }
 
@@ -757,7 +771,7 @@ static noinline int vnet_tx_send_back_slow(struct vnet_txq *txq,
 					   struct vnet_tx_buf *buf)
 {
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	void *data = (void *)back->buf + back->data;
+	void *data = back->buf->va + back->data;
 	void *hdr = data - hdr_len;
 
 	if (txq->push_hdr && vnet_tx_back_can_push(txq, back)) {
@@ -787,7 +801,7 @@ static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
 	if (unlikely(!txq->premapped || !vnet_tx_back_can_push(txq, back)))
 		return vnet_tx_send_back_slow(txq, back, buf);
 
-	vnet_hdr_zero((void *)back->buf + start, hdr_len);
+	vnet_hdr_zero(back->buf->va + start, hdr_len);
 	addr = back->buf->addr - back->buf->headroom + start;
 	if (unlikely(!txq->physical))
 		dma_sync_single_for_device(txq->dma_dev, addr, len,
@@ -800,13 +814,14 @@ static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
 /**
  * vnet_txq_send_back() - transmit receive buffers of the queue's twin
  * @txq: transmit queue
- * @back: buffers; the first ones, up to the number returned, are consumed
- * @nr: number of buffers
+ * @back: packets; the slots of the first ones, up to the number returned, are
+ *	with @txq now
+ * @nr: number of packets
  *
- * As vnet_txq_send_frames(). Completed buffers come to @txq->mem.home.
+ * As vnet_txq_send_frames(). Slots of what was sent come to @txq->mem.home.
  *
  * Context: xmit lock of @txq, NAPI of the receive queue of the same number.
- * Return: buffers sent.
+ * Return: packets sent.
  */
 u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 		       u32 nr)
@@ -832,13 +847,24 @@ u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 			vnet_slots_put(slots, slot);
 			break;
 		}
-		buf->back = back[sent].buf;
+		buf->back = back[sent].buf->slot;
 		buf->bytes = back[sent].len;
 		buf->type = VNET_TX_BACK;
 	}
 	vnet_txq_sent(txq, sent, nr);
+	if (sent)
+		vnet_txq_kick(txq);
 
 	return sent;
+}
+
+/* A receive slot that will not be sent any more; its poll may run. */
+static void vnet_txq_reclaim_back(struct vnet_txq *txq,
+				  const struct vnet_tx_buf *buf)
+{
+	__netif_tx_lock_bh(txq->nq);
+	txq->mem.home[txq->mem.nr_home++] = buf->back;
+	__netif_tx_unlock_bh(txq->nq);
 }
 
 /**
@@ -864,8 +890,10 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 
 	if (buf->type == VNET_TX_SKB || buf->type == VNET_TX_ORPHAN)
 		dev_kfree_skb_any_reason(buf->skb, SKB_DROP_REASON_QUEUE_PURGE);
+	else if (buf->type == VNET_TX_BACK)
+		vnet_txq_reclaim_back(txq, buf);
 	else
-		vnet_tx_free_frame(buf);
+		xdp_return_frame(buf->xdpf);
 
 	vnet_slots_put(&txq->mem.slots, buf - txq->mem.bufs);
 }

@@ -12,6 +12,7 @@
 
 #include "vnet.h"
 #include "vnet_policy.h"
+#include "vnet_trace.h"
 #include "vnet_xdp.h"
 #include "vnet_xsk.h"
 
@@ -230,33 +231,48 @@ static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* Count @nr packets that the program sent back, @sent of them with success. */
-static void vnet_xdp_count_tx(struct vnet_rxq *rxq, u32 sent, u32 nr)
+/* Receive slots that the twin of @rxq is done with are free again. */
+static void vnet_xdp_fetch_home(struct vnet_rxq *rxq, struct vnet_tx_mem *twin)
 {
-	if (unlikely(sent < nr))
-		vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_XDP_TX,
-			     nr - sent);
-	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_TX, sent);
+	rxq->mem.away -= twin->nr_home;
+	while (twin->nr_home)
+		vnet_slots_put(&rxq->mem.slots, twin->home[--twin->nr_home]);
+}
+
+/* The ring was full: the packet is dropped, and was counted too early. */
+static noinline void vnet_xdp_drop_back(struct vnet_rxq *rxq,
+					struct vnet_rx_ctx *ctx,
+					const struct vnet_back *back)
+{
+	vnet_slots_put(&rxq->mem.slots, back->buf->slot);
+	rxq->mem.away--;
+	ctx->hot[VNET_RXS_PACKETS]--;
+	ctx->hot[VNET_RXS_BYTES] -= back->received;
+	vnet_rxs_add(&rxq->stats, VNET_RXS_FAULT + VNET_RX_XDP_TX, 1);
+	trace_vnet_rx_drop(rxq->vd->dev, rxq->index,
+			   vnet_rx_faults[VNET_RX_XDP_TX].name, back->received,
+			   1);
 }
 
 /*
- * Send the collected buffers back, under the lock of the queue's twin, and take
- * those home that it has sent.
+ * Send the collected packets back, under the lock of the queue's twin, and fetch
+ * the slots that it is done with.
  */
-static void vnet_xdp_flush_tx(struct vnet_rxq *rxq)
+static void vnet_xdp_flush_tx(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
 	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
-	u32 nr = rxq->nr_back, sent, i;
+	u32 nr = rxq->nr_back, sent = 0, i;
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	sent = vnet_txq_send_back(txq, rxq->back, nr);
-	txq->mem.nr_home = vnet_rxbuf_adopt(rxq, txq->mem.home,
-					    txq->mem.nr_home);
+	if (likely(nr))
+		sent = vnet_txq_send_back(txq, rxq->back, nr);
+	vnet_xdp_fetch_home(rxq, &txq->mem);
 	__netif_tx_unlock(txq->nq);
 
 	for (i = sent; i < nr; i++)
-		vnet_rxbuf_put(rxq->back[i].buf);
-	vnet_xdp_count_tx(rxq, sent, nr);
+		vnet_xdp_drop_back(rxq, ctx, &rxq->back[i]);
+	if (likely(sent))
+		vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_TX, sent);
 	rxq->nr_back = 0;
 }
 
@@ -268,10 +284,7 @@ static noinline enum vnet_rx_fault vnet_xdp_tx_frame(struct vnet_rxq *rxq,
 {
 	struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
 	struct xdp_frame *frame = NULL;
-	u32 sent;
-
-	if (rxq->nr_back)
-		vnet_xdp_flush_tx(rxq);
+	u32 sent, lost = 0;
 
 	/* A frame of AF_XDP is copied into a page of its own; several are not. */
 	if (likely(!rxq->mem.xsk || !xdp_buff_has_frags(xdp)))
@@ -284,35 +297,47 @@ static noinline enum vnet_rx_fault vnet_xdp_tx_frame(struct vnet_rxq *rxq,
 
 	pkt->bufs[0]->page = NULL;
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	sent = vnet_txq_send_frames(txq, &frame, 1);
+	sent = vnet_txq_send_frames(txq, &frame, 1, true, &lost);
 	__netif_tx_unlock(txq->nq);
 
 	if (!sent)
 		xdp_return_frame_rx_napi(frame);
-	vnet_xdp_count_tx(rxq, sent, 1);
+	if (unlikely(!sent || lost))
+		return VNET_RX_XDP_TX;
+
+	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_TX, 1);
 
 	return VNET_RX_OK;
 }
 
+/*
+ * A packet of one buffer goes from its slot, which stays away until it was sent;
+ * when half of the ring's are, the buffer goes alone.
+ */
 static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 				      struct vnet_rx_pkt *pkt,
+				      struct vnet_rx_ctx *ctx,
 				      struct bpf_prog *prog,
 				      struct xdp_buff *xdp)
 {
-	struct vnet_rx_buf *buf = pkt->bufs[0];
+	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_back *back;
 
-	if (unlikely(xdp_buff_has_frags(xdp) || rxq->mem.xsk))
+	if (unlikely(rxq->nr_back == VNET_XDP_BULK))
+		vnet_xdp_flush_tx(rxq, ctx);
+	if (unlikely(pkt->nr > 1 || mem->xsk || mem->away >= mem->most_away)) {
+		if (rxq->nr_back)
+			vnet_xdp_flush_tx(rxq, ctx);
 		return vnet_xdp_tx_frame(rxq, pkt, prog, xdp);
+	}
 
 	back = &rxq->back[rxq->nr_back++];
-	back->buf = buf->va;
+	back->buf = pkt->bufs[0];
 	back->data = xdp->data - xdp->data_hard_start;
 	back->len = xdp->data_end - xdp->data;
-	*back->buf = *buf;
-	buf->page = NULL;
-	if (unlikely(rxq->nr_back == VNET_XDP_BULK))
-		vnet_xdp_flush_tx(rxq);
+	back->received = pkt->len;
+	mem->away++;
+	pkt->nr = 0;
 
 	return VNET_RX_OK;
 }
@@ -387,45 +412,53 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 	}
 	ctx->hot[VNET_RXS_XDP_PACKETS]++;
 	act = bpf_prog_run_xdp(prog, xdp);
-	if (act != XDP_PASS) {
-		ctx->hot[VNET_RXS_PACKETS]++;
-		ctx->hot[VNET_RXS_BYTES] += pkt->len;
-	}
-
 	switch (act) {
 	case XDP_PASS:
 		return vnet_xdp_pass(pkt, xdp);
 	case XDP_TX:
 		if (unlikely(vnet_xdp_is_merged(pkt)))
 			return vnet_xdp_refuse(pkt, xdp);
-		return vnet_xdp_tx(rxq, pkt, prog, xdp);
+		fault = vnet_xdp_tx(rxq, pkt, ctx, prog, xdp);
+		break;
 	case XDP_REDIRECT:
 		if (unlikely(vnet_xdp_is_merged(pkt)))
 			return vnet_xdp_refuse(pkt, xdp);
 		ctx->xdp |= VNET_XDP_FLUSH_REDIRECT;
-		return vnet_xdp_redirect(rxq, pkt, prog, xdp);
+		fault = vnet_xdp_redirect(rxq, pkt, prog, xdp);
+		break;
 	case XDP_DROP:
+		vnet_xdp_put_buff(pkt, xdp);
+		ctx->hot[VNET_RXS_XDP_DROPS]++;
 		break;
 	default:
 		bpf_warn_invalid_xdp_action(rxq->vd->dev, prog, act);
 		fallthrough;
 	case XDP_ABORTED:
 		trace_xdp_exception(rxq->vd->dev, prog, act);
-		fault = VNET_RX_XDP_ABORTED;
-		break;
+		vnet_xdp_put_buff(pkt, xdp);
+		ctx->hot[VNET_RXS_XDP_DROPS]++;
+		return VNET_RX_XDP_ABORTED;
 	}
 
-	vnet_xdp_put_buff(pkt, xdp);
-	ctx->hot[VNET_RXS_XDP_DROPS]++;
+	if (likely(!fault)) {
+		ctx->hot[VNET_RXS_PACKETS]++;
+		ctx->hot[VNET_RXS_BYTES] += pkt->len;
+	}
 
 	return fault;
+}
+
+/* Has the twin of @rxq slots of it that it is done with? */
+static bool vnet_xdp_is_home(const struct vnet_rxq *rxq)
+{
+	return READ_ONCE(rxq->vd->txqs[rxq->index].mem.nr_home);
 }
 
 /* Once per poll of a queue that runs a program */
 void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
-	if (rxq->nr_back)
-		vnet_xdp_flush_tx(rxq);
+	if (rxq->nr_back || (rxq->mem.away && vnet_xdp_is_home(rxq)))
+		vnet_xdp_flush_tx(rxq, ctx);
 	if (ctx->xdp & VNET_XDP_FLUSH_REDIRECT)
 		xdp_do_flush();
 }
@@ -435,10 +468,11 @@ void vnet_xdp_flush(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
  * @dev: net device
  * @nr: number of frames
  * @frames: the frames; those sent are consumed
- * @flags: XDP_XMIT_FLUSH
+ * @flags: XDP_XMIT_FLUSH: notify the device
  *
  * Needs no program on @dev and no queue of its own: the CPU picks one of the
- * ordinary queues.
+ * ordinary queues. A frame that no packet can be made of is consumed alone, and
+ * counted as one that could not be sent.
  *
  * Context: softirqs off.
  * Return: frames sent, or -ENETDOWN, -EINVAL.
@@ -451,13 +485,15 @@ int vnet_ndo_xdp_xmit(struct net_device *dev, int nr, struct xdp_frame **frames,
 	unsigned int cpu = smp_processor_id();
 	struct vnet_txq *txq = &vd->txqs[cpu < pairs ? cpu : cpu % pairs];
 	int sent = -ENETDOWN;
+	u32 lost = 0;
 
 	if (unlikely(flags & ~XDP_XMIT_FLAGS_MASK))
 		return -EINVAL;
 
 	__netif_tx_lock(txq->nq, cpu);
 	if (likely(txq->up))
-		sent = vnet_txq_send_frames(txq, frames, nr);
+		sent = vnet_txq_send_frames(txq, frames, nr,
+					    flags & XDP_XMIT_FLUSH, &lost);
 	__netif_tx_unlock(txq->nq);
 
 	return sent;

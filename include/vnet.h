@@ -37,6 +37,9 @@
 /* Frames that XDP_TX collects before they are sent: those of a usual poll */
 #define VNET_XDP_BULK		NAPI_POLL_WEIGHT
 
+/* Most receive slots of a queue that may be with its twin at a time */
+#define VNET_XDP_AWAY		512
+
 /* Descriptors that are always left to the stack, so XDP cannot starve it. */
 #define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
 
@@ -77,22 +80,22 @@ struct vnet_rx_buf {
 
 /**
  * struct vnet_back - a packet that a program sends back
- * @buf: its buffer, out of its slot
+ * @buf: its buffer, which stays in its slot
  * @data: start of the frame in the buffer
  * @len: bytes of the frame
+ * @received: bytes that the device had delivered
  *
  * XDP_TX of a packet of one buffer needs neither the frame nor the page pool of
- * the XDP core: struct vnet_rx_buf moves from the slot to the start of the
- * buffer, where programs cannot write, and back to a slot when it was sent.
+ * the XDP core: the slot is neither free nor posted until the buffer was sent,
+ * and the transmit slot names it meanwhile. Nothing is kept where the device
+ * could write.
  */
 struct vnet_back {
 	struct vnet_rx_buf *buf;
 	u16 data;
 	u16 len;
+	u16 received;
 };
-
-/* What programs leave alone at the start of a buffer is one of these. */
-static_assert(sizeof(struct vnet_rx_buf) <= sizeof(struct xdp_frame));
 
 /**
  * struct vnet_rx_cut - the page that buffers are cut from
@@ -126,6 +129,8 @@ struct vnet_rx_cut {
  * @layout: how a buffer is cut
  * @sg: descriptors for posting, @nr_sg entries, written before each post
  * @chain_room: bytes that a slot's buffers offer the device together
+ * @away: slots that are with the transmit queue, see struct vnet_back
+ * @most_away: half of the slots at most: the ring never runs dry for them
  * @stride: buffers per slot, 1 but for chains
  * @nr_sg: descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
@@ -148,6 +153,8 @@ struct vnet_rx_mem {
 	struct vnet_rx_layout layout;
 	struct scatterlist *sg;
 	u32 chain_room;
+	u16 away;
+	u16 most_away;
 	u16 stride;
 	u16 nr_sg;
 	bool split_hdr;
@@ -214,8 +221,8 @@ struct vnet_rx_ctx {
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
  * @starved: the ring could not be filled; @starve_timer will poll again
  * @lazy: whoever polled last wants no interrupts, see vnet_rxq_complete()
- * @nr_back: buffers in @back
- * @back: buffers that XDP sends back at the end of the poll
+ * @nr_back: packets in @back
+ * @back: packets that XDP sends back at the end of the poll
  * @pkt: the packet in hand
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
@@ -277,7 +284,7 @@ struct vnet_rxq {
  * @VNET_TX_ORPHAN: a packet that its socket and byte queue limits have
  *	forgotten, see struct vnet_txq
  * @VNET_TX_XDP: a frame of the XDP core, redirected to this device mostly
- * @VNET_TX_BACK: a buffer sent back by the program of the queue's twin
+ * @VNET_TX_BACK: a receive slot, sent back by the program of the queue's twin
  * @VNET_TX_XSK: frames of AF_XDP that make one packet
  * @VNET_TX_XSK_DONE: the same, when the device is done but not yet with all
  *	that were sent earlier: AF_XDP completes in order
@@ -295,7 +302,7 @@ enum vnet_tx_type {
  * struct vnet_tx_buf - one transmit slot
  * @skb: owned packet, for %VNET_TX_SKB and %VNET_TX_ORPHAN
  * @xdpf: owned frame, for %VNET_TX_XDP
- * @back: owned buffer, for %VNET_TX_BACK
+ * @back: receive slot, for %VNET_TX_BACK
  * @descs: descriptors of AF_XDP, for %VNET_TX_XSK
  * @bytes: length of the packet, virtio header excluded
  * @next: in place of @bytes, one more than the index of the next slot whose
@@ -306,7 +313,7 @@ struct vnet_tx_buf {
 	union {
 		struct sk_buff *skb;
 		struct xdp_frame *xdpf;
-		struct vnet_rx_buf *back;
+		u32 back;
 		u32 descs;
 	};
 	union {
@@ -323,8 +330,8 @@ struct vnet_tx_buf {
  * @hdrs: one virtio header per slot, as long as on the wire, for packets
  *	without room of their own; and one more, always zero
  * @xsk: state of AF_XDP zero copy, NULL without a pool
- * @home: receive buffers that have been sent back and await a slot, room for
- *	%VNET_XDP_BULK
+ * @home: receive slots that have been sent, for the poll of the queue's twin to
+ *	fetch; room for %VNET_XDP_AWAY, NULL without a program
  * @nr_home: number of them
  * @aside: one more than the index of the first slot whose packet is done and
  *	whose frame waits for NAPI, or 0
@@ -335,7 +342,7 @@ struct vnet_tx_mem {
 	struct vnet_slots slots;
 	void *hdrs;
 	struct vnet_xsk_tx *xsk;
-	struct vnet_rx_buf **home;
+	u16 *home;
 	u32 nr_home;
 	u32 aside;
 	bool late;
@@ -577,8 +584,6 @@ void vnet_rxmem_serve(struct vnet_rxq *rxq);
 void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);
-void vnet_rxbuf_put(struct vnet_rx_buf *buf);
-u32 vnet_rxbuf_adopt(struct vnet_rxq *rxq, struct vnet_rx_buf **home, u32 nr);
 void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token);
 void vnet_rxbuf_starved(struct timer_list *timer);
 
@@ -597,7 +602,7 @@ void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr);
+			 u32 nr, bool kick, u32 *lost);
 u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 		       u32 nr);
 void vnet_txq_reclaim(struct virtqueue *vq, void *token);

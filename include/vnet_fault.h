@@ -22,8 +22,6 @@
  * @VNET_RX_BAD_GSO: segmentation type, size or headers that do not fit
  * @VNET_RX_BAD_TUNNEL: tunnel bits not negotiated, or offsets out of order
  * @VNET_RX_NOMEM: no memory for the skb or for a replacement buffer
- * @VNET_RX_OVERSIZE: more fragments than one packet may carry
- * @VNET_RX_XDP_DROP: dropped by the XDP program
  * @VNET_RX_XDP_ABORTED: the XDP program failed or returned an unknown action
  * @VNET_RX_XDP_TX: XDP_TX found no room or the frame cannot be sent
  * @VNET_RX_XDP_REDIRECT: XDP_REDIRECT failed
@@ -42,8 +40,6 @@ enum vnet_rx_fault {
 	VNET_RX_BAD_GSO,
 	VNET_RX_BAD_TUNNEL,
 	VNET_RX_NOMEM,
-	VNET_RX_OVERSIZE,
-	VNET_RX_XDP_DROP,
 	VNET_RX_XDP_ABORTED,
 	VNET_RX_XDP_TX,
 	VNET_RX_XDP_REDIRECT,
@@ -77,8 +73,6 @@ vnet_rx_faults[VNET_RX_NR_FAULTS] __maybe_unused = {
 	[VNET_RX_BAD_GSO]	= { "bad_gso", SKB_DROP_REASON_DEV_HDR },
 	[VNET_RX_BAD_TUNNEL]	= { "bad_tunnel", SKB_DROP_REASON_DEV_HDR },
 	[VNET_RX_NOMEM]		= { "nomem", SKB_DROP_REASON_NOMEM },
-	[VNET_RX_OVERSIZE]	= { "oversize", SKB_DROP_REASON_PKT_TOO_BIG },
-	[VNET_RX_XDP_DROP]	= { "xdp_drop", SKB_DROP_REASON_XDP },
 	[VNET_RX_XDP_ABORTED]	= { "xdp_aborted", SKB_DROP_REASON_XDP },
 	[VNET_RX_XDP_TX]	= { "xdp_tx_err", SKB_DROP_REASON_XDP },
 	[VNET_RX_XDP_REDIRECT]	= { "xdp_redirect_err", SKB_DROP_REASON_XDP },

@@ -16,7 +16,8 @@ struct vnet_dev;
 
 /**
  * enum vnet_rx_stat - counters of a receive queue
- * @VNET_RXS_PACKETS: packets given to the stack, to XDP or to AF_XDP
+ * @VNET_RXS_PACKETS: packets given to the stack or to AF_XDP, and those with
+ *	which a program did what it meant to
  * @VNET_RXS_BYTES: their bytes, Ethernet header included, virtio header not
  * @VNET_RXS_CSUM_UNNECESSARY: checksums that the device has verified
  * @VNET_RXS_CSUM_NONE: packets without any checksum statement

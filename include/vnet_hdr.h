@@ -275,6 +275,26 @@ static inline unsigned int vnet_hdr_exact_len(const struct sk_buff *skb, u8 gso)
 }
 
 /*
+ * Are the headers of a packet to be segmented what they say? Those that the
+ * stack makes are; those of users and guests (%SKB_GSO_DODGY) may be anything.
+ */
+static inline bool vnet_hdr_headers_fit(const struct sk_buff *skb, u8 gso)
+{
+	unsigned int th = skb_checksum_start_offset(skb), len;
+
+	if (!(skb_shinfo(skb)->gso_type & SKB_GSO_DODGY))
+		return true;
+
+	len = th + (gso == VNET_HDR_GSO_UDP_L4 ? sizeof(struct udphdr) :
+						 sizeof(struct tcphdr));
+	if (len > skb_headlen(skb))
+		return false;
+
+	return vnet_hdr_exact_len(skb, gso) >= len &&
+	       vnet_hdr_exact_len(skb, gso) <= skb->len;
+}
+
+/*
  * VNET_HDR_GSO_TUNNEL_* names the outer network protocol. The specification
  * says the inner one, but every implementation does it this way.
  */
@@ -333,6 +353,8 @@ vnet_hdr_put_gso(struct vnet_hdr *hdr, const struct sk_buff *skb,
 	/* The device segments only what it also sums up. */
 	if (skb->ip_summed != CHECKSUM_PARTIAL || !txc->csum)
 		return -EINVAL;
+	if (!vnet_hdr_headers_fit(skb, gso))
+		return -EINVAL;
 
 	len = txc->guest_hdrlen ? vnet_hdr_exact_len(skb, gso) :
 				  min_t(u32, skb_headlen(skb), U16_MAX);
@@ -352,7 +374,8 @@ vnet_hdr_put_gso(struct vnet_hdr *hdr, const struct sk_buff *skb,
  *
  * Context: any.
  * Return: 0, or -EINVAL when the packet needs something that the device
- * cannot do (the stack was told not to ask for it).
+ * cannot do (the stack was told not to ask for it), or is to be segmented and
+ * is no packet.
  */
 static __always_inline int vnet_hdr_from_skb(struct vnet_hdr *hdr,
 					     const struct sk_buff *skb,
@@ -573,7 +596,8 @@ static inline void vnet_hdr_fix_ipv4(struct sk_buff *skb)
 
 /*
  * Locate the transport header without csum_start, which is absent or carries
- * the number of coalesced segments. Such a packet must have been validated.
+ * the number of coalesced segments. Whoever coalesced has validated the packet;
+ * of one about which the device says nothing the stack checks the sum.
  */
 static inline int vnet_hdr_get_th(struct sk_buff *skb,
 				  const struct vnet_hdr *hdr,
@@ -590,11 +614,10 @@ static inline int vnet_hdr_get_th(struct sk_buff *skb,
 		return th;
 	}
 
-	if (!rsc && !(hdr->flags & VNET_HDR_DATA_VALID))
-		return -EINVAL;
 	if (rsc)
 		vnet_hdr_fix_ipv4(skb);
-	skb->ip_summed = CHECKSUM_UNNECESSARY;
+	if (rsc || hdr->flags & VNET_HDR_DATA_VALID)
+		skb->ip_summed = CHECKSUM_UNNECESSARY;
 	skb_set_transport_header(skb, th);
 
 	return th;

@@ -376,10 +376,18 @@ static void hdr_rx_gso_dissect(struct kunit *test)
 		}
 		kfree_skb(skb);
 
-		/* neither validated nor to be completed */
+		/* neither validated nor to be completed: for the stack to check */
 		hdr.flags = 0;
-		KUNIT_EXPECT_EQ(test, VNET_RX_BAD_GSO,
-				rx(test, &p, &hdr, &rxc_all, NULL));
+		KUNIT_EXPECT_EQ(test, p.udp ? VNET_RX_BAD_GSO : VNET_RX_OK,
+				rx(test, &p, &hdr, &rxc_all, &skb));
+		if (!p.udp) {
+			KUNIT_EXPECT_EQ(test, (u8)skb->ip_summed,
+					CHECKSUM_NONE);
+			KUNIT_EXPECT_EQ(test, skb_transport_offset(skb), p.th);
+			KUNIT_EXPECT_EQ(test, skb_shinfo(skb)->gso_size,
+					VNET_PKT_MSS);
+		}
+		kfree_skb(skb);
 
 		/* another protocol than claimed */
 		hdr.flags = VNET_HDR_DATA_VALID;

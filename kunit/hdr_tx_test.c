@@ -295,6 +295,37 @@ static void hdr_tx_refuses(struct kunit *test)
 	kfree_skb(skb);
 }
 
+/* Users and guests write headers that are none; the stack does not. */
+static void hdr_tx_dodgy(struct kunit *test)
+{
+	struct vnet_pkt p = { .payload = 30 };
+	struct vnet_hdr_tx txc = txc_all;
+	struct vnet_hdr hdr;
+	struct sk_buff *skb;
+	struct tcphdr *th;
+	unsigned int doff;
+
+	skb = tx_gso_skb(test, &p, SKB_GSO_TCPV4 | SKB_GSO_DODGY);
+	th = (struct tcphdr *)(skb->data + p.th);
+	for (doff = 0; doff < 16; doff++) {
+		/* 20 bytes are the header's own, 30 payload */
+		int want = doff < 5 || doff * 4 > 20 + 30 ? -EINVAL : 0;
+
+		th->doff = doff;
+		txc.guest_hdrlen = doff & 1;
+		KUNIT_EXPECT_EQ_MSG(test, want,
+				    vnet_hdr_from_skb(&hdr, skb, &txc),
+				    "doff %u", doff);
+	}
+
+	/* a header that is not where it is read */
+	th->doff = 5;
+	KUNIT_EXPECT_EQ(test, 0, vnet_hdr_from_skb(&hdr, skb, &txc));
+	skb->csum_start = skb_headroom(skb) + skb->len - 19;
+	KUNIT_EXPECT_EQ(test, -EINVAL, vnet_hdr_from_skb(&hdr, skb, &txc));
+	kfree_skb(skb);
+}
+
 /* A linear part of more than 16 bits does not wrap. */
 static void hdr_tx_long_linear(struct kunit *test)
 {
@@ -357,6 +388,7 @@ static struct kunit_case hdr_tx_cases[] = {
 	KUNIT_CASE(hdr_tx_csum),
 	KUNIT_CASE(hdr_tx_gso),
 	KUNIT_CASE(hdr_tx_refuses),
+	KUNIT_CASE(hdr_tx_dodgy),
 	KUNIT_CASE(hdr_tx_long_linear),
 	KUNIT_CASE(hdr_round_trip),
 	{}

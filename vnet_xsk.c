@@ -252,6 +252,27 @@ static bool vnet_xsk_fill(struct vnet_rxq *rxq)
 	return slots->nr_free != before || err != -ENOMEM;
 }
 
+/*
+ * Ask the user to tell of new frames, or stop asking. The pool keeps what was
+ * asked for reception and for transmission in one byte: who changes it holds
+ * the xmit lock of the queue's twin, or one would undo what the other did.
+ */
+static void vnet_xsk_ask_rx(struct vnet_rxq *rxq, bool ask)
+{
+	struct netdev_queue *nq = rxq->vd->txqs[rxq->index].nq;
+	struct xsk_buff_pool *pool = rxq->mem.xsk;
+
+	if (!(READ_ONCE(pool->cached_need_wakeup) & XDP_WAKEUP_RX) == !ask)
+		return;
+
+	__netif_tx_lock_bh(nq);
+	if (ask)
+		xsk_set_rx_need_wakeup(pool);
+	else
+		xsk_clear_rx_need_wakeup(pool);
+	__netif_tx_unlock_bh(nq);
+}
+
 /**
  * vnet_xsk_refill() - post the frames that the user has put into the fill ring
  * @rxq: receive queue with a pool
@@ -278,7 +299,7 @@ void vnet_xsk_refill(struct vnet_rxq *rxq)
 		return;
 	}
 
-	xsk_set_rx_need_wakeup(pool);
+	vnet_xsk_ask_rx(rxq, true);
 	/* The flag before another look at the fill ring */
 	smp_mb();
 	if (!vnet_xsk_fill(rxq))
@@ -287,7 +308,7 @@ void vnet_xsk_refill(struct vnet_rxq *rxq)
 filled:
 	rxq->starved = false;
 	if (asks)
-		xsk_clear_rx_need_wakeup(pool);
+		vnet_xsk_ask_rx(rxq, false);
 }
 
 /**

@@ -173,6 +173,9 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 		if (nr > txq->max_sg)
 			return err;
 	}
+	/* No chain is longer than its ring, indirect or not. */
+	if (unlikely(nr > txq->max_sg))
+		return -EMSGSIZE;
 
 	return vnet_tx_send_many(txq, nr, buf);
 }
@@ -216,18 +219,22 @@ static u32 vnet_txq_room(const struct vnet_txq *txq)
 }
 
 /*
- * Stop the queue when the next packet may not fit. The xmit lock is held, so
- * completion cannot have missed the stop; what it needs is a notification.
+ * The xmit lock is held, so completion cannot have missed the stop; what it
+ * needs is a notification.
  */
-static void vnet_txq_stop_if_full(struct vnet_txq *txq)
+static noinline void vnet_txq_stop(struct vnet_txq *txq)
 {
-	if (likely(vnet_txq_has_room(txq)))
-		return;
-
 	netif_tx_stop_queue(txq->nq);
 	vnet_txs_add(&txq->stats, VNET_TXS_STOP, 1);
 	if (vnet_vq_arm_delayed(txq->vq))
 		napi_schedule(&txq->napi);
+}
+
+/* Stop the queue when the next packet may not fit. */
+static void vnet_txq_stop_if_full(struct vnet_txq *txq)
+{
+	if (unlikely(!vnet_txq_has_room(txq)))
+		vnet_txq_stop(txq);
 }
 
 static void vnet_txq_kick(struct vnet_txq *txq)
@@ -236,17 +243,41 @@ static void vnet_txq_kick(struct vnet_txq *txq)
 		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
 }
 
+static enum skb_drop_reason vnet_tx_reason(int err)
+{
+	switch (err) {
+	case -ENOMEM:
+	case -ENOSPC:
+		return SKB_DROP_REASON_NOMEM;
+	case -EIO:
+		return SKB_DROP_REASON_DEV_READY;
+	case -EMSGSIZE:
+		return SKB_DROP_REASON_PKT_TOO_BIG;
+	default:
+		return SKB_DROP_REASON_SKB_GSO_SEG;
+	}
+}
+
+/* Will a completion make room? Else @txq must not be stopped. */
+static bool vnet_txq_in_flight(const struct vnet_txq *txq)
+{
+	return txq->vq->num_free < virtqueue_get_vring_size(txq->vq) ||
+	       !txq->mem.slots.nr_free;
+}
+
 /*
  * The device did not take @skb. The doorbell that earlier packets left to this
- * one must be rung all the same.
+ * one must be rung all the same. A packet that found no room waits for the next
+ * completion, also where there was room for most (its indirect table found no
+ * memory): the stack would ask again at once.
  */
 static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 				  int err)
 {
 	vnet_txq_kick(txq);
-	if (err == -ENOSPC) {
+	if (err == -ENOSPC && likely(vnet_txq_in_flight(txq))) {
 		vnet_txs_add(&txq->stats, VNET_TXS_BUSY, 1);
-		vnet_txq_stop_if_full(txq);
+		vnet_txq_stop(txq);
 		return NETDEV_TX_BUSY;
 	}
 
@@ -254,9 +285,7 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 		vnet_recovery_request_vq(txq->vd, VNET_RESET_BROKEN_RING,
 					 vnet_vq_tx_index(txq->index));
 	vnet_txs_add(&txq->stats, VNET_TXS_DROPS, 1);
-	dev_kfree_skb_any_reason(skb, err == -ENOMEM ? SKB_DROP_REASON_NOMEM :
-				 err == -EIO ? SKB_DROP_REASON_DEV_READY :
-				 SKB_DROP_REASON_SKB_GSO_SEG);
+	dev_kfree_skb_any_reason(skb, vnet_tx_reason(err));
 
 	return NETDEV_TX_OK;
 }
@@ -477,6 +506,8 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 	buf->type = type;
 	vnet_tx_count(txq, skb);
 
+	if (type == VNET_TX_SKB)
+		skb_tx_timestamp(skb);
 	vnet_txq_stop_if_full(txq);
 	if (type == VNET_TX_ORPHAN)
 		kick = !more || netif_xmit_stopped(txq->nq);
@@ -507,6 +538,8 @@ static noinline netdev_tx_t vnet_txq_xmit_special(struct vnet_txq *txq,
 			return vnet_txq_xmit(txq, skb, VNET_TX_SKB);
 	}
 
+	/* Who is told of the time is let go of; one that returns has been told. */
+	skb_tx_timestamp(skb);
 	if (unlikely(vnet_tx_orphan(txq, skb)))
 		return vnet_tx_refuse(txq, skb, -ENOMEM);
 
@@ -527,7 +560,6 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev)
 	struct vnet_dev *vd = netdev_priv(dev);
 	struct vnet_txq *txq = &vd->txqs[skb_get_queue_mapping(skb)];
 
-	skb_tx_timestamp(skb);
 	if (unlikely(txq->special))
 		return vnet_txq_xmit_special(txq, skb);
 

@@ -124,8 +124,7 @@ static int vnet_cfg_check_pool(struct vnet_dev *vd, const struct vnet_plan *plan
 		return -EOPNOTSUPP;
 	}
 
-	need = in->indirect ? 1 : DIV_ROUND_UP(new->mtu + VNET_SIZE_L2, room) +
-				  !in->any_layout;
+	need = DIV_ROUND_UP(new->mtu + VNET_SIZE_L2, room) + !in->any_layout;
 	if (vnet_rxq_ring(&vd->rxqs[i], new) < need ||
 	    !vnet_xsk_tx_fits(vnet_txq_ring(&vd->txqs[i], new), in->indirect,
 			      new->xsk[i])) {
@@ -163,16 +162,7 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 	const struct vnet_caps *caps = &plan->caps;
 	const struct vnet_cfg *new = plan->cfg;
 	struct vnet_rx_layout layout;
-	struct vnet_size_in in = {
-		.mode = caps->rx_mode,
-		.hdr_len = caps->hdr_len,
-		.mtu = new->mtu,
-		.guest_gso = caps->guest_gso,
-		.xdp = new->xdp,
-		.max_buf = new->rx_buf_len,
-		.any_layout = caps->any_layout,
-		.indirect = caps->indirect,
-	};
+	struct vnet_size_in in;
 	int err;
 
 	if (!new->pairs || new->pairs > caps->max_pairs) {
@@ -181,6 +171,7 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 		return -EINVAL;
 	}
 
+	vnet_rxmem_size_in(caps, new, &in);
 	err = vnet_size_rx_layout(&layout, &in);
 	if (err) {
 		NL_SET_ERR_MSG(extack,

@@ -26,6 +26,19 @@ void vnet_rxq_irq(struct virtqueue *vq)
 	}
 }
 
+/* Bytes that the posted buffers of the chain that begins with @buf offer */
+static noinline u32 vnet_rxq_chain_room(const struct vnet_rx_mem *mem,
+					const struct vnet_rx_buf *buf)
+{
+	u32 room = 0;
+	u16 i;
+
+	for (i = 0; i < mem->stride && buf[i].page; i++)
+		room += buf[i].room;
+
+	return room;
+}
+
 /*
  * Pull one buffer, or NULL. The length is the device's claim: beyond this point
  * it is never more than the buffer has room for.
@@ -41,7 +54,8 @@ vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault)
 	if (!buf)
 		return NULL;
 
-	room = likely(mem->stride == 1) ? buf->room : mem->chain_room;
+	room = likely(mem->stride == 1) ? buf->room :
+					  vnet_rxq_chain_room(mem, buf);
 	if (unlikely(*len > room)) {
 		*fault = VNET_RX_OVERRUN;
 		*len = room;

@@ -20,27 +20,42 @@
 /* Pages of this order are cut into buffers; see vnet_rxbuf_alloc(). */
 #define VNET_RX_PAGE_ORDER	get_order(SZ_32K)
 
+/* Most memory that a queue keeps in smaller pages while there are no large ones */
+#define VNET_RX_SPARE_MAX	SZ_1M
+
+/* How long no large page is asked for when there was none */
+#define VNET_RX_LARGE_DELAY	(HZ / 10 + 1)
+
 /* References to a page that is being cut: more than it can have buffers */
 #define VNET_RX_PAGE_REFS	(SZ_32K / VNET_SIZE_ALIGN)
+
+/* What buffers depend on, but for ring and average: those are a queue's own. */
+void vnet_rxmem_size_in(const struct vnet_caps *caps,
+			const struct vnet_cfg *cfg, struct vnet_size_in *in)
+{
+	*in = (struct vnet_size_in) {
+		.mode = caps->rx_mode,
+		.hdr_len = caps->hdr_len,
+		.mtu = cfg->mtu,
+		.dev_mtu = caps->mtu ? caps->max_mtu : 0,
+		.guest_gso = caps->guest_gso,
+		.xdp = cfg->xdp,
+		.max_buf = cfg->rx_buf_len,
+		.any_layout = caps->any_layout,
+		.indirect = caps->indirect,
+	};
+}
 
 static void vnet_rxmem_layout(const struct vnet_rxq *rxq,
 			      const struct vnet_caps *caps,
 			      const struct vnet_cfg *cfg,
 			      struct vnet_size_in *in)
 {
-	*in = (struct vnet_size_in) {
-		.mode = caps->rx_mode,
-		.hdr_len = caps->hdr_len,
-		.mtu = cfg->mtu,
-		.guest_gso = caps->guest_gso,
-		.xdp = cfg->xdp,
-		.max_buf = cfg->rx_buf_len,
-		.avg_len = vnet_size_ewma_read(rxq->avg_len),
-		.any_layout = caps->any_layout,
-		.indirect = caps->indirect,
-	};
+	vnet_rxmem_size_in(caps, cfg, in);
+	in->avg_len = vnet_size_ewma_read(rxq->avg_len);
 }
 
+/* What the device is given is synced when it is posted, and nothing else. */
 static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
 					 const struct vnet_rx_mem *mem,
 					 unsigned int order, u32 bytes)
@@ -53,33 +68,47 @@ static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
 		.netdev = rxq->vd->dev,
 		.dma_dir = mem->xdp ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE,
 		.max_len = PAGE_SIZE << order,
-		.flags = mem->dma ? PP_FLAG_DMA_MAP | PP_FLAG_DMA_SYNC_DEV : 0,
+		.flags = mem->dma ? PP_FLAG_DMA_MAP : 0,
 	};
 
 	return page_pool_create(&pp);
 }
 
-static int vnet_rxmem_pools(struct vnet_rxq *rxq, struct vnet_rx_mem *mem,
-			    u32 slots, u32 max_buf)
+/* Must a packet lie in one buffer, whatever it is? */
+static bool vnet_rxmem_whole(const struct vnet_caps *caps,
+			     const struct vnet_cfg *cfg)
 {
-	u32 bytes = slots * (mem->layout.truesize +
-			     mem->layout.nr_frags * mem->layout.frag_size);
+	return caps->rx_mode == VNET_RX_SMALL ||
+	       (caps->rx_mode == VNET_RX_MERGEABLE && cfg->xdp &&
+		!cfg->xdp->aux->xdp_has_frags);
+}
+
+static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
+			    const struct vnet_cfg *cfg, struct vnet_rx_mem *mem,
+			    u32 slots)
+{
+	const struct vnet_rx_layout *l = &mem->layout;
+	u32 bytes = slots * (l->truesize + l->nr_frags * l->frag_size);
 	bool one = mem->xdp && !VNET_COMPAT_XDP_MIXED_POOLS;
-	unsigned int order = VNET_RX_PAGE_ORDER;
+	unsigned int order = VNET_RX_PAGE_ORDER, spare;
 
 	/* A single pool had better be one that always has memory. */
 	if (one && mem->stride == 1)
-		order = get_order(max(mem->layout.truesize, max_buf));
+		order = get_order(max(l->truesize, cfg->rx_buf_len));
 	mem->cut.size = PAGE_SIZE << order;
 	mem->pool = vnet_rxmem_pool(rxq, mem, order, bytes);
 	if (IS_ERR(mem->pool))
 		return PTR_ERR(mem->pool);
 
-	if (!order || one || mem->stride > 1)
+	/* Pages that hold no frame, or a chain of too many, are of no use. */
+	spare = vnet_size_spare_order(l, vnet_rxmem_whole(caps, cfg));
+	if (one || spare >= order ||
+	    (l->frag_size > PAGE_SIZE && l->max_frags == l->nr_frags))
 		return 0;
 
-	/* Seldom used: it keeps no more pages than the least. */
-	mem->pool0 = vnet_rxmem_pool(rxq, mem, 0, 0);
+	mem->spare_size = PAGE_SIZE << spare;
+	mem->pool0 = vnet_rxmem_pool(rxq, mem, spare,
+				     min(bytes, VNET_RX_SPARE_MAX));
 	return PTR_ERR_OR_ZERO(mem->pool0);
 }
 
@@ -115,7 +144,8 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
  * Buffers themselves are allocated when they are posted.
  *
  * Context: process, may sleep; instance lock held.
- * Return: 0, -ENOMEM, or -E2BIG when no layout can hold a packet of this MTU.
+ * Return: 0, -ENOMEM, or -E2BIG when no layout can hold a packet of this MTU,
+ * or no chain of this ring.
  */
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
@@ -127,23 +157,25 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 
 	memset(mem, 0, sizeof(*mem));
 	vnet_rxmem_layout(rxq, caps, cfg, &in);
+	in.ring = ring;
 	mem->xsk = cfg->xsk[rxq->index];
 	err = mem->xsk ? vnet_xsk_layout(&mem->layout, &in, mem->xsk) :
 			 vnet_size_rx_layout(&mem->layout, &in);
 	if (err)
 		return err;
 
-	mem->stride = 1 + mem->layout.nr_frags;
+	mem->stride = 1 + mem->layout.max_frags;
 	mem->split_hdr = !caps->any_layout &&
 			 caps->rx_mode != VNET_RX_MERGEABLE;
 	mem->nr_sg = mem->stride + mem->split_hdr;
 	mem->chain_room = mem->layout.buf_len +
 			  mem->layout.nr_frags * mem->layout.frag_size;
 	mem->dma = rxq->vd->dma_dev;
-	mem->plain = mem->nr_sg == 1 && rxq->premapped && !mem->dma;
+	mem->plain = mem->nr_sg == 1 && rxq->premapped;
 	mem->xdp = cfg->xdp;
 	if (!caps->indirect)
-		slots = max(slots / mem->nr_sg, 1);
+		slots = max(slots / (1 + mem->layout.nr_frags +
+				     mem->split_hdr), 1);
 	slots = min(slots, 0x10000 / mem->stride);
 	if (mem->stride == 1 && !mem->xsk)
 		slots = vnet_size_rx_slots(&mem->layout, slots,
@@ -154,8 +186,7 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	err = vnet_rxmem_arrays(mem, slots);
 	if (!err)
 		err = mem->xsk ? vnet_xsk_rxmem_init(mem) :
-				 vnet_rxmem_pools(rxq, mem, slots,
-						  cfg->rx_buf_len);
+				 vnet_rxmem_pools(rxq, caps, cfg, mem, slots);
 	if (err)
 		vnet_rxmem_destroy(mem);
 
@@ -243,15 +274,33 @@ static dma_addr_t vnet_rxmem_page_addr(const struct vnet_rx_mem *mem,
 	return mem->dma ? page_pool_get_dma_addr(page) : page_to_phys(page);
 }
 
+/*
+ * How to ask for a large page. Where a smaller one does, nobody is to work for
+ * it: neither are reserves touched nor is memory moved under the lock.
+ */
+static gfp_t vnet_rxmem_large_gfp(const struct vnet_rx_mem *mem, gfp_t gfp)
+{
+	if (mem->pool0)
+		gfp = (gfp & ~(__GFP_HIGH | __GFP_DIRECT_RECLAIM)) |
+		      __GFP_NOMEMALLOC;
+
+	return gfp | __GFP_NOWARN | __GFP_NORETRY;
+}
+
 /* Take a new page to cut buffers from. */
 static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
 {
 	struct vnet_rx_cut *cut = &mem->cut;
 
 	vnet_rxmem_cut_end(mem);
-	cut->page = vnet_compat_pool_alloc(mem->pool, gfp | __GFP_NOWARN |
-						      __GFP_NORETRY);
+	if (cut->waits && time_before(jiffies, cut->again))
+		return false;
+
+	cut->page = vnet_compat_pool_alloc(mem->pool,
+					   vnet_rxmem_large_gfp(mem, gfp));
+	cut->waits = !cut->page && mem->pool0;
 	if (!cut->page) {
+		cut->again = jiffies + VNET_RX_LARGE_DELAY;
 		cut->failed++;
 		return false;
 	}
@@ -265,7 +314,7 @@ static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
 	return true;
 }
 
-/* There is no large page: take a single one, if there is a pool of them. */
+/* There is no large page: take a smaller one, if there is a pool of them. */
 static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 					    struct vnet_rx_buf *buf, u32 size,
 					    gfp_t gfp)
@@ -275,7 +324,7 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 	if (!mem->pool0)
 		return false;
 
-	size = min(size, PAGE_SIZE);
+	size = min(size, mem->spare_size);
 	buf->page = page_pool_alloc_frag(mem->pool0, &offset, size,
 					 gfp | __GFP_NOWARN);
 	if (!buf->page)
@@ -290,8 +339,8 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 
 /*
  * Cut a region of @size bytes from the large pages. When there are none (the
- * memory of a small guest is easily fragmented), a buffer that needs no more
- * than one page comes from the pool of single pages.
+ * memory of a small guest is easily fragmented), it comes from the pool of
+ * smaller pages, and is smaller where a packet may take several.
  */
 static __always_inline bool
 vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf, u32 size,
@@ -361,7 +410,7 @@ static __always_inline void vnet_rxbuf_describe(struct vnet_rxq *rxq,
 		return;
 	}
 
-	if (mem->dma)
+	if (unlikely(mem->dma))
 		dma_sync_single_for_device(rxq->vd->dma_dev, buf->addr,
 					   buf->room,
 					   page_pool_get_dma_dir(mem->pool));
@@ -387,30 +436,59 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 	}
 }
 
+/*
+ * Describe the followers of @buf, until the chain has room for any packet: more
+ * of them where there were small pages only. Returns their number, or 0.
+ */
+static u16 vnet_rxbuf_chain(struct vnet_rxq *rxq, struct vnet_rx_buf *buf,
+			    struct scatterlist *sg, gfp_t gfp)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+	u32 room = buf->room;
+	u16 nr, i;
+
+	for (nr = 1; room < mem->chain_room; nr++) {
+		if (nr == mem->stride ||
+		    !vnet_rxbuf_ensure(mem, &buf[nr], mem->layout.frag_size,
+				       gfp))
+			return 0;
+		vnet_rxbuf_describe(rxq, &buf[nr], &sg[nr]);
+		room += buf[nr].room;
+	}
+	for (i = nr; i < mem->stride; i++)
+		vnet_rxbuf_free(mem, &buf[i], gfp == GFP_ATOMIC);
+
+	return nr;
+}
+
 /* Post a slot that is not plain, see struct vnet_rx_mem. */
 static noinline int vnet_rxbuf_post_any(struct vnet_rxq *rxq, u16 slot,
 					gfp_t gfp)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
-	const struct vnet_rx_layout *l = &mem->layout;
 	struct vnet_rx_buf *buf = &mem->bufs[slot * mem->stride];
 	struct scatterlist *sg = &mem->sg[mem->split_hdr];
-	u16 i;
+	u16 nr = 1;
+	int err;
 
-	if (unlikely(!vnet_rxbuf_ensure(mem, buf, l->truesize, gfp)))
+	if (unlikely(!vnet_rxbuf_ensure(mem, buf, mem->layout.truesize, gfp)))
 		return -ENOMEM;
 	vnet_rxbuf_describe(rxq, buf, sg);
 
-	for (i = 1; i < mem->stride; i++) {
-		if (unlikely(!vnet_rxbuf_ensure(mem, &buf[i], l->frag_size,
-						gfp)))
+	if (mem->stride > 1) {
+		nr = vnet_rxbuf_chain(rxq, buf, sg, gfp);
+		if (unlikely(!nr))
 			return -ENOMEM;
-		vnet_rxbuf_describe(rxq, &buf[i], &sg[i]);
 	}
 	if (unlikely(mem->split_hdr))
 		vnet_rxbuf_split_hdr(rxq, buf);
 
-	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, rxq->premapped);
+	nr += mem->split_hdr;
+	sg_mark_end(&mem->sg[nr - 1]);
+	err = vnet_vq_post(rxq->vq, mem->sg, nr, buf, rxq->premapped);
+	sg_unmark_end(&mem->sg[nr - 1]);
+
+	return err;
 }
 
 static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
@@ -424,7 +502,7 @@ static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
 
 	if (unlikely(!vnet_rxbuf_ensure(mem, buf, mem->layout.truesize, gfp)))
 		return -ENOMEM;
-	vnet_sg_set_dma(mem->sg, buf->addr, buf->room);
+	vnet_rxbuf_describe(rxq, buf, mem->sg);
 
 	return vnet_vq_post(rxq->vq, mem->sg, 1, buf, true);
 }

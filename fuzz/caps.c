@@ -12,6 +12,7 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 	struct vnet_size_in s = {
 		.mode = caps->rx_mode,
 		.hdr_len = caps->hdr_len,
+		.dev_mtu = caps->mtu ? caps->max_mtu : 0,
 		.guest_gso = caps->guest_gso,
 		.any_layout = caps->any_layout,
 		.indirect = caps->indirect,
@@ -22,6 +23,7 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 	fuzz_take(in, &s.max_buf, sizeof(s.max_buf));
 	fuzz_take(in, &s.avg_len, sizeof(s.avg_len));
 	s.xdp = fuzz_byte(in) & 1;
+	s.ring = fuzz_byte(in) & 63;
 	if (fuzz_byte(in) & 3) {	/* mostly values that can be */
 		s.mtu %= 65536;
 		s.max_buf = 2048u << s.max_buf % 5;
@@ -32,7 +34,8 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 	room = l.buf_len - s.hdr_len;
 	assert(l.headroom + l.buf_len + l.tailroom == l.truesize);
 	assert(l.truesize <= VNET_SIZE_BUF_MAX && room >= 1518);
-	assert(l.nr_frags <= MAX_SKB_FRAGS);
+	assert(l.nr_frags <= l.max_frags && l.max_frags <= MAX_SKB_FRAGS);
+	assert(!l.nr_frags || !s.ring || l.max_frags < s.ring);
 	assert(vnet_size_rx_ring_min(&l, &s) <= 64);
 	if (s.mode == VNET_RX_SMALL)
 		assert(room >= s.mtu);

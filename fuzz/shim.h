@@ -55,6 +55,7 @@ typedef u64 netdev_features_t;
 #define min(a, b)	({ __auto_type __a = (a); typeof(b) __b = (b); __a < __b ? __a : __b; })
 #define max(a, b)	({ __auto_type __a = (a); typeof(b) __b = (b); __a > __b ? __a : __b; })
 #define min3(a, b, c)		min(min(a, b), c)
+#define max3(a, b, c)		max(max(a, b), c)
 #define DIV_ROUND_UP(n, d)	({ __auto_type __d = (d); \
 				   ((n) + __d - 1) / __d; })
 #define ALIGN(x, a)		({ __auto_type __m = (typeof(x))(a) - 1; \
@@ -91,6 +92,18 @@ static inline unsigned long roundup_pow_of_two(unsigned long n)
 		p *= 2;
 
 	return p;
+}
+
+#define PAGE_SIZE		4096UL
+
+static inline int get_order(unsigned long size)
+{
+	int order = 0;
+
+	while (PAGE_SIZE << order < size)
+		order++;
+
+	return order;
 }
 
 static inline size_t size_add(size_t a, size_t b)

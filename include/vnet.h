@@ -106,6 +106,8 @@ struct vnet_back {
  * @users: buffers that were cut off
  * @size: bytes of a whole page
  * @failed: pages that were not to be had, and that nobody has counted yet
+ * @again: not before this time is another one asked for, in jiffies
+ * @waits: @again is to be waited for
  */
 struct vnet_rx_cut {
 	struct page *page;
@@ -115,6 +117,8 @@ struct vnet_rx_cut {
 	u32 users;
 	u32 size;
 	u32 failed;
+	unsigned long again;
+	bool waits;
 };
 
 /**
@@ -123,16 +127,17 @@ struct vnet_rx_cut {
  * @slots: free slots; one slot is one ring buffer (a chain of @stride buffers)
  * @pool: pages of the wanted order
  * @cut: the page of @pool that buffers are cut from
- * @pool0: single pages for when @pool has none, or NULL
+ * @pool0: smaller pages for when @pool has none, or NULL
+ * @spare_size: bytes of one of those
  * @xsk: AF_XDP pool that the buffers come from instead, or NULL
  * @spare: frames taken from it and not yet used
  * @layout: how a buffer is cut
  * @sg: descriptors for posting, @nr_sg entries, written before each post
- * @chain_room: bytes that a slot's buffers offer the device together
+ * @chain_room: bytes that the buffers of a slot have to offer together
  * @away: slots that are with the transmit queue, see struct vnet_back
  * @most_away: half of the slots at most: the ring never runs dry for them
- * @stride: buffers per slot, 1 but for chains
- * @nr_sg: descriptors per slot
+ * @stride: buffers per slot, 1 but for chains: as many as one may take
+ * @nr_sg: most descriptors per slot
  * @split_hdr: the header takes a descriptor of its own (legacy devices)
  * @plain: a slot is one descriptor, posted by its physical address
  * @dma: bus addresses come from the pools' mapping
@@ -148,6 +153,7 @@ struct vnet_rx_mem {
 	struct page_pool *pool;
 	struct vnet_rx_cut cut;
 	struct page_pool *pool0;
+	u32 spare_size;
 	struct xsk_buff_pool *xsk;
 	struct vnet_xsk_spare *spare;
 	struct vnet_rx_layout layout;
@@ -577,6 +583,8 @@ static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
 }
 
 /* vnet_rxbuf.c: buffers of the receive rings */
+void vnet_rxmem_size_in(const struct vnet_caps *caps,
+			const struct vnet_cfg *cfg, struct vnet_size_in *in);
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
 		      struct vnet_rx_mem *mem);

@@ -20,6 +20,7 @@
 #include <linux/log2.h>
 #include <linux/math.h>
 #include <linux/minmax.h>
+#include <linux/mm.h>
 #include <linux/skbuff.h>
 
 #include "vnet_caps.h"
@@ -53,7 +54,11 @@
  * @xdp: room for an XDP program
  * @any_layout: the header may share a descriptor with the frame
  * @indirect: a chain takes one entry of the ring
- * @mtu: MTU in bytes
+ * @mtu: MTU of the interface in bytes
+ * @dev_mtu: MTU of the device: what it may deliver, whatever the interface is
+ *	set to (VIRTIO 1.4, 5.1.4.2); 0 if it has none
+ * @ring: entries of the ring, which no chain may exceed, indirect or not
+ *	(VIRTIO 1.4, 2.7.5.3.1, 2.8.19); 0 for any
  * @max_buf: largest region wanted, a power of two, 2048 to 32768
  * @avg_len: average frame length, for mergeable buffers
  */
@@ -65,6 +70,8 @@ struct vnet_size_in {
 	bool any_layout;
 	bool indirect;
 	u32 mtu;
+	u32 dev_mtu;
+	u32 ring;
 	u32 max_buf;
 	u32 avg_len;
 };
@@ -77,6 +84,7 @@ struct vnet_size_in {
  * @headroom: bytes in front of the virtio header
  * @tailroom: bytes behind what is given to the device
  * @nr_frags: followers, zero but for chains
+ * @max_frags: followers of a chain that finds single pages only, or @nr_frags
  */
 struct vnet_rx_layout {
 	u32 truesize;
@@ -85,6 +93,7 @@ struct vnet_rx_layout {
 	u16 headroom;
 	u16 tailroom;
 	u8 nr_frags;
+	u8 max_frags;
 };
 
 /* What build_skb() puts behind the data */
@@ -131,10 +140,16 @@ static inline u32 vnet_size_region(u8 hdr_len, bool xdp, u32 len)
 	return need <= base ? base : roundup_pow_of_two(need);
 }
 
+/* Largest packet that the device may hand over as it was on the wire */
+static inline u32 vnet_size_mtu(const struct vnet_size_in *in)
+{
+	return max3(in->mtu, in->dev_mtu, (u32)ETH_DATA_LEN);
+}
+
 /* Longest frame that the device may hand over */
 static inline u32 vnet_size_frame_max(const struct vnet_size_in *in)
 {
-	u32 mtu = max_t(u32, in->mtu, ETH_DATA_LEN);
+	u32 mtu = vnet_size_mtu(in);
 
 	if (in->guest_gso)
 		mtu = max_t(u32, mtu, VNET_SIZE_GSO);
@@ -166,6 +181,19 @@ static inline u32 vnet_size_merge_len(const struct vnet_size_in *in)
 	return min(len, most);
 }
 
+/* Most followers of a chain: what an skb can carry and the ring can hold */
+static inline u32 vnet_size_most_frags(const struct vnet_size_in *in)
+{
+	u32 others = 1 + !in->any_layout;
+
+	if (!in->ring)
+		return MAX_SKB_FRAGS;
+	if (in->ring <= others)
+		return 0;
+
+	return min_t(u32, MAX_SKB_FRAGS, in->ring - others);
+}
+
 /*
  * Split what the head does not hold over as few followers as @in->max_buf
  * allows; over larger ones when one packet could not carry so many.
@@ -175,7 +203,8 @@ static inline int vnet_size_chain(struct vnet_rx_layout *l,
 {
 	u32 len = vnet_size_frame_max(in);
 	u32 head = vnet_size_capacity(l, in->hdr_len);
-	u32 size, nr;
+	u32 most = vnet_size_most_frags(in);
+	u32 size, nr, pages;
 
 	if (len <= head)
 		return 0;
@@ -184,15 +213,17 @@ static inline int vnet_size_chain(struct vnet_rx_layout *l,
 	size = min_t(u32, in->max_buf,
 		     max_t(u32, roundup_pow_of_two(len), VNET_SIZE_BUF_MIN));
 	nr = DIV_ROUND_UP(len, size);
-	while (nr > MAX_SKB_FRAGS && size < VNET_SIZE_BUF_MAX) {
+	while (nr > most && size < VNET_SIZE_BUF_MAX) {
 		size *= 2;
 		nr = DIV_ROUND_UP(len, size);
 	}
-	if (nr > MAX_SKB_FRAGS)
+	if (nr > most)
 		return -E2BIG;
 
+	pages = DIV_ROUND_UP(len, PAGE_SIZE);
 	l->frag_size = size;
 	l->nr_frags = nr;
+	l->max_frags = pages > nr && pages <= most ? pages : nr;
 
 	return 0;
 }
@@ -223,9 +254,13 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 	switch (in->mode) {
 	case VNET_RX_SMALL:
 		len = max_t(u32, in->mtu, ETH_DATA_LEN) + VNET_SIZE_L2;
-		region = vnet_size_region(in->hdr_len, in->xdp, len);
-		if (region > VNET_SIZE_BUF_MAX)
+		if (vnet_size_region(in->hdr_len, in->xdp, len) >
+		    VNET_SIZE_BUF_MAX)
 			return -E2BIG;
+		/* A device may claim more than any region holds. */
+		len = vnet_size_mtu(in) + VNET_SIZE_L2;
+		region = min(vnet_size_region(in->hdr_len, in->xdp, len),
+			     VNET_SIZE_BUF_MAX);
 		break;
 	case VNET_RX_MERGEABLE:
 		len = vnet_size_merge_len(in);
@@ -282,6 +317,7 @@ static inline int vnet_size_xsk_layout(struct vnet_rx_layout *l,
 	};
 	if (in->mode == VNET_RX_CHAIN) {
 		l->nr_frags = DIV_ROUND_UP(len, room) - 1;
+		l->max_frags = l->nr_frags;
 		l->frag_size = room;
 	}
 
@@ -290,7 +326,7 @@ static inline int vnet_size_xsk_layout(struct vnet_rx_layout *l,
 
 /**
  * vnet_size_rx_ring_min() - least ring that can hold one packet
- * @l: layout made from @in
+ * @l: layout made from @in; on a smaller ring a chain has larger followers
  * @in: what it depends on
  *
  * Return: entries of the ring; with fewer a packet may never arrive.
@@ -299,16 +335,31 @@ static inline unsigned int vnet_size_rx_ring_min(const struct vnet_rx_layout *l,
 						 const struct vnet_size_in *in)
 {
 	unsigned int split = in->any_layout ? 0 : 1;
+	u32 len = vnet_size_frame_max(in);
+	u32 head = vnet_size_capacity(l, in->hdr_len);
 
 	switch (in->mode) {
 	case VNET_RX_MERGEABLE:
-		return DIV_ROUND_UP(vnet_size_frame_max(in) + in->hdr_len,
-				    l->buf_len);
+		return DIV_ROUND_UP(len + in->hdr_len, l->buf_len);
 	case VNET_RX_CHAIN:
-		return in->indirect ? 1 : 1 + l->nr_frags + split;
+		len = len > head ? len - head : 0;
+		return 1 + DIV_ROUND_UP(len, VNET_SIZE_BUF_MAX) + split;
 	default:
-		return in->indirect ? 1 : 1 + split;
+		return 1 + split;
 	}
+}
+
+/**
+ * vnet_size_spare_order() - pages that do when there are no large ones
+ * @l: layout, not of AF_XDP frames
+ * @whole: a packet must lie in one buffer
+ *
+ * Return: their order: single pages where a packet may take several buffers.
+ */
+static inline unsigned int vnet_size_spare_order(const struct vnet_rx_layout *l,
+						 bool whole)
+{
+	return whole ? get_order(l->truesize) : 0;
 }
 
 /**

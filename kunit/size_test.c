@@ -283,9 +283,72 @@ static void size_chain(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
 	KUNIT_EXPECT_EQ(test, l.frag_size, 8192);
 	KUNIT_EXPECT_EQ(test, l.nr_frags, 1);
+	KUNIT_EXPECT_EQ(test, l.max_frags, 2);	/* of a page each */
+	/* the device may deliver what its MTU allows, whatever ours is */
 	in.mtu = 1500;
+	in.dev_mtu = 9000;
+	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+	KUNIT_EXPECT_GE(test, vnet_size_capacity(&l, 12) + l.frag_size, 9022);
+	in.dev_mtu = 1500;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
 	KUNIT_EXPECT_EQ(test, l.nr_frags, 0);
+}
+
+/* No chain is longer than its ring, and any ring that can have one gets one. */
+static void size_chain_ring(struct kunit *test)
+{
+	struct vnet_size_in in = usual_in(VNET_RX_CHAIN);
+	struct vnet_rx_layout l;
+	unsigned int i, min;
+	u32 ring;
+
+	in.guest_gso = true;
+	for (i = 0; i < 20; i++) {
+		in.max_buf = VNET_SIZE_BUF_MIN << i % 5;
+		in.any_layout = i & 1;
+		in.indirect = i & 2;
+		in.ring = 0;
+		KUNIT_ASSERT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+		min = vnet_size_rx_ring_min(&l, &in);
+		for (ring = 1; ring <= 32; ring++) {
+			in.ring = ring;
+			if (ring < min) {
+				KUNIT_EXPECT_EQ(test, -E2BIG,
+						vnet_size_rx_layout(&l, &in));
+				continue;
+			}
+			KUNIT_ASSERT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+			KUNIT_EXPECT_LE(test, 1 + l.max_frags + !in.any_layout,
+					ring);
+			KUNIT_EXPECT_GE(test, l.max_frags, l.nr_frags);
+			check_layout(test, &l, &in);
+		}
+	}
+}
+
+/* A page that takes the place of a larger one holds what it has to. */
+static void size_spare(struct kunit *test)
+{
+	struct vnet_size_in in;
+	struct vnet_rx_layout l;
+	u32 n, page, need;
+
+	for (n = 0; nth_in(n, &in); n++) {
+		cond_resched();
+		if (vnet_size_rx_layout(&l, &in))
+			continue;
+
+		page = PAGE_SIZE << vnet_size_spare_order(&l, true);
+		need = vnet_size_overhead(in.hdr_len, in.xdp) + in.mtu + 22;
+		if (in.mode == VNET_RX_SMALL ||
+		    (in.mode == VNET_RX_MERGEABLE && need <= l.truesize))
+			KUNIT_EXPECT_GE(test, min(page, l.truesize), need);
+		if (l.max_frags > l.nr_frags)
+			KUNIT_EXPECT_GE(test, vnet_size_capacity(&l, in.hdr_len) +
+					l.max_frags * PAGE_SIZE,
+					vnet_size_frame_max(&in));
+		KUNIT_EXPECT_EQ(test, vnet_size_spare_order(&l, false), 0);
+	}
 }
 
 static void size_refuses(struct kunit *test)
@@ -323,17 +386,18 @@ static void size_rings(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 1);
 	in.any_layout = false;
 	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 2);
+	/* an indirect table spares entries, but is no longer than the ring */
 	in.indirect = true;
-	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 1);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 2);
 
 	in = usual_in(VNET_RX_CHAIN);
 	in.guest_gso = true;
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
-	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 1 + l.nr_frags);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 3);
 	in.any_layout = false;
-	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 2 + l.nr_frags);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 4);
 	in.indirect = true;
-	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 1);
+	KUNIT_EXPECT_EQ(test, vnet_size_rx_ring_min(&l, &in), 4);
 
 	in = usual_in(VNET_RX_MERGEABLE);
 	KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
@@ -374,6 +438,8 @@ static struct kunit_case size_cases[] = {
 	KUNIT_CASE(size_mergeable),
 	KUNIT_CASE(size_slots),
 	KUNIT_CASE(size_chain),
+	KUNIT_CASE(size_chain_ring),
+	KUNIT_CASE(size_spare),
 	KUNIT_CASE(size_refuses),
 	KUNIT_CASE(size_rings),
 	KUNIT_CASE(size_ewma),

@@ -63,6 +63,7 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
 	/* passt, which has no CSUM, ends connections whose packets are split. */
 	txq->max_skb_sg = caps->csum ? txq->max_sg : 1;
+	txq->max_len = caps->mtu ? caps->max_mtu + ETH_HLEN : U32_MAX;
 	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
 }
 

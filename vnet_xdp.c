@@ -320,6 +320,8 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 				      struct bpf_prog *prog,
 				      struct xdp_buff *xdp)
 {
+	const struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
+	u32 len = xdp->data_end - xdp->data;
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_back *back;
 
@@ -331,10 +333,14 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 		return vnet_xdp_tx_frame(rxq, pkt, prog, xdp);
 	}
 
+	if (unlikely(len > txq->max_len) &&
+	    vnet_tx_too_long(txq, xdp->data, len, len))
+		return VNET_RX_XDP_TX;
+
 	back = &rxq->back[rxq->nr_back++];
 	back->buf = pkt->bufs[0];
 	back->data = xdp->data - xdp->data_hard_start;
-	back->len = xdp->data_end - xdp->data;
+	back->len = len;
 	back->received = pkt->len;
 	mem->away++;
 	pkt->nr = 0;

@@ -7,6 +7,7 @@
  * is sent from behind a header.
  */
 #include <linux/dma-mapping.h>
+#include <linux/if_vlan.h>
 #include <net/xdp_sock_drv.h>
 
 #include "vnet.h"
@@ -42,6 +43,7 @@
  * @sg1: descriptor of a packet that is copied
  * @open: packet of which not all frames have been seen, or NULL
  * @bad: @open has more pieces than a packet may have
+ * @len_max: bytes that the packet in hand may have
  * @nr_sg: descriptors written for the packet
  * @sg: descriptors of the packet
  * @head: oldest entry of @order
@@ -64,6 +66,7 @@ struct vnet_xsk_tx {
 	struct scatterlist sg1;
 	struct vnet_tx_buf *open;
 	bool bad;
+	u32 len_max;
 	u32 nr_sg;
 	struct scatterlist sg[VNET_XSK_SG];
 	u32 head;
@@ -113,7 +116,8 @@ static size_t vnet_xsk_cells_bytes(const struct vnet_tx_mem *mem)
 }
 
 /* Without memory for it, no frame is copied: that is nobody's loss. */
-static void vnet_xsk_cells_create(struct vnet_tx_mem *mem, u8 hdr_len)
+static void vnet_xsk_cells_create(struct vnet_tx_mem *mem, u8 hdr_len,
+				  const struct vnet_caps *caps)
 {
 	struct vnet_xsk_tx *x = mem->xsk;
 	size_t bytes = vnet_xsk_cells_bytes(mem);
@@ -132,6 +136,9 @@ static void vnet_xsk_cells_create(struct vnet_tx_mem *mem, u8 hdr_len)
 		return;
 	}
 	x->copy_max = VNET_XSK_CELL - hdr_len;
+	/* What may be too long for the device is looked at elsewhere. */
+	if (caps->mtu)
+		x->copy_max = min(x->copy_max, caps->max_mtu + ETH_HLEN);
 }
 
 /**
@@ -167,7 +174,7 @@ int vnet_xsk_txmem_init(struct vnet_dev *vd, struct xsk_buff_pool *pool,
 		kvfree(x);
 		return err;
 	}
-	vnet_xsk_cells_create(mem, hdr_len);
+	vnet_xsk_cells_create(mem, hdr_len, &vd->caps);
 
 	return 0;
 }
@@ -346,13 +353,33 @@ static void vnet_xsk_put_frame(struct vnet_txq *txq,
 	vnet_sg_set_dma(&x->sg[x->nr_sg++], addr, desc->len);
 }
 
+/* Longest packet that may begin with @desc: its VLAN tags are not counted. */
+static u32 vnet_xsk_len_max(const struct vnet_txq *txq,
+			    const struct xdp_desc *desc)
+{
+	const void *data;
+	u32 tags;
+
+	if (likely(txq->max_len == U32_MAX))
+		return U32_MAX;
+
+	data = xsk_buff_raw_get_data(txq->mem.xsk->pool, desc->addr);
+	for (tags = 2; tags; tags--)
+		if (!vnet_tx_too_long(txq, data, desc->len,
+				      txq->max_len + tags * VLAN_HLEN))
+			break;
+
+	return txq->max_len + tags * VLAN_HLEN;
+}
+
 /* All frames of the packet are described: give it to the device. */
 static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 {
 	struct vnet_xsk_tx *x = txq->mem.xsk;
 	int err;
 
-	if (unlikely(x->bad || x->nr_sg > txq->max_sg))
+	if (unlikely(x->bad || x->nr_sg > txq->max_sg ||
+		     buf->bytes > x->len_max))
 		return -EMSGSIZE;
 
 	sg_mark_end(&x->sg[x->nr_sg - 1]);
@@ -427,6 +454,7 @@ static int vnet_xsk_send_desc(struct vnet_txq *txq, const struct xdp_desc *desc)
 
 		buf = &txq->mem.bufs[slot];
 		x->bad = false;
+		x->len_max = vnet_xsk_len_max(txq, desc);
 		vnet_xsk_put_hdr(txq, desc, slot);
 	}
 

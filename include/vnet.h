@@ -374,6 +374,7 @@ struct vnet_tx_mem {
  * @dma_dev: device that has mapped them, NULL when it is the physical address
  * @max_sg: most descriptors that one packet may take
  * @max_skb_sg: the same of a packet of the stack; others are linearized
+ * @max_len: longest frame, VLAN tags not counted, that the device's MTU allows
  * @stop_at: free ring entries below which the stack is stopped
  * @ring: entries of the ring that are used
  * @ring_max: entries that it can have
@@ -409,6 +410,7 @@ struct vnet_txq {
 	struct device *dma_dev;
 	u16 max_sg;
 	u16 max_skb_sg;
+	u32 max_len;
 	u32 stop_at;
 	u32 ring;
 	u32 ring_max;
@@ -609,6 +611,8 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
+bool vnet_tx_too_long(const struct vnet_txq *txq, const void *data, u32 linear,
+		      u32 len);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 			 u32 nr, bool kick, u32 *lost);
 u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,

@@ -200,6 +200,9 @@ static __always_inline void vnet_rxq_put_slots(struct vnet_rxq *rxq,
 
 	for (i = 1; i < pkt->nr; i++)
 		vnet_slots_put(slots, pkt->bufs[i]->slot);
+	/* A poll of large packets takes more buffers than a ring has. */
+	if (slots->nr_free > slots->nr / 2 && !rxq->starved && rxq->up)
+		vnet_rxbuf_refill(rxq, GFP_ATOMIC);
 }
 
 /* The drop site: the packet is lost, for one reason, counted once. */

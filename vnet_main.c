@@ -173,8 +173,11 @@ static int vnet_ndo_stop(struct net_device *dev)
 static void vnet_ndo_tx_timeout(struct net_device *dev, unsigned int queue)
 {
 	struct vnet_dev *vd = netdev_priv(dev);
+	struct vnet_txq *txq = &vd->txqs[queue];
 
-	vnet_txs_add(&vd->txqs[queue].stats, VNET_TXS_TIMEOUTS, 1);
+	__netif_tx_lock_bh(txq->nq);
+	vnet_txs_add(&txq->stats, VNET_TXS_TIMEOUTS, 1);
+	__netif_tx_unlock_bh(txq->nq);
 	vnet_recovery_request_vq(vd, VNET_RESET_TX_TIMEOUT, queue * 2 + 1);
 }
 

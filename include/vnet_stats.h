@@ -127,27 +127,33 @@ struct vnet_rxq_stats {
  * @v: values, by enum vnet_tx_stat
  * @syncp: lets readers see 64 bit values whole on 32 bit machines
  *
- * Written under the xmit lock of the queue only.
+ * Written under the xmit lock of the queue only (or while it is off).
  */
 struct vnet_txq_stats {
 	u64_stats_t v[VNET_TXS_NR];
 	struct u64_stats_sync syncp;
 };
 
+/*
+ * Writers exclude each other as said above. A reader in softirq on the same CPU
+ * is excluded here: on 32 bit machines it waits for a writer that has begun.
+ */
 static inline void vnet_rxs_add(struct vnet_rxq_stats *s,
 				enum vnet_rx_stat stat, u32 n)
 {
-	u64_stats_update_begin(&s->syncp);
+	unsigned long flags = u64_stats_update_begin_irqsave(&s->syncp);
+
 	u64_stats_add(&s->v[stat], n);
-	u64_stats_update_end(&s->syncp);
+	u64_stats_update_end_irqrestore(&s->syncp, flags);
 }
 
 static inline void vnet_txs_add(struct vnet_txq_stats *s,
 				enum vnet_tx_stat stat, u32 n)
 {
-	u64_stats_update_begin(&s->syncp);
+	unsigned long flags = u64_stats_update_begin_irqsave(&s->syncp);
+
 	u64_stats_add(&s->v[stat], n);
-	u64_stats_update_end(&s->syncp);
+	u64_stats_update_end_irqrestore(&s->syncp, flags);
 }
 
 void vnet_stats_get64(struct net_device *dev, struct rtnl_link_stats64 *tot);

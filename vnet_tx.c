@@ -103,36 +103,6 @@ static bool vnet_tx_can_push(const struct vnet_txq *txq,
 			  __alignof__(struct vnet_hdr));
 }
 
-/**
- * vnet_tx_too_long() - is a frame longer than the device's MTU allows?
- * @txq: transmit queue
- * @data: begin of the frame
- * @linear: bytes there
- * @len: bytes of the frame, more than @txq->max_len
- *
- * The stack keeps to the MTU; filters, programs and AF_XDP may not. VLAN tags
- * are not counted (VIRTIO 1.4, 5.1.4.2).
- *
- * Return: true when it must not be sent.
- */
-bool vnet_tx_too_long(const struct vnet_txq *txq, const void *data, u32 linear,
-		      u32 len)
-{
-	u32 most = txq->max_len, at = offsetof(struct ethhdr, h_proto);
-	unsigned int tags;
-	__be16 proto;
-
-	for (tags = 0; tags < 2 && at + sizeof(proto) <= linear; tags++) {
-		memcpy(&proto, data + at, sizeof(proto));
-		if (!eth_type_vlan(proto))
-			break;
-		most += VLAN_HLEN;
-		at += VLAN_HLEN;
-	}
-
-	return len > most;
-}
-
 /* Describe a packet of several pieces; returns the number of descriptors. */
 static unsigned int vnet_tx_map(struct vnet_txq *txq, struct sk_buff *skb,
 				struct vnet_hdr *hdr, bool pushed)
@@ -183,7 +153,8 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	int err;
 
 	if (unlikely(skb->len > txq->max_len) && !skb_is_gso(skb) &&
-	    vnet_tx_too_long(txq, skb->data, skb_headlen(skb), skb->len))
+	    vnet_size_too_long(txq->max_len, skb->data, skb_headlen(skb),
+			       skb->len))
 		return -EMSGSIZE;
 
 	push = vnet_tx_can_push(txq, skb);
@@ -760,7 +731,7 @@ static __always_inline int vnet_txq_send_one(struct vnet_txq *txq,
 	int err;
 
 	if (unlikely(len > txq->max_len) &&
-	    vnet_tx_too_long(txq, frame->data, frame->len, len))
+	    vnet_size_too_long(txq->max_len, frame->data, frame->len, len))
 		return -EMSGSIZE;
 
 	slot = vnet_slots_take(slots);

@@ -334,7 +334,7 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 	}
 
 	if (unlikely(len > txq->max_len) &&
-	    vnet_tx_too_long(txq, xdp->data, len, len))
+	    vnet_size_too_long(txq->max_len, xdp->data, len, len))
 		return VNET_RX_XDP_TX;
 
 	back = &rxq->back[rxq->nr_back++];

@@ -7,7 +7,6 @@
  * is sent from behind a header.
  */
 #include <linux/dma-mapping.h>
-#include <linux/if_vlan.h>
 #include <net/xdp_sock_drv.h>
 
 #include "vnet.h"
@@ -365,8 +364,8 @@ static u32 vnet_xsk_len_max(const struct vnet_txq *txq,
 
 	data = xsk_buff_raw_get_data(txq->mem.xsk->pool, desc->addr);
 	for (tags = 2; tags; tags--)
-		if (!vnet_tx_too_long(txq, data, desc->len,
-				      txq->max_len + tags * VLAN_HLEN))
+		if (!vnet_size_too_long(txq->max_len, data, desc->len,
+					txq->max_len + tags * VLAN_HLEN))
 			break;
 
 	return txq->max_len + tags * VLAN_HLEN;

@@ -17,6 +17,7 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 		.any_layout = caps->any_layout,
 		.indirect = caps->indirect,
 	};
+	u8 frame[32], linear;
 	u32 room;
 
 	fuzz_take(in, &s.mtu, sizeof(s.mtu));
@@ -28,6 +29,10 @@ static void size(struct fuzz_input *in, const struct vnet_caps *caps)
 		s.mtu %= 65536;
 		s.max_buf = 2048u << s.max_buf % 5;
 	}
+	fuzz_take(in, frame, sizeof(frame));
+	linear = fuzz_byte(in) % (sizeof(frame) + 1);
+	assert(vnet_size_too_long(9000, frame, linear, 9009));
+	assert(!vnet_size_too_long(9000, frame, linear, 9000));
 	if (vnet_size_rx_layout(&l, &s))
 		return;
 

@@ -173,6 +173,11 @@ struct ethhdr {
 	__be16 h_proto;
 };
 
+static inline bool eth_type_vlan(__be16 proto)
+{
+	return proto == htobe16(ETH_P_8021Q) || proto == htobe16(ETH_P_8021AD);
+}
+
 struct iphdr {
 	u8 ihl:4, version:4;
 	u8 tos;

@@ -616,8 +616,6 @@ netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
-bool vnet_tx_too_long(const struct vnet_txq *txq, const void *data, u32 linear,
-		      u32 len);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 			 u32 nr, bool kick, u32 *lost);
 u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,

@@ -378,6 +378,36 @@ static inline unsigned int vnet_size_tx_ring_min(bool indirect)
 }
 
 /**
+ * vnet_size_too_long() - is a frame longer than the device's MTU allows?
+ * @most: bytes that a frame without VLAN tags may have
+ * @data: begin of the frame
+ * @linear: bytes there
+ * @len: bytes of the frame, more than @most
+ *
+ * The stack keeps to the MTU; filters, programs and AF_XDP may not. VLAN tags
+ * are not counted (VIRTIO 1.4, 5.1.4.2).
+ *
+ * Return: true when it must not be sent.
+ */
+static inline bool vnet_size_too_long(u32 most, const void *data, u32 linear,
+				      u32 len)
+{
+	u32 at = offsetof(struct ethhdr, h_proto);
+	unsigned int tags;
+	__be16 proto;
+
+	for (tags = 0; tags < 2 && at + sizeof(proto) <= linear; tags++) {
+		memcpy(&proto, data + at, sizeof(proto));
+		if (!eth_type_vlan(proto))
+			break;
+		most += VLAN_HLEN;
+		at += VLAN_HLEN;
+	}
+
+	return len > most;
+}
+
+/**
  * vnet_size_rx_slots() - how many buffers a ring is worth
  * @l: layout, not of chains
  * @slots: buffers that the ring takes

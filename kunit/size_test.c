@@ -409,6 +409,31 @@ static void size_rings(struct kunit *test)
 			DIV_ROUND_UP(65535 + 40 + 22 + 12, l.buf_len));
 }
 
+/* The device's MTU and its VLAN tags, two at most, and only those that are there */
+static void size_too_long(struct kunit *test)
+{
+	u8 frame[24] = {};
+	unsigned int tags, have;
+
+	for (tags = 0; tags <= 3; tags++) {
+		have = min(tags, 2);
+		memset(frame + 12, 0, sizeof(frame) - 12);
+		if (tags > 0)
+			memcpy(frame + 12, "\x88\xa8", 2);
+		if (tags > 1)
+			memcpy(frame + 16, "\x81\x00", 2);
+		if (tags > 2)
+			memcpy(frame + 20, "\x81\x00", 2);
+		KUNIT_EXPECT_FALSE(test, vnet_size_too_long(1514, frame, 24,
+							    1514 + have * 4));
+		KUNIT_EXPECT_TRUE(test, vnet_size_too_long(1514, frame, 24,
+							   1515 + have * 4));
+		/* what is not linear is not looked at */
+		KUNIT_EXPECT_TRUE(test, vnet_size_too_long(1514, frame, 13,
+							   1515));
+	}
+}
+
 /* The average comes near what it is fed and stays in range. */
 static void size_ewma(struct kunit *test)
 {
@@ -442,6 +467,7 @@ static struct kunit_case size_cases[] = {
 	KUNIT_CASE(size_spare),
 	KUNIT_CASE(size_refuses),
 	KUNIT_CASE(size_rings),
+	KUNIT_CASE(size_too_long),
 	KUNIT_CASE(size_ewma),
 	{}
 };

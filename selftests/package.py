@@ -39,11 +39,11 @@ def version(env):
 
 # A stream of lines to an echo and back: prints the longest silence, or dies.
 STREAM = """
-import socket, sys, time
+import os, socket, sys, time
 peer = socket.create_connection((sys.argv[1], 5001), 10)
 peer.settimeout(30)
-longest, last, count, end = 0, time.monotonic(), 0, time.monotonic() + float(sys.argv[2])
-while time.monotonic() < end:
+longest, last, count = 0, time.monotonic(), 0
+while not os.path.exists("/tmp/enough"):
     peer.sendall(b"x" * 64)
     got = 0
     while got < 64:
@@ -60,6 +60,7 @@ MATCH = "network:\n  ethernets:\n    x:\n      match: {name: y}\n      match:\n"
         "        driver: virtio_net\n"
 
 
+LONG = "--dead-man 900"    # a busy machine makes everything slow
 CTL = "PYTHONDONTWRITEBYTECODE=1 python3 /lab/vnetctl"
 INSTALL = "dir=/lib/modules/$(uname -r)/updates; mkdir -p $dir && cp /lab/vnet.ko $dir && " \
           "depmod && modprobe virtio_net"
@@ -77,7 +78,7 @@ class Box:
     def __init__(self, env):
         self.env, self.run = env, env.guest.run
         install(env.guest)
-        self.run(INSTALL, timeout=90)
+        self.run(f"rm -f /tmp/enough; {INSTALL}", timeout=240)
         self.run(f"ip route add default via {env.gateway} dev {env.nic}")
 
     def __enter__(self):
@@ -92,9 +93,8 @@ class Box:
         self.run(f"[ -e {bus} ] || echo {self.env.virtio} > {bus.rpartition('/')[0]}/bind",
                  check=False)
 
-    def ctl(self, words, status=0, timeout=90):
-        done = self.run(f"{CTL} {words} </dev/null",
-                        timeout=timeout, check=False)
+    def ctl(self, words, status=0, timeout=240):
+        done = self.run(f"{CTL} {words} </dev/null", timeout=timeout, check=False)
         text = done.out + done.err
         assert done.status == status, f"vnetctl {words}: status {done.status}: {text}"
         return text
@@ -125,7 +125,7 @@ def other(env, append=""):
     with Guest(env.kernel, "modern-split", log, append=append) as guest:
         install(guest)
         shutil.copy(env.guest.root / "lab/vnet.ko", guest.root / "lab/vnet.ko")
-        guest.run(INSTALL, timeout=90)
+        guest.run(INSTALL, timeout=240)
         yield guest
 
 
@@ -165,51 +165,61 @@ def switch(env):
         before = shown(env)
         env.host_ns.serve(ECHO, 5001)
         rounds = env.rounds(50, 2)
-        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway} {6 * rounds + 6}")
+        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway}")
         for _ in range(rounds):
-            box.ctl(f"switch {env.nic} --to virtio_net --yes")
+            box.ctl(f"switch {env.nic} --to virtio_net --yes {LONG}")
             box.on("virtio_net")
             assert shown(env) == before, f"{before} became {shown(env)}"
-            box.ctl(f"switch {env.nic} --yes")
+            box.ctl(f"switch {env.nic} --yes {LONG}")
             box.on("vnet")
             assert shown(env) == before, f"{before} became {shown(env)}"
         assert env.nic in env.guest.run("ip rule").out
-        done = job.wait(6 * rounds + 60)
+        env.guest.run("touch /tmp/enough")
+        done = job.wait(60)
         assert done.status == 0, done.err
         longest, count = done.out.split()
         print(f"switch: {2 * rounds} switches, longest silence {longest} s, {count} echoes")
-        assert float(longest) < 2 * env.slow, f"a silence of {longest} s"
+        # under a second where the machine has nothing else to do
+        assert float(longest) < 10 * env.slow, f"a silence of {longest} s"
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
 def dead_man(env):
     """Nobody confirms, the tap is cut, a check fails: back on the old driver, addresses there."""
     with Box(env) as box:
         before = shown(env)
-        text = box.ctl(f"switch {env.nic} --to virtio_net --dead-man 25 --no-wait")
+        text = box.ctl(f"switch {env.nic} --to virtio_net --dead-man 60 --no-wait")
         assert "waits to be confirmed, otherwise back to vnet" in box.ctl("status")
         box.on("virtio_net")
         assert "confirm" in text, text
         assert "waits to be confirmed" in box.ctl(
             f"switch {env.nic} --yes", status=1)
         with cut(env):
-            env.wait(lambda: box.driver() == "vnet", "the dead man did not go back", 60)
+            env.wait(lambda: box.driver() == "vnet", "the dead man did not go back", 120)
         env.wait(lambda: shown(env) == before, "addresses are missing after the way back")
         assert "nothing waits" in box.ctl("confirm", status=1)
 
-        box.ctl(f"switch {env.nic} --to virtio_net --dead-man 25 --no-wait")
+        box.ctl(f"switch {env.nic} --to virtio_net --no-wait {LONG}")
+        state = f"/run/vnet/{env.virtio}"
+        env.guest.run(f"cp {state}/dead-man.*.sh /run/first.sh")
         box.ctl(f"confirm {env.nic}")
-        time.sleep(26)
+        env.guest.run("sh /run/first.sh now")
         box.on("virtio_net")
+        # nor does the first one undo a later switch
+        box.ctl(f"switch {env.nic} --no-wait {LONG}")
+        env.guest.run("sh /run/first.sh now")
+        box.on("vnet")
+        box.ctl(f"confirm {env.nic}")
 
-        text = box.ctl(f"switch {env.nic} --yes --check 'echo no; false'", status=1)
+        text = box.ctl(f"switch {env.nic} --to virtio_net --yes --check 'echo no; false' {LONG}",
+                       status=1)
         assert "status 1: no" in text, text
-        box.on("virtio_net")
+        box.on("vnet")
         assert shown(env) == before
         env.guest.run(f"ping -q -c 3 -i 0.2 -W 10 {env.gateway}")
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
 def obstacles(env):
     """What would be lost, or cannot be, is a sentence, and nothing is touched."""
     with Box(env) as box:
@@ -242,14 +252,14 @@ def obstacles(env):
         box.ctl(f"check {nic} --to virtio_net")
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
 def signature(env):
     """A kernel that takes signed modules only: a sentence, and virtio_net keeps the network."""
     with other(env, "module.sig_enforce=1") as guest:
         for words in ("check eth0", "switch eth0 --yes"):
-            done = guest.run(f"{CTL} {words}", timeout=90, check=False)
+            done = guest.run(f"{CTL} {words}", timeout=240, check=False)
             assert done.status == 1 and "takes only signed modules" in done.err, done
-        done = guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=90)
+        done = guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=240)
         assert "vnet does not load" in done.err and "reject" in done.err, done.err
         assert "virtio_net" in guest.run("readlink -f /sys/class/net/eth0/device/driver").out
 
@@ -263,7 +273,7 @@ def claim(env):
         def begin():
             """As after boot: the interface has virtio_net and nothing else."""
             if box.driver() != "virtio_net":
-                box.ctl(f"switch {nic} --to virtio_net --yes")
+                box.ctl(f"switch {nic} --to virtio_net --yes {LONG}")
             env.guest.run(f"ip addr flush dev {nic}; ip link set {nic} down")
 
         def network():
@@ -300,7 +310,7 @@ def claim(env):
         # a machine that is switched off between bind and health
         begin()
         with other(env) as guest:
-            guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=90)
+            guest.run(f"{CTL} claim --add eth0 && {CTL} claim --boot", timeout=240)
             assert "/vnet" in guest.run("readlink -f /sys/class/net/eth0/device/driver").out
             left = guest.get("/var/lib/vnet/boot/eth0")
             guest.qemu.stop()
@@ -322,24 +332,25 @@ def claim(env):
         env.guest.run("insmod /lab/vnet.ko")
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
 def reload(env):
     """The module is replaced under iperf3; the connection lives."""
     with Box(env) as box:
         env.host_ns.serve("iperf3 -s", 5201)
         env.host_ns.serve(ECHO, 5001)
-        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway} 20")
-        load = env.guest.start(f"exec iperf3 -c {env.gateway} -t 20 -b 20M")
-        text = box.ctl("reload", timeout=120)
+        job = env.guest.start(f"exec python3 -c {quote(STREAM)} {env.gateway}")
+        load = env.guest.start(f"exec iperf3 -c {env.gateway} -t 60 -b 5M")
+        text = box.ctl(f"reload {LONG}", timeout=300)
         assert f"vnet {VERSION}/" in text, text
         box.on("vnet")
+        env.guest.run("touch /tmp/enough")
         done = job.wait(60)
         assert done.status == 0, done.err
         print(f"reload: longest silence {done.out.split()[0]} s")
-        assert load.wait(60).status == 0, load.wait(1).err
+        assert load.wait(120).status == 0, load.wait(1).err
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=200)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=300)
 def report(env):
     """Every section is there, and no address."""
     with Box(env) as box:
@@ -385,7 +396,7 @@ def networkd(env):
         try:
             env.wait(configured, "networkd does not configure the interface", 60)
             for driver in ("virtio_net", "vnet"):
-                box.ctl(f"switch {nic} --to {driver} --yes", timeout=120)
+                box.ctl(f"switch {nic} --to {driver} --yes {LONG}")
                 box.on(driver)
                 for _ in range(5):  # the manager sees a new interface and does its part
                     time.sleep(1)

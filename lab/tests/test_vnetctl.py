@@ -4,7 +4,9 @@
 import re
 import sys
 import tempfile
+import time
 import unittest
+import warnings
 from pathlib import Path
 from unittest import mock
 
@@ -13,6 +15,7 @@ sys.path.insert(0, str(TOP / "tools/vnetctl"))
 
 import capture  # noqa: E402
 import claim  # noqa: E402
+import move  # noqa: E402
 import names  # noqa: E402
 import report  # noqa: E402
 
@@ -84,6 +87,49 @@ class Claim(unittest.TestCase):
                                    ("trying 1:j before", False), ("", False), ("x", False)):
                 (Path(temp) / "e0").write_text(text + "\n", encoding="ascii")
                 self.assertEqual(bool(claim.objection("e0")), objected, text)
+
+
+class DeadMan(unittest.TestCase):
+    """The real script, with a way back that only leaves a mark."""
+
+    def setUp(self):
+        warnings.simplefilter("ignore", ResourceWarning)   # nobody waits for him
+        temp = tempfile.TemporaryDirectory()
+        self.addCleanup(temp.cleanup)
+        self.directory = Path(temp.name)
+        self.nic = mock.Mock(bus="virtio9", directory=self.directory)
+        self.nic.name = "e0"
+        self.back = self.directory / "back.sh"
+        self.back.write_text(f"echo x >> {self.directory}/undone\n", encoding="ascii")
+        for name, value in (("systemd", lambda: False),
+                            ("DEAD_MAN", move.DEAD_MAN.replace("/dev/kmsg", "/dev/null"))):
+            patch = mock.patch.object(move, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def undone(self, seconds=0.0):
+        """Has the way back run, at the latest after so long?"""
+        end = time.monotonic() + seconds
+        while not (self.directory / "undone").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        return (self.directory / "undone").exists()
+
+    def test_nobody_confirms(self):
+        move.arm(self.nic, self.back, "virtio_net", 1)
+        self.assertIn("otherwise back to virtio_net", move.waiting(self.nic))
+        self.assertTrue(self.undone(30))
+        self.assertIn("went back to virtio_net", move.waiting(self.nic))
+        self.assertFalse(move.disarm(self.nic))
+
+    def test_confirmed_and_a_later_switch(self):
+        move.arm(self.nic, self.back, "virtio_net", 2)
+        time.sleep(1)   # he sleeps already
+        self.assertTrue(move.disarm(self.nic))
+        move.arm(self.nic, self.back, "vnet", 10)
+        self.assertFalse(self.undone(3))
+        self.assertIn("otherwise back to vnet", move.waiting(self.nic))
+        self.assertTrue(move.disarm(self.nic))
+        self.assertEqual(move.waiting(self.nic), "")
 
 
 class Packages(unittest.TestCase):

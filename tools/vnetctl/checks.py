@@ -49,7 +49,7 @@ def programs(name):
         if link.get("xdp"):
             yield Finding(f"an XDP program is attached to {name} and would go: detach it, or "
                           "--force and attach it again afterwards")
-    if f" {name}:" in output("ss", "-H", "--xdp") or f"xdp {name}" in output("ss", "-H", "--xdp"):
+    if f" {name}:" in output("ss", "-H", "--xdp"):
         yield Finding(f"an AF_XDP socket is bound to {name} and would be dead: end its program, or "
                       "--force and start it again afterwards")
 

@@ -2,8 +2,9 @@
 """A device goes from one driver to the other, with a way back that needs nobody.
 
 The dead man is armed before the device is touched. He is a shell script in
-tmpfs that sleeps and then runs the way back; whoever renames the file 'armed'
-first, he or the one who confirms, has decided.
+tmpfs that sleeps and then runs the way back; whoever renames the file 'armed.TOKEN'
+first, he or the one who confirms, has decided. The token is his own: one who wakes up
+long after his switch was confirmed has nothing to say about a later one.
 """
 
 import os
@@ -24,7 +25,7 @@ DEAD_MAN = """#!/bin/sh
 # Written by vnetctl: unless somebody confirms within {seconds} s, go back.
 PATH={path}
 [ -n "$1" ] || sleep {seconds}
-mv {directory}/armed {directory}/fired 2>/dev/null || exit 0
+mv {directory}/armed.{token} {directory}/fired 2>/dev/null || exit 0
 echo "vnetctl: {name}: not confirmed within {seconds} s, back to {driver}" > /dev/kmsg
 exec sh {script}
 """
@@ -40,15 +41,20 @@ def systemd():
     return Path("/run/systemd/system").is_dir() and have("systemd-run")
 
 
+def armed(nic):
+    """The file that stands for a switch which waits to be confirmed, or None."""
+    return next(nic.directory.glob("armed.*"), None)
+
+
 def arm(nic, script, driver, seconds):
     """Start the dead man."""
-    directory = nic.directory
-    program = directory / "dead-man.sh"
-    program.write_text(DEAD_MAN.format(seconds=seconds, path=PATH, directory=directory,
+    directory, token = nic.directory, f"{os.getpid()}-{time.monotonic_ns()}"
+    program = directory / f"dead-man.{token}.sh"
+    program.write_text(DEAD_MAN.format(seconds=seconds, path=PATH, directory=directory, token=token,
                                        name=nic.name, driver=driver, script=script),
                        encoding="utf-8")
     (directory / "fired").unlink(missing_ok=True)
-    (directory / "armed").write_text(f"{driver} {seconds}\n", encoding="ascii")
+    (directory / f"armed.{token}").write_text(f"{driver} {seconds}\n", encoding="ascii")
     if systemd():
         run("systemctl", "reset-failed", f"{unit(nic)}.timer", f"{unit(nic)}.service")
         status, _, errors = run(
@@ -65,10 +71,14 @@ def arm(nic, script, driver, seconds):
 
 def disarm(nic):
     """True if it was in time."""
+    waits = armed(nic)
     try:
-        (nic.directory / "armed").rename(nic.directory / "confirmed")
+        if not waits:
+            return False
+        waits.rename(nic.directory / "confirmed")
     except FileNotFoundError:
         return False
+    (nic.directory / f"dead-man.{waits.suffix[1:]}.sh").unlink(missing_ok=True)
     if systemd():
         run("systemctl", "stop", f"{unit(nic)}.timer")
     return True
@@ -189,7 +199,7 @@ def obstacles(nic, driver, force):
 
 def switch(nic, driver, *, seconds=60, command="", yes=False, force=False, wait=True):
     """Give a device to a driver; Refused when it stayed or went back."""
-    if (nic.directory / "armed").exists():
+    if armed(nic):
         raise Refused(f"a switch of {nic.name} waits to be confirmed: 'vnetctl confirm {nic.name}' "
                       "or wait until it goes back")
     if nic.driver == driver:
@@ -242,9 +252,9 @@ def confirm(nics):
 
 def waiting(nic):
     """A sentence about a switch that nobody has confirmed, or nothing."""
-    for state, sentence in (("armed", "waits to be confirmed, otherwise back to"),
-                            ("fired", "was not confirmed and went back to")):
-        text = read(nic.directory / state)
+    for path, sentence in ((armed(nic), "waits to be confirmed, otherwise back to"),
+                           (nic.directory / "fired", "was not confirmed and went back to")):
+        text = read(path) if path else ""
         if text:
             return f"{sentence} {text.split()[0]}"
     return ""

@@ -58,7 +58,7 @@ PLACES = (
     # Talos, and tools that look into the driver's directory in sysfs
     (("etc",), ("rc.local", "cron.d/*", "network/if-up.d/*"), r"virtio_net", networkd),
     (("usr/bin", "usr/local/bin", "usr/local/sbin"),
-     ("google_set_multiqueue", "*set_multiqueue*"), r"drivers/virtio_net",
+     ("google_set_multiqueue", "set_multiqueue"), r"drivers/virtio_net",
      lambda text: text.replace("drivers/virtio_net", "drivers/vnet")),
 )
 

@@ -18,6 +18,7 @@ import claim  # noqa: E402
 import move  # noqa: E402
 import names  # noqa: E402
 import report  # noqa: E402
+import system  # noqa: E402
 
 VERSION = (TOP / "VERSION").read_text(encoding="ascii").strip()
 
@@ -87,6 +88,86 @@ class Claim(unittest.TestCase):
                                    ("trying 1:j before", False), ("", False), ("x", False)):
                 (Path(temp) / "e0").write_text(text + "\n", encoding="ascii")
                 self.assertEqual(bool(claim.objection("e0")), objected, text)
+
+
+class Boot(unittest.TestCase):
+    """What is written when, with a device that exists on paper."""
+
+    def setUp(self):
+        temp = tempfile.TemporaryDirectory()
+        self.addCleanup(temp.cleanup)
+        self.top = Path(temp.name)
+        self.list = self.top / "claim"
+        self.list.write_text("# mine\ne0  # the uplink\n", encoding="ascii")
+        self.driver, self.boot, self.done, self.trouble = "virtio_net", "one", [], ""
+        before = mock.Mock(manager=None)
+        before.write = lambda driver, own=True: f"to-{driver}"
+        for target, name, value in (
+                (claim, "LIST", self.list), (claim, "STATE", self.top / "boot"),
+                (claim, "MOTD", self.top / "motd.d/vnet"), (claim, "HOOKS", self.top / "hooks"),
+                (claim, "find", lambda word: system.Nic("virtio9", word, self.driver)),
+                (claim, "load", lambda driver: None), (claim, "run", self.script),
+                (claim, "nic_of_bus", lambda bus: system.Nic(bus, "e0", self.driver)),
+                (claim, "boot_id", lambda: self.boot), (claim, "what", lambda: "1:k"),
+                (claim, "trouble_of", lambda name: self.trouble),
+                (claim.checks, "root_over_network", lambda: ""),
+                (move.capture, "Capture", lambda nic: before),
+                (move, "look_before", lambda nic: before), (move, "transfer", self.transfer)):
+            patch = mock.patch.object(target, name, value)
+            patch.start()
+            self.addCleanup(patch.stop)
+        for name in ("say", "warn"):
+            mock.patch.object(claim, name).start()
+        self.addCleanup(mock.patch.stopall)
+
+    def script(self, *command, **_):
+        self.done.append(command[-1])
+        self.driver = command[-1].removeprefix("to-")
+        return 0, "", ""
+
+    def transfer(self, nic, before, driver):
+        self.done.append(f"transfer, {self.state()}")
+        self.driver = "" if self.trouble else driver
+        return self.trouble
+
+    def state(self):
+        return claim.verdict("e0")[0]
+
+    def test_good(self):
+        claim.boot()
+        self.assertEqual(self.done, ["transfer, trying"])   # on the disk before the bind
+        claim.health()
+        self.assertEqual((self.state(), self.driver), ("good", "vnet"))
+        self.boot, self.driver = "two", "virtio_net"
+        claim.boot()
+        self.assertEqual(self.driver, "vnet")
+
+    def test_refused_by_vnet(self):
+        self.trouble = "vnet does not take virtio9"
+        claim.boot()
+        self.assertEqual((self.state(), self.driver), ("bad", "virtio_net"))
+        self.assertIn("does not take", (self.top / "motd.d/vnet").read_text())
+
+    def test_no_network(self):
+        claim.boot()
+        self.trouble = "e0 has no carrier"
+        claim.health()
+        self.assertEqual((self.state(), self.driver), ("bad", "virtio_net"))
+        self.boot, self.trouble, self.done = "two", "", []
+        claim.boot()
+        self.assertEqual((self.done, self.driver), ([], "virtio_net"))
+        self.assertIn("did not bring e0 up", (self.top / "motd.d/vnet").read_text())
+        claim.retry()
+        claim.boot()
+        self.assertEqual(self.driver, "vnet")
+
+    def test_a_boot_without_an_end(self):
+        claim.boot()
+        self.boot, self.driver, self.done = "two", "virtio_net", []
+        claim.boot()
+        self.assertEqual((self.done, self.driver), ([], "virtio_net"))
+        claim.health()  # nothing was tried in this boot: no verdict
+        self.assertEqual(self.state(), "trying")
 
 
 class DeadMan(unittest.TestCase):

@@ -416,16 +416,17 @@ void vnet_pairs_drain(struct vnet_dev *vd, u16 from, u16 to)
 
 /*
  * The slots of a virtqueue that will not be used any more come home. The core
- * is not asked for more than there are: what it counts in a ring that a device
+ * is not asked for more than there are (@elsewhere: slots that are taken, but
+ * not there): what it counts in a ring that a device
  * has lied in is wrong, and it stops the kernel when the end does not add up.
  */
 static void vnet_vq_reclaim(struct virtqueue *vq,
-			    const struct vnet_slots *slots,
+			    const struct vnet_slots *slots, u32 elsewhere,
 			    void (*reclaim)(struct virtqueue *vq, void *token))
 {
 	void *token;
 
-	while (slots->nr_free < slots->nr) {
+	while (slots->nr_free + elsewhere < slots->nr) {
 		token = virtqueue_detach_unused_buf(vq);
 		if (!token)
 			break;
@@ -441,7 +442,8 @@ static void vnet_vq_reclaim(struct virtqueue *vq,
 static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
 {
 	if (!rxq->premapped || rxq->mem.nr_sg > 1) {
-		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, vnet_rxbuf_reclaim);
+		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, rxq->mem.away,
+				vnet_rxbuf_reclaim);
 		return;
 	}
 
@@ -630,7 +632,8 @@ void vnet_queues_reclaim(struct vnet_dev *vd)
 		/* What arrived until the reset; afterwards it looks unused. */
 		if (vd->rxqs[i].mem.bufs)
 			vnet_rxq_purge(&vd->rxqs[i]);
-		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots,
+		vnet_txmem_put_aside(&vd->txqs[i].mem);
+		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots, 0,
 				vnet_txq_reclaim);
 		vnet_rxq_reclaim(&vd->rxqs[i]);
 	}

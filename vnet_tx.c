@@ -62,8 +62,8 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	return err;
 }
 
-/* Release the frames that were put aside, and their slots. */
-static noinline void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
+/* Release the frames that were put aside, and their slots; not for netpoll. */
+void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
 {
 	while (mem->aside) {
 		struct vnet_tx_buf *buf = &mem->bufs[mem->aside - 1];

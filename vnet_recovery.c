@@ -182,7 +182,7 @@ static enum vnet_heal_step vnet_heal_step(struct vnet_dev *vd,
 	if (!(READ_ONCE(w->reasons) & ~VNET_KICK_REASONS))
 		step = VNET_HEAL_KICK;
 	step = max_t(enum vnet_heal_step, step, w->step);
-	if (step == VNET_HEAL_QUEUE && !vd->caps.ring_reset)
+	if (step == VNET_HEAL_QUEUE && !vnet_can_reset_rings(vd))
 		step = VNET_HEAL_DEVICE;
 
 	return min_t(enum vnet_heal_step, step, VNET_HEAL_DEVICE);

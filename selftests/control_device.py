@@ -862,7 +862,10 @@ def mac_without_receive_modes(env):
         assert nut.control()["mac"] == "52:54:00:aa:bb:cc"
         broken = {entry["what"] for entry in nut.device.violations(clear=True)}
         assert broken == {"mac-command-without-ctrl-rx"}, broken
-        assert not nut.device.commands("rx.promisc") and not nut.device.commands("mac.table")
+        mark = nut.device.mark()
+        nut.run("ip link set NIC promisc on; ip maddr add 01:00:5e:01:02:03 dev NIC; "
+                "ip link set NIC promisc off")
+        assert not nut.device.commands(since=mark)
 
 
 @test(**ONE, kernel_min=(6, 17))
@@ -907,4 +910,33 @@ def fewer_channels(env):
                 job.kill()
             assert nut.control()["pairs"] == 1
             nut.run("ethtool -L NIC combined 2")
+            nut.ping()
+
+
+@test(**ONE)
+def mtu_of_the_device(env):
+    "Buffers hold, and frames have, what the MTU of the device allows, not of the interface."
+    with Scripted(env, features=["default", "-MRG_RXBUF"], config={"mtu": 3000}) as nut:
+        nut.run("ip link set NIC mtu 1400")
+        before = nut.counters()["rx_packets"]
+        assert nut.device.inject(b"\xff" * 12 + b"\x08\0" + bytes(3000)) == 1
+        env.wait(lambda: nut.counters()["rx_packets"] > before, "the frame did not come")
+        nut.run("ip link set NIC mtu 3000; ip link add d0 type dummy; ip link set d0 mtu 9000 up; "
+                "ip addr add 198.51.100.1/24 dev d0; "
+                "ip neigh add 198.51.100.2 lladdr 52:54:00:76:6e:fe dev d0; "
+                "tc qdisc add dev d0 clsact; "
+                "tc filter add dev d0 egress matchall action mirred egress redirect dev NIC; "
+                "ping -q -c 3 -i 0.2 -W 1 -s 2000 198.51.100.2; "
+                "ping -q -c 3 -i 0.2 -W 1 -s 5000 198.51.100.2", check=False, timeout=60)
+        lengths = [len(entry["frame"]) for entry in nut.device.sent()]
+        assert 2042 in lengths and max(lengths) <= 3014, sorted(set(lengths))
+
+
+@test(**ONE)
+def small_rings(env):
+    "No chain has more parts than its ring has entries, however small the user makes it."
+    features = ["default", "-MRG_RXBUF", "GUEST_TSO4", "GUEST_TSO6"]
+    with Scripted(env, features=features) as nut:
+        for size in (16, 8, 4, 2):
+            nut.run(f"ethtool -G NIC rx {size}", check=False)
             nut.ping()

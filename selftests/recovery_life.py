@@ -8,7 +8,8 @@ from lab.guest import Guest
 
 from ._xdp import Program
 from .recovery_device import away, pci
-from .recovery_queues import OTHER, SCRIPTED, flows, grown, healthy, is_only, one_queue
+from .recovery_queues import (OTHER, SCRIPTED, counters, flows, grown, healthy, is_only,
+                              one_queue)
 
 FLOOD = ("ip neigh replace 10.0.2.99 lladdr 02:00:00:00:00:77 nud permanent dev NIC; "
          "while :; do echo x > /dev/udp/10.0.2.99/9; done")
@@ -162,7 +163,7 @@ def idle_costs_nothing(env):
     seen = dict(line.split() for line in env.guest.run(
         QUIET.replace("NIC", env.nic), timeout=60).out.splitlines())
     assert seen == {"works": "0", "polls": "0"}, f"in 20 s: {seen}"
-    before = grown(env, {})
+    before = counters(env)
     env.device.fault(queue="tx0", action="ignore-kick", count=1)
     seconds = flows(env)
     assert seconds < 6, f"it took {seconds:.1f} s"

@@ -170,6 +170,7 @@ static void vnet_irqs_place(struct vnet_dev *vd, u16 i,
  *
  * Because they go with the virtqueues, or because CPUs come and go. All CPUs
  * that are online is what the kernel sets itself when those of an interrupt go.
+ * What a user has set is known here when the interrupt has come once since.
  *
  * Context: process, sleeps; instance lock held, or the net device unregistered.
  */

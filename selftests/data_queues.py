@@ -279,13 +279,13 @@ def spread(env):
         f"{where}"
 
 
-def placed(env):
-    """XPS of the queues, and the CPUs of their interrupts."""
+def placed(env, irqs="smp_affinity"):
+    """XPS of the two queues, and the CPUs of their interrupts."""
     nic = env.nic
     return env.guest.run(
-        f"cat /sys/class/net/{nic}/queues/tx-*/xps_cpus; for d in $(grep -E "
+        f"cat /sys/class/net/{nic}/queues/tx-[01]/xps_cpus; for d in $(grep -E "
         f"'{env.virtio}-(input|output)' /proc/interrupts | cut -d: -f1); do "
-        f"cat /proc/irq/$d/smp_affinity; done").out.split()
+        f"cat /proc/irq/$d/{irqs}; done").out.split()
 
 
 @test(profiles=["mq"], drivers=["vnet"], timeout=120)
@@ -300,8 +300,11 @@ def placement_stays(env):
                   f"cut -d: -f1); echo 2 > /proc/irq/$(echo $i)/smp_affinity; done; "
                   f"for q in input.1 output.1; do i=$(grep {env.virtio}-$q /proc/interrupts | "
                   f"cut -d: -f1); echo 1 > /proc/irq/$(echo $i)/smp_affinity; done")
+    env.guest.run(f"for c in 0 1; do taskset -c $c ping -q -c 5 -i 0.1 -w 10 {env.gateway}; done")
     users = placed(env)
     assert users != ours, f"nothing was set: {users}"
+    # An interrupt moves when it comes for the next time; the kernel tells nobody before.
+    moved = [i for i, mask in enumerate(placed(env, "effective_affinity")) if mask == users[i]]
     path = env.guest.run(f"readlink -f /sys/class/net/{nic}/device/..").out.strip()
     for step in (f"echo 1 > {path}/reset", f"ip link set {nic} mtu 1400",
                  f"ethtool -L {nic} combined 1; ethtool -L {nic} combined 2",
@@ -313,7 +316,7 @@ def placement_stays(env):
         now = placed(env)
         assert now[:2] == users[:2], f"XPS after '{step}': {now}, was {users}"
         if "cpu1" not in step:
-            assert now == users, f"after '{step}': {now}, was {users}"
+            assert all(now[i] == users[i] for i in moved), f"after '{step}': {now}, was {users}"
 
 
 @test(profiles=["modern-split", "mq", "legacy"], drivers=["vnet"], timeout=180)

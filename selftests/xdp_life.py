@@ -381,7 +381,8 @@ def netpoll(env):
         run(POLLED.replace("FRAME", frame.hex()))
         before = counters(env)
         held = device.queue("tx0")["held"]
-        assert held > 200, f"the device holds {held} packets"
+        # frames, and packets of the stack up to its byte queue limit, which stops it
+        assert held > 160, f"the device holds {held} packets"
         device.fault(queue="tx0", action="no-interrupt")
         device.clear(rule)
         device.release("tx0")

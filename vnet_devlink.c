@@ -267,13 +267,13 @@ static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
 	return 0;
 }
 
-static const char * const vnet_health_states[VNET_HAVE_NR] = {
-	[VNET_HAVE_RESET]	= "off",
-	[VNET_HAVE_DEAD]	= "does not start, waiting for the next try",
-	[VNET_HAVE_STUCK]	= "in a reset that does not end",
-	[VNET_HAVE_LIVE]	= "started",
-	[VNET_HAVE_PARTLY]	= "some queues run",
-	[VNET_HAVE_RUNNING]	= "running",
+static const char * const vnet_health_states[VNET_LIFE_NR] = {
+	[VNET_LIFE_RESET]	= "off",
+	[VNET_LIFE_DEAD]	= "does not start, waiting for the next try",
+	[VNET_LIFE_STUCK]	= "in a reset that does not end",
+	[VNET_LIFE_LIVE]	= "started",
+	[VNET_LIFE_PARTLY]	= "some queues run",
+	[VNET_LIFE_RUNNING]	= "running",
 };
 
 static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
@@ -290,7 +290,7 @@ static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 	devlink_fmsg_bool_pair_put(fmsg, "running", vd->life.want.up);
 	devlink_fmsg_bool_pair_put(fmsg, "dead", vnet_given_up(vd));
 	devlink_fmsg_bool_pair_put(fmsg, "reset_hangs",
-				   vd->life.have == VNET_HAVE_STUCK);
+				   vd->life.have == VNET_LIFE_STUCK);
 	if (vd->life.want.power == VNET_POWER_ON)
 		devlink_fmsg_u32_pair_put(fmsg, "status",
 					  vd->vdev->config->get_status(vd->vdev));

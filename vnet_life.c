@@ -39,7 +39,7 @@ static int vnet_step_ask(struct vnet_dev *vd)
 	vnet_queues_reclaim(vd);
 	vnet_queues_unplace(vd);
 	vnet_vqs_destroy(vd);
-	vnet_life_set(vd, VNET_HAVE_RESET);
+	vnet_life_set(vd, VNET_LIFE_RESET);
 
 	return 0;
 }
@@ -50,7 +50,7 @@ static int vnet_step_ask(struct vnet_dev *vd)
  */
 static int vnet_step_stop(struct vnet_dev *vd)
 {
-	vnet_life_set(vd, VNET_HAVE_STUCK);
+	vnet_life_set(vd, VNET_LIFE_STUCK);
 	vnet_queues_off(vd);
 
 	return vnet_step_ask(vd);
@@ -119,7 +119,7 @@ static int vnet_life_ready(struct vnet_dev *vd)
 
 	vnet_config_enable(vdev);
 	virtio_device_ready(vdev);
-	vnet_life_set(vd, VNET_HAVE_LIVE);
+	vnet_life_set(vd, VNET_LIFE_LIVE);
 	vnet_ctrl_start(vd);
 
 	return 0;
@@ -129,7 +129,7 @@ static int vnet_life_ready(struct vnet_dev *vd)
 static void vnet_life_die(struct vnet_dev *vd)
 {
 	if (!vnet_step_stop(vd))
-		vnet_life_set(vd, VNET_HAVE_DEAD);
+		vnet_life_set(vd, VNET_LIFE_DEAD);
 }
 
 /* The second half of every start: virtqueues exist. */
@@ -168,7 +168,7 @@ static int vnet_step_start(struct vnet_dev *vd)
 
 	vnet_device_reset(vd);
 err_dead:
-	vnet_life_set(vd, VNET_HAVE_DEAD);
+	vnet_life_set(vd, VNET_LIFE_DEAD);
 	return err;
 }
 
@@ -185,7 +185,7 @@ static int vnet_step_up(struct vnet_dev *vd)
 		return err;
 	}
 
-	vnet_life_set(vd, err ? VNET_HAVE_PARTLY : VNET_HAVE_RUNNING);
+	vnet_life_set(vd, err ? VNET_LIFE_PARTLY : VNET_LIFE_RUNNING);
 	netif_tx_wake_all_queues(vd->dev);
 
 	return err;
@@ -210,7 +210,7 @@ static int vnet_life_halt(struct vnet_dev *vd, u16 from, u16 to, bool whole)
 	if (whole)
 		return vnet_step_stop(vd);
 
-	vnet_life_set(vd, VNET_HAVE_PARTLY);
+	vnet_life_set(vd, VNET_LIFE_PARTLY);
 
 	return 0;
 }
@@ -219,8 +219,8 @@ static int vnet_step_down(struct vnet_dev *vd)
 {
 	int err = vnet_life_halt(vd, 0, vd->caps.max_pairs, false);
 
-	if (vd->life.have == VNET_HAVE_PARTLY)
-		vnet_life_set(vd, VNET_HAVE_LIVE);
+	if (vd->life.have == VNET_LIFE_PARTLY)
+		vnet_life_set(vd, VNET_LIFE_LIVE);
 
 	return err;
 }
@@ -430,13 +430,13 @@ void vnet_life_set_pairs(struct vnet_dev *vd, u16 pairs)
 	u16 old = vd->life.want.pairs;
 
 	vd->life.want.pairs = pairs;
-	if (vd->life.have < VNET_HAVE_PARTLY)
+	if (vd->life.have < VNET_LIFE_PARTLY)
 		return;
 
 	if (pairs < old)
 		vnet_life_halt(vd, pairs, old, false);
 	else
-		vnet_life_set(vd, VNET_HAVE_PARTLY);
+		vnet_life_set(vd, VNET_LIFE_PARTLY);
 }
 
 /**
@@ -487,7 +487,7 @@ int vnet_life_begin(struct vnet_dev *vd)
 void vnet_life_release(struct vnet_dev *vd)
 {
 	vnet_reset_flush(vd);
-	while (vd->life.have == VNET_HAVE_STUCK) {
+	while (vd->life.have == VNET_LIFE_STUCK) {
 		vnet_step_ask_again(vd);
 		vnet_reset_flush(vd);
 	}

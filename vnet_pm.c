@@ -56,7 +56,7 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 	netif_device_detach(vd->dev);
 	netif_tx_disable(vd->dev);
 	vnet_life_settle(vd);
-	if (vd->life.have == VNET_HAVE_STUCK) {
+	if (vd->life.have == VNET_LIFE_STUCK) {
 		vnet_pm_thaw(vd);
 		err = -ETIMEDOUT;
 	} else {

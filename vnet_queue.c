@@ -481,7 +481,7 @@ bool vnet_pair_reset(struct vnet_dev *vd, u16 i)
 /* Free the memory of a pair that is off, unless the device has it. */
 void vnet_pair_free(struct vnet_dev *vd, u16 i)
 {
-	if (vd->life.have == VNET_HAVE_STUCK)
+	if (vd->life.have == VNET_LIFE_STUCK)
 		return;
 
 	if (vd->txqs[i].mem.bufs)
@@ -509,7 +509,7 @@ int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 	struct vnet_txq *txq = &vd->txqs[i];
 	int err;
 
-	if (vd->life.have == VNET_HAVE_STUCK) {
+	if (vd->life.have == VNET_LIFE_STUCK) {
 		vnet_rxmem_destroy(rx);
 		vnet_txmem_destroy(tx);
 		return -ETIMEDOUT;

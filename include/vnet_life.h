@@ -16,22 +16,22 @@ struct vnet_dev;
 
 /**
  * enum vnet_have - what a device is
- * @VNET_HAVE_RESET: in reset, without virtqueues
- * @VNET_HAVE_DEAD: the same, and it did not start: it waits for the next try
- * @VNET_HAVE_STUCK: a reset that was given up has its virtqueues and buffers
- * @VNET_HAVE_LIVE: past DRIVER_OK, told everything; no queue runs
- * @VNET_HAVE_PARTLY: some queues run, others that are to do not
- * @VNET_HAVE_RUNNING: all queues run that are to
- * @VNET_HAVE_NR: number of them
+ * @VNET_LIFE_RESET: in reset, without virtqueues
+ * @VNET_LIFE_DEAD: the same, and it did not start: it waits for the next try
+ * @VNET_LIFE_STUCK: a reset that was given up has its virtqueues and buffers
+ * @VNET_LIFE_LIVE: past DRIVER_OK, told everything; no queue runs
+ * @VNET_LIFE_PARTLY: some queues run, others that are to do not
+ * @VNET_LIFE_RUNNING: all queues run that are to
+ * @VNET_LIFE_NR: number of them
  */
 enum vnet_have {
-	VNET_HAVE_RESET,
-	VNET_HAVE_DEAD,
-	VNET_HAVE_STUCK,
-	VNET_HAVE_LIVE,
-	VNET_HAVE_PARTLY,
-	VNET_HAVE_RUNNING,
-	VNET_HAVE_NR,
+	VNET_LIFE_RESET,
+	VNET_LIFE_DEAD,
+	VNET_LIFE_STUCK,
+	VNET_LIFE_LIVE,
+	VNET_LIFE_PARTLY,
+	VNET_LIFE_RUNNING,
+	VNET_LIFE_NR,
 };
 
 /**
@@ -120,14 +120,14 @@ static inline enum vnet_goal vnet_life_goal(const struct vnet_want *want)
 static inline enum vnet_step vnet_life_next(enum vnet_have have,
 					    enum vnet_goal goal)
 {
-	static const u8 steps[VNET_HAVE_NR][VNET_GOAL_NR] = {
+	static const u8 steps[VNET_LIFE_NR][VNET_GOAL_NR] = {
 		/*			OFF		IDLE		UP */
-		[VNET_HAVE_RESET]   = { VNET_STEP_NONE, VNET_STEP_START, VNET_STEP_START },
-		[VNET_HAVE_DEAD]    = { VNET_STEP_NONE, VNET_STEP_NONE,  VNET_STEP_NONE },
-		[VNET_HAVE_STUCK]   = { VNET_STEP_NONE, VNET_STEP_ASK,   VNET_STEP_ASK },
-		[VNET_HAVE_LIVE]    = { VNET_STEP_STOP, VNET_STEP_NONE,  VNET_STEP_UP },
-		[VNET_HAVE_PARTLY]  = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_UP },
-		[VNET_HAVE_RUNNING] = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_NONE },
+		[VNET_LIFE_RESET]   = { VNET_STEP_NONE, VNET_STEP_START, VNET_STEP_START },
+		[VNET_LIFE_DEAD]    = { VNET_STEP_NONE, VNET_STEP_NONE,  VNET_STEP_NONE },
+		[VNET_LIFE_STUCK]   = { VNET_STEP_NONE, VNET_STEP_ASK,   VNET_STEP_ASK },
+		[VNET_LIFE_LIVE]    = { VNET_STEP_STOP, VNET_STEP_NONE,  VNET_STEP_UP },
+		[VNET_LIFE_PARTLY]  = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_UP },
+		[VNET_LIFE_RUNNING] = { VNET_STEP_STOP, VNET_STEP_DOWN,  VNET_STEP_NONE },
 	};
 
 	return steps[have][goal];
@@ -141,27 +141,27 @@ static inline u32 vnet_life_outcomes(enum vnet_step step, bool failed)
 {
 	static const u8 outcomes[VNET_STEP_NR][2] = {
 		[VNET_STEP_STOP] = {
-			BIT(VNET_HAVE_RESET),
-			BIT(VNET_HAVE_STUCK),
+			BIT(VNET_LIFE_RESET),
+			BIT(VNET_LIFE_STUCK),
 		},
 		[VNET_STEP_ASK] = {
-			BIT(VNET_HAVE_RESET),
-			BIT(VNET_HAVE_STUCK),
+			BIT(VNET_LIFE_RESET),
+			BIT(VNET_LIFE_STUCK),
 		},
 		[VNET_STEP_START] = {
-			BIT(VNET_HAVE_LIVE),
-			BIT(VNET_HAVE_DEAD) | BIT(VNET_HAVE_STUCK),
+			BIT(VNET_LIFE_LIVE),
+			BIT(VNET_LIFE_DEAD) | BIT(VNET_LIFE_STUCK),
 		},
 		/* Without memory those queues run that got theirs. */
 		[VNET_STEP_UP] = {
-			BIT(VNET_HAVE_RUNNING),
-			BIT(VNET_HAVE_PARTLY) | BIT(VNET_HAVE_DEAD) |
-			BIT(VNET_HAVE_STUCK),
+			BIT(VNET_LIFE_RUNNING),
+			BIT(VNET_LIFE_PARTLY) | BIT(VNET_LIFE_DEAD) |
+			BIT(VNET_LIFE_STUCK),
 		},
 		/* Where no single ring can be reset, the device is. */
 		[VNET_STEP_DOWN] = {
-			BIT(VNET_HAVE_LIVE) | BIT(VNET_HAVE_RESET),
-			BIT(VNET_HAVE_STUCK),
+			BIT(VNET_LIFE_LIVE) | BIT(VNET_LIFE_RESET),
+			BIT(VNET_LIFE_STUCK),
 		},
 	};
 
@@ -171,13 +171,13 @@ static inline u32 vnet_life_outcomes(enum vnet_step step, bool failed)
 /* Somebody has a reason to try again: what a device is that was given time. */
 static inline enum vnet_have vnet_life_again(enum vnet_have have)
 {
-	return have == VNET_HAVE_DEAD ? VNET_HAVE_RESET : have;
+	return have == VNET_LIFE_DEAD ? VNET_LIFE_RESET : have;
 }
 
 /* Its virtqueues exist and it takes commands. */
 static inline bool vnet_life_live(enum vnet_have have)
 {
-	return have >= VNET_HAVE_LIVE;
+	return have >= VNET_LIFE_LIVE;
 }
 
 /* It is what it is to be, and not only waiting. */

@@ -14,19 +14,19 @@ static bool satisfied(enum vnet_have have, enum vnet_goal goal)
 {
 	switch (goal) {
 	case VNET_GOAL_OFF:
-		return have == VNET_HAVE_RESET || have == VNET_HAVE_DEAD;
+		return have == VNET_LIFE_RESET || have == VNET_LIFE_DEAD;
 	case VNET_GOAL_IDLE:
-		return have == VNET_HAVE_LIVE;
+		return have == VNET_LIFE_LIVE;
 	default:
-		return have == VNET_HAVE_RUNNING;
+		return have == VNET_LIFE_RUNNING;
 	}
 }
 
 /* Where nothing is done although the goal is not reached */
 static bool waits(enum vnet_have have, enum vnet_goal goal)
 {
-	return have == VNET_HAVE_DEAD ||
-	       (have == VNET_HAVE_STUCK && goal == VNET_GOAL_OFF);
+	return have == VNET_LIFE_DEAD ||
+	       (have == VNET_LIFE_STUCK && goal == VNET_GOAL_OFF);
 }
 
 /* Power is stronger than the interface. */
@@ -51,7 +51,7 @@ static void life_pairs(struct kunit *test)
 {
 	unsigned int have, goal;
 
-	for (have = 0; have < VNET_HAVE_NR; have++) {
+	for (have = 0; have < VNET_LIFE_NR; have++) {
 		for (goal = 0; goal < VNET_GOAL_NR; goal++) {
 			enum vnet_step step = vnet_life_next(have, goal);
 
@@ -70,18 +70,18 @@ static void life_pairs(struct kunit *test)
 static void life_steps(struct kunit *test)
 {
 	static const u8 from[VNET_STEP_NR] = {
-		[VNET_STEP_STOP]  = BIT(VNET_HAVE_LIVE) |
-				    BIT(VNET_HAVE_PARTLY) |
-				    BIT(VNET_HAVE_RUNNING),
-		[VNET_STEP_ASK]   = BIT(VNET_HAVE_STUCK),
-		[VNET_STEP_START] = BIT(VNET_HAVE_RESET),
-		[VNET_STEP_UP]    = BIT(VNET_HAVE_LIVE) | BIT(VNET_HAVE_PARTLY),
-		[VNET_STEP_DOWN]  = BIT(VNET_HAVE_PARTLY) |
-				    BIT(VNET_HAVE_RUNNING),
+		[VNET_STEP_STOP]  = BIT(VNET_LIFE_LIVE) |
+				    BIT(VNET_LIFE_PARTLY) |
+				    BIT(VNET_LIFE_RUNNING),
+		[VNET_STEP_ASK]   = BIT(VNET_LIFE_STUCK),
+		[VNET_STEP_START] = BIT(VNET_LIFE_RESET),
+		[VNET_STEP_UP]    = BIT(VNET_LIFE_LIVE) | BIT(VNET_LIFE_PARTLY),
+		[VNET_STEP_DOWN]  = BIT(VNET_LIFE_PARTLY) |
+				    BIT(VNET_LIFE_RUNNING),
 	};
 	unsigned int have, goal, step;
 
-	for (have = 0; have < VNET_HAVE_NR; have++) {
+	for (have = 0; have < VNET_LIFE_NR; have++) {
 		for (goal = 0; goal < VNET_GOAL_NR; goal++) {
 			step = vnet_life_next(have, goal);
 			if (step != VNET_STEP_NONE)
@@ -96,7 +96,7 @@ static void life_steps(struct kunit *test)
 				   vnet_life_outcomes(step, true));
 		/* Virtqueues are not kept by a device that could not start. */
 		KUNIT_EXPECT_FALSE(test, vnet_life_outcomes(step, true) &
-				   BIT(VNET_HAVE_RUNNING));
+				   BIT(VNET_LIFE_RUNNING));
 	}
 }
 
@@ -117,7 +117,7 @@ static void walk(struct kunit *test, enum vnet_have have, enum vnet_goal goal,
 	}
 
 	next = vnet_life_outcomes(step, false);
-	for (i = 0; i < VNET_HAVE_NR; i++)
+	for (i = 0; i < VNET_LIFE_NR; i++)
 		if (next & BIT(i))
 			walk(test, i, goal, depth + 1);
 }
@@ -127,10 +127,10 @@ static void life_ways(struct kunit *test)
 {
 	unsigned int have, goal;
 
-	for (have = 0; have < VNET_HAVE_NR; have++)
+	for (have = 0; have < VNET_LIFE_NR; have++)
 		for (goal = 0; goal < VNET_GOAL_NR; goal++)
 			walk(test, vnet_life_again(have), goal, 0);
-	KUNIT_EXPECT_EQ(test, vnet_life_again(VNET_HAVE_DEAD), VNET_HAVE_RESET);
+	KUNIT_EXPECT_EQ(test, vnet_life_again(VNET_LIFE_DEAD), VNET_LIFE_RESET);
 }
 
 /* Any step on any way fails, the wish changes then, and it is tried again. */
@@ -147,13 +147,13 @@ static void fail(struct kunit *test, enum vnet_have have, enum vnet_goal goal,
 
 	ok = vnet_life_outcomes(step, false);
 	bad = vnet_life_outcomes(step, true);
-	for (i = 0; i < VNET_HAVE_NR; i++) {
+	for (i = 0; i < VNET_LIFE_NR; i++) {
 		if (ok & BIT(i))
 			fail(test, i, goal, depth + 1);
 		if (!(bad & BIT(i)))
 			continue;
 		/* No half: with virtqueues it can go on, or they are kept. */
-		KUNIT_EXPECT_FALSE(test, i == VNET_HAVE_RESET);
+		KUNIT_EXPECT_FALSE(test, i == VNET_LIFE_RESET);
 		for (other = 0; other < VNET_GOAL_NR; other++)
 			walk(test, vnet_life_again(i), other, 0);
 	}
@@ -163,7 +163,7 @@ static void life_failures(struct kunit *test)
 {
 	unsigned int have, goal;
 
-	for (have = 0; have < VNET_HAVE_NR; have++)
+	for (have = 0; have < VNET_LIFE_NR; have++)
 		for (goal = 0; goal < VNET_GOAL_NR; goal++)
 			fail(test, vnet_life_again(have), goal, 0);
 }
@@ -174,11 +174,11 @@ static void life_words(struct kunit *test)
 	struct vnet_life life = { };
 	unsigned int have, up;
 
-	for (have = 0; have < VNET_HAVE_NR; have++) {
+	for (have = 0; have < VNET_LIFE_NR; have++) {
 		KUNIT_EXPECT_EQ(test, vnet_life_live(have),
-				have == VNET_HAVE_LIVE ||
-				have == VNET_HAVE_PARTLY ||
-				have == VNET_HAVE_RUNNING);
+				have == VNET_LIFE_LIVE ||
+				have == VNET_LIFE_PARTLY ||
+				have == VNET_LIFE_RUNNING);
 		for (up = 0; up < 2; up++) {
 			life.have = have;
 			life.want.up = up;

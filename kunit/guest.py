@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import lab.build
 from lab import SetupError, die, kernels, say
 from lab.guest import Guest, GuestDied
 from lab.net import CommandFailed
@@ -37,7 +38,12 @@ class SlowGuest(Guest):
 
 def build(kernel):
     """Build the module for a kernel; return its path."""
-    target = CACHE / "build" / f"kunit-{kernel.release}"
+    with lab.build.directory(kernel, "-kunit") as target:
+        return compile_in(target, kernel)
+
+
+def compile_in(target, kernel):
+    """Bring the copy in TARGET up to date and build it."""
     for pattern in SOURCES:
         for path in TOP.glob(pattern):
             copy = target / path.relative_to(TOP)

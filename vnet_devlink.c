@@ -24,8 +24,8 @@ static int vnet_devlink_info_get(struct devlink *devlink,
 				 struct netlink_ext_ack *extack)
 {
 	struct virtio_device *vdev = dev_to_virtio(devlink_to_dev(devlink));
+	const struct vnet_dev *vd = vdev->priv;
 	char id[sizeof("12345678:12345678")];
-	bool modern;
 	int err;
 
 	snprintf(id, sizeof(id), "%04x:%04x", vdev->id.vendor, vdev->id.device);
@@ -33,9 +33,8 @@ static int vnet_devlink_info_get(struct devlink *devlink,
 	if (err)
 		return err;
 
-	modern = virtio_has_feature(vdev, VIRTIO_F_VERSION_1);
 	err = devlink_info_version_fixed_put(req, "virtio.interface",
-					     modern ? "modern" : "legacy");
+					     vd->caps.le ? "modern" : "legacy");
 #ifdef VNET_VERSION
 	if (!err)
 		err = devlink_info_version_running_put(req, "vnet", VNET_VERSION);

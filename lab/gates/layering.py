@@ -82,10 +82,12 @@ def circles(table, edges):
 
 
 # Questions that a driver file may ask the preprocessor: include guards, the kernel's
-# configuration, tracepoint headers. Everything else is a choice by kernel.
+# configuration, tracepoint headers, the version of a build out of tree. Everything else
+# is a choice by kernel.
 CONDITION = re.compile(r"\s*#\s*(?:el)?if(?:n?def)?\s+(.*)")
 ASKED = re.compile(r"\b(?!defined\b|IS_(?:ENABLED|REACHABLE|BUILTIN|MODULE)\b)[A-Za-z_]\w*")
-ALLOWED = re.compile(r"CONFIG_\w+|_*VNET_(?:\w+_)?H_*|TRACE_HEADER_MULTI_READ|MODULE|__KERNEL__")
+ALLOWED = re.compile(r"CONFIG_\w+|_*VNET_(?:\w+_)?H_*|TRACE_HEADER_MULTI_READ|MODULE|__KERNEL__"
+                     "|VNET_VERSION")
 
 STATIC = re.compile(
     r"^static\s+(?!inline\b)"
@@ -100,7 +102,8 @@ FORBIDDEN = (  # pattern, what is wrong, where it is right
     (r"\bVNET_HAVE_", "chooses by kernel; only include/vnet_compat.h does",
      ("include/vnet_compat.h",)),
     (r"\bvirtio_has_feature\s*\(", "asks for a feature bit; ask struct vnet_caps",
-     ("vnet_caps.c", "vnet_main.c")),
+     # the configuration space is read before the capabilities are known
+     ("vnet_caps.c", "vnet_main.c", "vnet_devcfg.c")),
     (r"\bBUG(_ON)?\s*\(", "ends the kernel; return an error", ()),
 )
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, initramfs, outer, profiles, vhost_user
+from . import SetupError, initramfs, outer, profiles, say, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 from .patience import Deadline
 from .transcript import Transcript
@@ -79,6 +79,10 @@ def own_race(match):
 
 class GuestDied(AssertionError):
     """QEMU ended, the kernel panicked, or the guest does not answer any more."""
+
+
+class NotUp(GuestDied):
+    """The guest did not boot in time: of QEMU's or the kernel's own doing, no driver is loaded."""
 
 
 class Process:
@@ -153,7 +157,12 @@ class Guest:
 
     def __enter__(self):
         try:
-            self.boot()
+            try:
+                self.boot()
+            except NotUp as error:
+                self.close()
+                say(f"guest: {error}; the driver is not there yet, so it is started once more")
+                self.boot()
         except BaseException:
             self.close()
             raise
@@ -189,7 +198,7 @@ class Guest:
             taint &= ~TAINT_WARN
         return taint
 
-    def boot(self, timeout=180):
+    def boot(self, timeout=120):
         if self.profile.net == "tap" and not have_tap():
             raise SetupError("this user may not open /dev/net/tun: run 'chmod 666 /dev/net/tun' "
                              "as root, or start again as root")
@@ -355,8 +364,8 @@ class Guest:
             if not self.qemu.running():
                 raise GuestDied("the guest ended while booting; its last words: " + self.tail())
             if deadline.passed():
-                raise GuestDied(f"the guest did not come up within {timeout} s; its last words: "
-                                + self.tail())
+                raise NotUp(f"the guest did not come up within {timeout} s; its last words: "
+                            + (self.tail() or "none"))
             time.sleep(0.1)
 
     def tail(self, lines=15):

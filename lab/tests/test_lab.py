@@ -17,7 +17,7 @@ from unittest import mock
 from lab import SetupError, check, host, kernels, kselftest, layers, mutants, net, options, patience
 from lab import profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
-from lab.guest import SPLAT, Guest
+from lab.guest import SPLAT, Guest, GuestDied, NotUp
 
 
 class Profiles(unittest.TestCase):
@@ -565,6 +565,25 @@ class HostSide(unittest.TestCase):
     def test_server_that_ends_at_once(self):
         with self.assertRaisesRegex(net.CommandFailed, "ended at once"):
             self.ns.serve("exit 4", 5000)
+
+
+class GuestThatDoesNotBoot(unittest.TestCase):
+    def enter(self, *outcomes):
+        guest = Guest(kernels.Kernel("7.2", "7.2.1", Path("/x")), profiles.get("packed"), "/tmp/x")
+        with mock.patch.object(Guest, "boot", side_effect=outcomes) as boot, \
+                mock.patch.object(Guest, "close"), mock.patch("lab.guest.say"):
+            try:
+                with guest:
+                    return "up", boot.call_count
+            except GuestDied as error:
+                return str(error), boot.call_count
+
+    def test_is_started_once_more(self):
+        self.assertEqual(self.enter(NotUp("slow"), None), ("up", 2))
+        self.assertEqual(self.enter(NotUp("slow"), NotUp("again"), None), ("again", 2))
+
+    def test_that_ended_is_not(self):
+        self.assertEqual(self.enter(GuestDied("panic"), None), ("panic", 1))
 
 
 class GuestArguments(unittest.TestCase):

@@ -572,10 +572,10 @@ static int vnet_shutdown_one(struct device *dev, void *data)
 static int vnet_reboot(struct notifier_block *nb, unsigned long action,
 		       void *data)
 {
-	driver_for_each_device(&vnet_driver.driver, NULL, NULL,
-			       vnet_shutdown_one);
+	int err = driver_for_each_device(&vnet_driver.driver, NULL, NULL,
+					 vnet_shutdown_one);
 
-	return NOTIFY_DONE;
+	return notifier_from_errno(err);
 }
 
 static struct notifier_block vnet_reboot_nb = {

@@ -131,7 +131,8 @@ def series():
     return sorted(found, key=numbers)
 
 
-# What checkpatch and kernel-doc are made of, and by what checkpatch knows a kernel source.
+# What checkpatch and kernel-doc are made of, and by what checkpatch knows a kernel source. An
+# older series has not all of it.
 TOOLS = ("scripts", "tools/docs", "tools/lib/python", "COPYING", "CREDITS", "Kbuild", "Makefile",
          "MAINTAINERS", "README")
 TOP_LEVEL = ("Documentation", "arch", "include", "drivers/net", "fs", "init", "ipc", "kernel",
@@ -153,7 +154,7 @@ def tools(name):
     if whole.is_dir():
         return whole
     part = unpacked(CACHE / f"linux-tools-{version}", name,
-                    ["--ignore-failed-read", *(f"linux-source-{name}/{path}" for path in TOOLS)])
+                    [f"linux-source-{name}/{path}" for path in TOOLS])
     for path in TOP_LEVEL:
         (part / path).mkdir(parents=True, exist_ok=True)
     return part
@@ -178,13 +179,19 @@ def unpack(name, path, arguments):
     work.mkdir()
     tar = subprocess.run(["tar", "-xJf", f"/usr/src/linux-source-{name}.tar.xz", "-C", str(work),
                           "--strip-components=1", *arguments],
-                         env=dict(os.environ, XZ_DEFAULTS="--threads=0"),
+                         env=dict(os.environ, XZ_DEFAULTS="--threads=0", LC_ALL="C"),
                          capture_output=True, text=True, check=False)
-    if tar.returncode:
+    told = complaints(tar.stderr)
+    if tar.returncode and told:
         shutil.rmtree(work, ignore_errors=True)
-        raise SetupError(f"cannot unpack linux-source-{name}: "
-                         f"{tar.stderr.strip().splitlines()[-1]}")
+        raise SetupError(f"cannot unpack linux-source-{name}: {told[0]}")
     work.rename(path)
+
+
+def complaints(stderr):
+    """What tar says, but for what an archive does not have and the line that sums up."""
+    return [line for line in stderr.strip().splitlines()
+            if not re.search(r": Not found in archive$|previous errors$", line)]
 
 
 def overlay(src, upper, work):

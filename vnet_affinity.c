@@ -150,7 +150,7 @@ static void vnet_irqs_place(struct vnet_dev *vd, u16 i,
 			    const struct cpumask *mask)
 {
 	struct vnet_rxq *rxq = &vd->rxqs[i];
-	struct virtqueue *vqs[2] = { rxq->vq, vd->txqs[i].vq };
+	struct virtqueue *vqs[2] = { rxq->q.vq, vd->txqs[i].q.vq };
 	const struct vnet_placement *user = rxq->user;
 	unsigned int k;
 

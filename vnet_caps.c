@@ -114,6 +114,7 @@ static const struct vnet_feature vnet_feature_table[] = {
 	{ VNET_F_RING_PACKED, "RING_PACKED" },
 	{ VNET_F_IN_ORDER, "IN_ORDER" },
 	{ VNET_F_ORDER_PLATFORM, "ORDER_PLATFORM" },
+	{ VNET_F_NOTIFICATION_DATA, "NOTIFICATION_DATA" },
 	{ VNET_F_RING_RESET, "RING_RESET" },
 };
 
@@ -487,6 +488,9 @@ static void vnet_caps_resolve_ring(struct vnet_caps *caps,
 	caps->packed = vnet_features_has(f, VNET_F_RING_PACKED);
 	caps->in_order = vnet_features_has(f, VNET_F_IN_ORDER);
 	caps->access_platform = vnet_features_has(f, VNET_F_ACCESS_PLATFORM);
+	caps->order_platform = vnet_features_has(f, VNET_F_ORDER_PLATFORM);
+	caps->notification_data =
+		vnet_features_has(f, VNET_F_NOTIFICATION_DATA);
 }
 
 /**

@@ -415,7 +415,7 @@ static int vnet_ctrl_submit(struct vnet_ctrl *ctrl, struct vnet_cmd *cmd)
 	vnet_ctrl_count(&ctrl->info.sent, 1);
 
 	/* The device may have seen the command even if this breaks the ring. */
-	vnet_vq_kick(ctrl->vq);
+	virtqueue_kick(ctrl->vq);
 
 	return virtqueue_is_broken(ctrl->vq) ? -ENODEV : 0;
 }

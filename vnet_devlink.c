@@ -111,18 +111,15 @@ static int vnet_health_recover(struct devlink_health_reporter *reporter,
 }
 
 /* What both kinds of rings tell; the index words are those of split rings. */
-static void vnet_health_put_ring(struct vnet_dev *vd,
-				 struct devlink_fmsg *fmsg,
-				 struct virtqueue *vq)
+static void vnet_health_put_vring(struct vnet_dev *vd,
+				  struct devlink_fmsg *fmsg,
+				  struct virtqueue *vq, u32 entries_free)
 {
 	struct vnet_vq_indices idx;
 
-	if (!vq)
-		return;
-
 	devlink_fmsg_u32_pair_put(fmsg, "size",
 				  virtqueue_get_vring_size(vq));
-	devlink_fmsg_u32_pair_put(fmsg, "entries_free", vq->num_free);
+	devlink_fmsg_u32_pair_put(fmsg, "entries_free", entries_free);
 	devlink_fmsg_bool_pair_put(fmsg, "broken", virtqueue_is_broken(vq));
 	if (vd->caps.packed)
 		return;
@@ -132,6 +129,19 @@ static void vnet_health_put_ring(struct vnet_dev *vd,
 	devlink_fmsg_u32_pair_put(fmsg, "used_idx", idx.used);
 	devlink_fmsg_u32_pair_put(fmsg, "used_event", idx.used_event);
 	devlink_fmsg_u32_pair_put(fmsg, "avail_event", idx.avail_event);
+}
+
+/* The ring of a data queue */
+static void vnet_health_put_ring(struct vnet_dev *vd,
+				 struct devlink_fmsg *fmsg,
+				 const struct vnet_vq *q)
+{
+	if (!q->vq)
+		return;
+
+	devlink_fmsg_string_pair_put(fmsg, "engine",
+				     vnet_vq_own(q) ? "vnet" : "core");
+	vnet_health_put_vring(vd, fmsg, q->vq, vnet_vq_free(q));
 }
 
 static void vnet_health_put_watch(struct vnet_dev *vd,
@@ -160,7 +170,7 @@ static void vnet_health_put_txq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &txq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_tx_index(txq->index));
-	vnet_health_put_ring(vd, fmsg, txq->vq);
+	vnet_health_put_ring(vd, fmsg, &txq->q);
 	devlink_fmsg_obj_nest_end(fmsg);
 }
 
@@ -179,7 +189,7 @@ static void vnet_health_put_rxq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &rxq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_rx_index(rxq->index));
-	vnet_health_put_ring(vd, fmsg, rxq->vq);
+	vnet_health_put_ring(vd, fmsg, &rxq->q);
 	devlink_fmsg_obj_nest_end(fmsg);
 }
 
@@ -260,7 +270,8 @@ static int vnet_health_ctrl_diagnose(struct devlink_health_reporter *reporter,
 	devlink_fmsg_u64_pair_put(fmsg, "skipped", info.skipped);
 	vnet_health_put_mutes(fmsg, &info);
 	devlink_fmsg_u64_pair_put(fmsg, "in_flight", info.in_flight);
-	vnet_health_put_ring(vd, fmsg, vd->cvq);
+	if (vd->cvq)
+		vnet_health_put_vring(vd, fmsg, vd->cvq, vd->cvq->num_free);
 	vnet_compat_unlock(vd->dev);
 
 	return 0;

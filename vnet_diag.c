@@ -33,8 +33,8 @@ static int vnet_test_rings(struct vnet_dev *vd)
 		return -ENODEV;
 
 	for (i = 0; i < vd->cfg.pairs; i++)
-		if (virtqueue_is_broken(vd->rxqs[i].vq) ||
-		    virtqueue_is_broken(vd->txqs[i].vq))
+		if (virtqueue_is_broken(vd->rxqs[i].q.vq) ||
+		    virtqueue_is_broken(vd->txqs[i].q.vq))
 			return -EIO;
 
 	return 0;
@@ -151,10 +151,10 @@ static void vnet_regs_pair(struct vnet_dev *vd, u16 pair, u32 *regs)
 	if (!vnet_live(vd))
 		return;
 
-	regs[0] |= virtqueue_is_broken(rxq->vq) << 3;
-	regs[7] = rxq->vq->num_free;
-	regs[8] |= virtqueue_is_broken(txq->vq) << 3;
-	regs[11] = txq->vq->num_free;
+	regs[0] |= virtqueue_is_broken(rxq->q.vq) << 3;
+	regs[7] = vnet_vq_free(&rxq->q);
+	regs[8] |= virtqueue_is_broken(txq->q.vq) << 3;
+	regs[11] = vnet_vq_free(&txq->q);
 }
 
 /**

@@ -51,7 +51,9 @@ void vnet_rxq_setup(struct vnet_rxq *rxq)
 static void vnet_txq_setup(struct vnet_txq *txq)
 {
 	const struct vnet_caps *caps = &txq->vd->caps;
-	u32 size = virtqueue_get_vring_size(txq->vq);
+	bool own = vnet_vq_own(&txq->q);
+	u32 size = own ? txq->mem.slots.nr :
+			 virtqueue_get_vring_size(txq->q.vq);
 
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
@@ -60,11 +62,12 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 	txq->premapped = VNET_COMPAT_TX_PREMAPPED && txq->push_hdr &&
 			 txq->vd->rxqs[txq->index].premapped;
 	txq->physical = txq->premapped && !txq->dma_dev;
-	txq->max_sg = min_t(u32, size, ARRAY_SIZE(txq->sg));
+	txq->max_sg = min_t(u32, virtqueue_get_vring_size(txq->q.vq),
+			    ARRAY_SIZE(txq->sg));
 	/* passt, which has no CSUM, ends connections whose packets are split. */
 	txq->max_skb_sg = caps->csum ? txq->max_sg : 1;
 	txq->max_len = caps->mtu ? caps->max_mtu + ETH_HLEN : U32_MAX;
-	txq->stop_at = min_t(u32, VNET_TX_RESERVE, size / 2);
+	txq->stop_at = clamp_t(u32, size / 2, own, VNET_TX_RESERVE);
 }
 
 /* Attach @mem to a queue that is not running, and announce it to XDP. */
@@ -145,13 +148,16 @@ static void vnet_rxq_on(struct vnet_rxq *rxq)
 					     vnet_rxq_poll, rxq->index);
 		rxq->known = true;
 	}
+	/* Only one descriptor for a slot, whose bus address is known */
+	if (rxq->premapped && rxq->mem.nr_sg == 1)
+		vnet_vring_take(&rxq->q, &rxq->vd->caps);
 	vnet_rxq_setup(rxq);
 	rxq->starved = false;
 	vnet_rxbuf_refill(rxq, GFP_KERNEL);
 	rxq->up = true;
 	netif_queue_set_napi(rxq->vd->dev, rxq->index, NETDEV_QUEUE_TYPE_RX,
 			     &rxq->napi);
-	vnet_napi_on(&rxq->napi, vnet_vq_irq(rxq->vd, rxq->vq->index));
+	vnet_napi_on(&rxq->napi, vnet_vq_irq(rxq->vd, rxq->q.vq->index));
 }
 
 static void vnet_rxq_off(struct vnet_rxq *rxq)
@@ -162,6 +168,7 @@ static void vnet_rxq_off(struct vnet_rxq *rxq)
 	rxq->up = false;
 	napi_disable_locked(&rxq->napi);
 	timer_delete_sync(&rxq->starve_timer);
+	vnet_wrap_stop(&rxq->wrap);
 }
 
 /* May packets be sent? Under the xmit lock. */
@@ -174,6 +181,8 @@ static void vnet_txq_set_up(struct vnet_txq *txq, bool up)
 static void vnet_txq_on(struct vnet_txq *txq)
 {
 	netdev_tx_reset_queue(txq->nq);
+	if (txq->mem.tables)
+		vnet_vring_take(&txq->q, &txq->vd->caps);
 	vnet_txq_setup(txq);
 	__netif_tx_lock_bh(txq->nq);
 	vnet_txq_set_up(txq, true);
@@ -186,7 +195,7 @@ static void vnet_txq_on(struct vnet_txq *txq)
 	}
 	netif_queue_set_napi(txq->vd->dev, txq->index, NETDEV_QUEUE_TYPE_TX,
 			     &txq->napi);
-	vnet_napi_on(&txq->napi, vnet_vq_irq(txq->vd, txq->vq->index));
+	vnet_napi_on(&txq->napi, vnet_vq_irq(txq->vd, txq->q.vq->index));
 }
 
 /* No packet more from anyone, and no wake-up; completion goes on. */
@@ -238,6 +247,7 @@ static void vnet_txq_off(struct vnet_txq *txq)
 	vnet_txq_close(txq);
 	txq->polled = false;
 	napi_disable_locked(&txq->napi);
+	vnet_wrap_stop(&txq->wrap);
 }
 
 /*
@@ -264,11 +274,11 @@ static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
 	struct vnet_txq *txq = &vd->txqs[i];
 	int err;
 
-	err = vnet_vq_fit(vd, rxq->vq, rxq->ring);
+	err = vnet_vq_fit(vd, rxq->q.vq, rxq->ring);
 	if (!err && rxq->premapped)
-		err = vnet_compat_set_premapped(rxq->vq);
+		err = vnet_compat_set_premapped(rxq->q.vq);
 
-	return err ? : vnet_vq_fit(vd, txq->vq, txq->ring);
+	return err ? : vnet_vq_fit(vd, txq->q.vq, txq->ring);
 }
 
 /**
@@ -441,8 +451,9 @@ static void vnet_vq_reclaim(struct virtqueue *vq,
  */
 static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
 {
+	vnet_vring_release(&rxq->q, NULL, 0, NULL);
 	if (!rxq->premapped || rxq->mem.nr_sg > 1) {
-		vnet_vq_reclaim(rxq->vq, &rxq->mem.slots, rxq->mem.away,
+		vnet_vq_reclaim(rxq->q.vq, &rxq->mem.slots, rxq->mem.away,
 				vnet_rxbuf_reclaim);
 		return;
 	}
@@ -469,11 +480,11 @@ bool vnet_pair_reset(struct vnet_dev *vd, u16 i)
 		return false;
 
 	vnet_rxq_purge(&vd->rxqs[i]);
-	err = vnet_ring_reset(vd, vd->rxqs[i].vq, 0);
+	err = vnet_ring_reset(vd, vd->rxqs[i].q.vq, 0);
 	if (!err && vd->rxqs[i].premapped)
-		err = vnet_compat_set_premapped(vd->rxqs[i].vq);
+		err = vnet_compat_set_premapped(vd->rxqs[i].q.vq);
 	if (!err)
-		err = vnet_ring_reset(vd, vd->txqs[i].vq, 0);
+		err = vnet_ring_reset(vd, vd->txqs[i].q.vq, 0);
 
 	return err;
 }
@@ -537,6 +548,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	rxq->index = i;
 	u64_stats_init(&rxq->stats.syncp);
 	timer_setup(&rxq->starve_timer, vnet_rxbuf_starved, 0);
+	vnet_wrap_init(&rxq->wrap, &rxq->q, &rxq->napi);
 	snprintf(rxq->name, sizeof(rxq->name), "input.%u", i);
 	set_bit(NAPI_STATE_SCHED, &rxq->napi.state);
 
@@ -545,6 +557,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	vnet_txq_set_up(txq, false);
 	txq->nq = netdev_get_tx_queue(vd->dev, i);
 	u64_stats_init(&txq->stats.syncp);
+	vnet_wrap_init(&txq->wrap, &txq->q, &txq->napi);
 	vnet_sg_init(&txq->sg1, 1);
 	vnet_sg_init(txq->sg, ARRAY_SIZE(txq->sg));
 	sg_unmark_end(&txq->sg[ARRAY_SIZE(txq->sg) - 1]);
@@ -613,7 +626,7 @@ void vnet_queues_off(struct vnet_dev *vd)
 
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		vnet_pair_off(vd, i);
-		if (vd->rxqs[i].mem.bufs && !vnet_vq_lent(vd, vd->rxqs[i].vq))
+		if (vd->rxqs[i].mem.bufs && !vnet_vq_lent(vd, vd->rxqs[i].q.vq))
 			vnet_rxq_purge(&vd->rxqs[i]);
 	}
 }
@@ -633,7 +646,10 @@ void vnet_queues_reclaim(struct vnet_dev *vd)
 		if (vd->rxqs[i].mem.bufs)
 			vnet_rxq_purge(&vd->rxqs[i]);
 		vnet_txmem_put_aside(&vd->txqs[i].mem);
-		vnet_vq_reclaim(vd->txqs[i].vq, &vd->txqs[i].mem.slots, 0,
+		vnet_vring_release(&vd->txqs[i].q, vd->txqs[i].mem.bufs,
+				   sizeof(*vd->txqs[i].mem.bufs),
+				   vnet_txq_reclaim);
+		vnet_vq_reclaim(vd->txqs[i].q.vq, &vd->txqs[i].mem.slots, 0,
 				vnet_txq_reclaim);
 		vnet_rxq_reclaim(&vd->rxqs[i]);
 	}
@@ -655,7 +671,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 	struct vnet_rxq *rxq = &vd->rxqs[index / 2];
 	struct vnet_txq *txq = &vd->txqs[index / 2];
 	bool tx = index & 1;
-	struct virtqueue *vq = tx ? txq->vq : rxq->vq;
+	struct virtqueue *vq = tx ? txq->q.vq : rxq->q.vq;
 	int err;
 
 	vnet_compat_assert_locked(vd->dev);

@@ -348,14 +348,14 @@ static void vnet_heal_notify(struct vnet_dev *vd, u16 vq)
 
 		__netif_tx_lock_bh(txq->nq);
 		if (txq->up)
-			vnet_vq_notify(txq->vq);
+			vnet_vq_notify(&txq->q);
 		__netif_tx_unlock_bh(txq->nq);
 		napi = &txq->napi;
 	} else {
 		struct vnet_rxq *rxq = &vd->rxqs[vq / 2];
 
 		if (rxq->up)
-			vnet_vq_notify(rxq->vq);
+			vnet_vq_notify(&rxq->q);
 		napi = &rxq->napi;
 	}
 

@@ -29,13 +29,22 @@ static struct workqueue_struct *vnet_reset_wq;
 #define VNET_CALL_ENDED		3
 
 /*
- * A virtqueue comes out of a reset that was given up: the device was reset in
- * the meantime. The core leaves one alone that it does not believe in reset.
+ * A virtqueue is in reset, and has nothing left that the core knows of. One that
+ * comes out of a reset that was given up: the device was reset in the meantime,
+ * and the core leaves one alone that it does not believe in reset.
  */
 static void vnet_ring_recycled(struct virtqueue *vq)
 {
 	struct vnet_dev *vd = vq->vdev->priv;
+	struct vnet_rxq *rxq = &vd->rxqs[vnet_vq_pair(vq)];
+	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
 
+	if (vq->index & 1)
+		vnet_vring_release(&txq->q, txq->mem.bufs,
+				   sizeof(*txq->mem.bufs), vnet_txq_reclaim);
+	else
+		vnet_vring_release(&rxq->q, rxq->mem.bufs,
+				   sizeof(*rxq->mem.bufs), vnet_rxbuf_reclaim);
 	if (atomic_read(&vd->ring_call.state) == VNET_CALL_LATE)
 		vq->reset = false;
 }

@@ -21,7 +21,7 @@ void vnet_rxq_irq(struct virtqueue *vq)
 	struct vnet_rxq *rxq = &vd->rxqs[vnet_vq_pair(vq)];
 
 	if (likely(napi_schedule_prep(&rxq->napi))) {
-		vnet_vq_disarm(vq);
+		vnet_vq_disarm(&rxq->q);
 		__napi_schedule(&rxq->napi);
 	}
 }
@@ -39,18 +39,33 @@ static noinline u32 vnet_rxq_chain_room(const struct vnet_rx_mem *mem,
 	return room;
 }
 
+/* Take one used buffer of the ring, or NULL. @own: by our own engine */
+static __always_inline struct vnet_rx_buf *
+vnet_rxq_get(struct vnet_rxq *rxq, u32 *len, bool own)
+{
+	int slot;
+
+	if (!own)
+		return vnet_vq_get(&rxq->q, len);
+
+	slot = vnet_vq_get_own(&rxq->q, len);
+
+	return likely(slot >= 0) ? &rxq->mem.bufs[slot] : NULL;
+}
+
 /*
  * Pull one buffer, or NULL. The length is the device's claim: beyond this point
  * it is never more than the buffer has room for.
  */
 static __always_inline struct vnet_rx_buf *
-vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault)
+vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault,
+	      bool own)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf;
 	u32 room;
 
-	buf = vnet_vq_get(rxq->vq, len);
+	buf = vnet_rxq_get(rxq, len, own);
 	if (!buf)
 		return NULL;
 
@@ -113,7 +128,7 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 		return VNET_RX_BAD_CHAIN;
 
 	while (pkt->nr < nr) {
-		buf = vnet_rxq_pull(rxq, &len, &fault);
+		buf = vnet_rxq_pull(rxq, &len, &fault, vnet_vq_own(&rxq->q));
 		if (unlikely(!buf))
 			return VNET_RX_MISSING;
 		pkt->bufs[pkt->nr] = buf;
@@ -130,6 +145,7 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
  * vnet_rxq_next() - collect the buffers of the next received packet
  * @rxq: receive queue
  * @pkt: packet to fill; on a fault it holds the buffers pulled so far
+ * @own: our own engine drives the ring
  *
  * Everything that the device claims about buffers (lengths, their number) is
  * checked here and nowhere else. The header is copied out once, so that a
@@ -140,7 +156,7 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
  * Return: %VNET_RX_OK, %VNET_RX_EMPTY, or the fault to account.
  */
 static __always_inline enum vnet_rx_fault
-vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
+vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt, bool own)
 {
 	enum vnet_rx_fault fault = VNET_RX_OK, rest;
 	struct vnet_rx_mem *mem = &rxq->mem;
@@ -148,7 +164,7 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 	u16 nr = 1;
 	u32 len;
 
-	buf = vnet_rxq_pull(rxq, &len, &fault);
+	buf = vnet_rxq_pull(rxq, &len, &fault, own);
 	if (!buf)
 		return VNET_RX_EMPTY;
 
@@ -184,22 +200,41 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 }
 
 /*
- * The device has no claim to the slots of @pkt any more: post them again. One
- * that is sent back has kept its slot, and has no buffers here any more.
+ * The device has no claim to the slot of @buf any more. A buffer that is still
+ * there is offered again as it is, where our own engine drives the ring (@own)
+ * and nothing needs syncing; another waits for the refill.
+ */
+static __always_inline void vnet_rxq_put_slot(struct vnet_rxq *rxq,
+					      const struct vnet_rx_buf *buf,
+					      bool own)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+
+	if (own && buf->page && likely(buf->truesize == mem->layout.truesize) &&
+	    likely(!mem->sync))
+		vnet_vring_offer(&rxq->q.ring, buf->slot);
+	else
+		vnet_slots_put(&mem->slots, buf->slot);
+}
+
+/*
+ * As vnet_rxq_put_slot(), all slots of @pkt. One that is sent back has kept its
+ * slot, and has no buffers here any more.
  */
 static __always_inline void vnet_rxq_put_slots(struct vnet_rxq *rxq,
-					       struct vnet_rx_pkt *pkt)
+					       struct vnet_rx_pkt *pkt,
+					       bool own)
 {
 	struct vnet_slots *slots = &rxq->mem.slots;
 	u16 i;
 
 	if (likely(pkt->nr))
-		vnet_slots_put(slots, pkt->bufs[0]->slot);
+		vnet_rxq_put_slot(rxq, pkt->bufs[0], own);
 	if (likely(pkt->nr <= 1) || rxq->mem.stride > 1)
 		return;
 
 	for (i = 1; i < pkt->nr; i++)
-		vnet_slots_put(slots, pkt->bufs[i]->slot);
+		vnet_rxq_put_slot(rxq, pkt->bufs[i], own);
 	/* A poll of large packets takes more buffers than a ring has. */
 	if (slots->nr_free > slots->nr / 2 && !rxq->starved && rxq->up)
 		vnet_rxbuf_refill(rxq, GFP_ATOMIC);
@@ -452,11 +487,13 @@ static int vnet_rxq_complete(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 {
 	bool lazy = rxq->lazy;
 
-	if (likely(!lazy) && vnet_vq_arm(rxq->vq)) {
-		vnet_vq_disarm(rxq->vq);
+	if (likely(!lazy) && vnet_vq_arm(&rxq->q)) {
+		vnet_vq_disarm(&rxq->q);
 		return ctx->budget;
 	}
 
+	if (likely(!lazy))
+		vnet_vq_sleeps(&rxq->q, &rxq->wrap);
 	if (likely(napi_complete_done(&rxq->napi, ctx->pkts) != lazy))
 		return ctx->pkts;
 
@@ -478,14 +515,15 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 	if (rxq->avg_len < rxq->avg_low || rxq->avg_len > rxq->avg_high)
 		vnet_rxbuf_adapt(rxq);
 
-	if (rxq->mem.slots.nr_free >= rxq->refill_at || rxq->starved)
+	if (rxq->mem.slots.nr_free + vnet_vq_unshown(&rxq->q) >=
+	    rxq->refill_at || rxq->starved)
 		vnet_rxbuf_refill(rxq, GFP_ATOMIC);
 
 	if (ctx->pkts) {
 		vnet_rx_fold(rxq, ctx);
 		vnet_coalesce_rx_sample(rxq);
 	}
-	if (unlikely(virtqueue_is_broken(rxq->vq)))
+	if (unlikely(vnet_vq_broken(&rxq->q)))
 		vnet_recovery_request_vq(rxq->vd, VNET_RESET_BROKEN_RING,
 					 vnet_vq_rx_index(rxq->index));
 
@@ -493,6 +531,38 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 		return ctx->budget;
 
 	return vnet_rxq_complete(rxq, ctx);
+}
+
+/* The packets of one poll; inlined once for each engine (@own). */
+static __always_inline void vnet_rxq_run(struct vnet_rxq *rxq,
+					 struct vnet_xdp_buff *vxb,
+					 struct vnet_rx_ctx *ctx, bool own)
+{
+	bool raw = vxb->prog || rxq->mem.xsk;
+	struct vnet_rx_pkt *pkt = &rxq->pkt;
+	enum vnet_rx_fault fault;
+	u32 pkts = 0;
+
+	while (pkts < ctx->budget) {
+		fault = vnet_rxq_next(rxq, pkt, own);
+		if (fault == VNET_RX_EMPTY)
+			break;
+
+		pkts++;
+		if (likely(!fault))
+			fault = vnet_rx_deliver(rxq, vxb, raw, pkt, ctx);
+		vnet_rxq_put_slots(rxq, pkt, own);
+		if (unlikely(fault))
+			vnet_rxq_drop(rxq, pkt, fault);
+	}
+	ctx->pkts = pkts;
+}
+
+static noinline void vnet_rxq_run_core(struct vnet_rxq *rxq,
+				       struct vnet_xdp_buff *vxb,
+				       struct vnet_rx_ctx *ctx)
+{
+	vnet_rxq_run(rxq, vxb, ctx, false);
 }
 
 /**
@@ -507,11 +577,7 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 {
 	struct vnet_rxq *rxq = container_of(napi, struct vnet_rxq, napi);
 	struct vnet_rx_ctx ctx = { .budget = budget };
-	struct vnet_rx_pkt *pkt = &rxq->pkt;
-	enum vnet_rx_fault fault;
 	struct vnet_xdp_buff vxb;
-	u32 pkts = 0;
-	bool raw;
 
 	if (unlikely(!budget))
 		return 0;
@@ -519,21 +585,11 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	xdp_init_buff(&vxb.xdp, 0, &rxq->xdp_rxq);
 	vxb.rxq = rxq;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
-	raw = vxb.prog || rxq->mem.xsk;
 	vnet_rxmem_look(rxq);
-	while (pkts < ctx.budget) {
-		fault = vnet_rxq_next(rxq, pkt);
-		if (fault == VNET_RX_EMPTY)
-			break;
-
-		pkts++;
-		if (likely(!fault))
-			fault = vnet_rx_deliver(rxq, &vxb, raw, pkt, &ctx);
-		vnet_rxq_put_slots(rxq, pkt);
-		if (unlikely(fault))
-			vnet_rxq_drop(rxq, pkt, fault);
-	}
-	ctx.pkts = pkts;
+	if (likely(vnet_vq_own(&rxq->q)))
+		vnet_rxq_run(rxq, &vxb, &ctx, true);
+	else
+		vnet_rxq_run_core(rxq, &vxb, &ctx);
 
 	return vnet_rxq_finish(rxq, &ctx);
 }
@@ -552,8 +608,8 @@ void vnet_rxq_purge(struct vnet_rxq *rxq)
 	struct vnet_rx_pkt *pkt = &rxq->pkt;
 
 	vnet_rxmem_look(rxq);
-	while (vnet_rxq_next(rxq, pkt) != VNET_RX_EMPTY) {
-		vnet_rxq_put_slots(rxq, pkt);
+	while (vnet_rxq_next(rxq, pkt, vnet_vq_own(&rxq->q)) != VNET_RX_EMPTY) {
+		vnet_rxq_put_slots(rxq, pkt, false);
 		vnet_rxq_drop(rxq, pkt, VNET_RX_PURGED);
 	}
 }

@@ -397,23 +397,30 @@ static __always_inline bool vnet_rxbuf_ensure(struct vnet_rx_mem *mem,
 	return true;
 }
 
+/* What the CPU wrote to @buf is not to reach it after what the device writes. */
+static __always_inline void vnet_rxbuf_sync(struct vnet_rxq *rxq,
+					    const struct vnet_rx_buf *buf)
+{
+	struct vnet_rx_mem *mem = &rxq->mem;
+
+	if (unlikely(mem->dma))
+		dma_sync_single_for_device(rxq->vd->dma_dev, buf->addr,
+					   buf->room,
+					   page_pool_get_dma_dir(mem->pool));
+}
+
 /* Write descriptor @sg for @buf. */
 static __always_inline void vnet_rxbuf_describe(struct vnet_rxq *rxq,
 						struct vnet_rx_buf *buf,
 						struct scatterlist *sg)
 {
-	struct vnet_rx_mem *mem = &rxq->mem;
-
 	if (unlikely(!rxq->premapped)) {
 		sg_set_page(sg, buf->page, buf->room,
 			    vnet_rxbuf_offset(buf));
 		return;
 	}
 
-	if (unlikely(mem->dma))
-		dma_sync_single_for_device(rxq->vd->dma_dev, buf->addr,
-					   buf->room,
-					   page_pool_get_dma_dir(mem->pool));
+	vnet_rxbuf_sync(rxq, buf);
 	vnet_sg_set_dma(sg, buf->addr, buf->room);
 }
 
@@ -485,26 +492,51 @@ static noinline int vnet_rxbuf_post_any(struct vnet_rxq *rxq, u16 slot,
 
 	nr += mem->split_hdr;
 	sg_mark_end(&mem->sg[nr - 1]);
-	err = vnet_vq_post(rxq->vq, mem->sg, nr, buf, rxq->premapped);
+	err = vnet_vq_post(&rxq->q, mem->sg, nr, buf, rxq->premapped);
 	sg_unmark_end(&mem->sg[nr - 1]);
 
 	return err;
 }
 
 static __always_inline int vnet_rxbuf_post(struct vnet_rxq *rxq, u16 slot,
-					   gfp_t gfp)
+					   gfp_t gfp, bool own)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf = &mem->bufs[slot];
 
-	if (unlikely(!mem->plain))
+	if (!own && unlikely(!mem->plain))
 		return vnet_rxbuf_post_any(rxq, slot, gfp);
 
 	if (unlikely(!vnet_rxbuf_ensure(mem, buf, mem->layout.truesize, gfp)))
 		return -ENOMEM;
+	if (own) {
+		vnet_rxbuf_sync(rxq, buf);
+		vnet_vq_post_own(&rxq->q, slot, buf->addr, buf->room);
+		return 0;
+	}
 	vnet_rxbuf_describe(rxq, buf, mem->sg);
 
-	return vnet_vq_post(rxq->vq, mem->sg, 1, buf, true);
+	return vnet_vq_post(&rxq->q, mem->sg, 1, buf, true);
+}
+
+/* Post what there is memory for; inlined once for each engine (@own). */
+static __always_inline int vnet_rxbuf_fill(struct vnet_rxq *rxq, gfp_t gfp,
+					   bool own)
+{
+	struct vnet_slots *slots = &rxq->mem.slots;
+	int err = 0;
+
+	while (slots->nr_free) {
+		u16 slot = vnet_slots_take(slots);
+
+		err = vnet_rxbuf_post(rxq, slot, gfp, own);
+		if (unlikely(err)) {
+			vnet_slots_put(slots, slot);
+			break;
+		}
+	}
+
+	return err;
 }
 
 /**
@@ -523,24 +555,20 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 {
 	struct vnet_slots *slots = &rxq->mem.slots;
 	u32 before = slots->nr_free;
-	int err = 0;
+	int err;
 
 	if (unlikely(rxq->mem.xsk)) {
 		vnet_xsk_refill(rxq);
 		return;
 	}
 
-	while (slots->nr_free) {
-		u16 slot = vnet_slots_take(slots);
+	if (likely(vnet_vq_own(&rxq->q)))
+		err = vnet_rxbuf_fill(rxq, gfp, true);
+	else
+		err = vnet_rxbuf_fill(rxq, gfp, false);
 
-		err = vnet_rxbuf_post(rxq, slot, gfp);
-		if (unlikely(err)) {
-			vnet_slots_put(slots, slot);
-			break;
-		}
-	}
-
-	if (slots->nr_free != before && vnet_vq_kick(rxq->vq))
+	if ((slots->nr_free != before || vnet_vq_unshown(&rxq->q)) &&
+	    vnet_vq_kick(&rxq->q))
 		vnet_rxs_add(&rxq->stats, VNET_RXS_KICKS, 1);
 
 	if (unlikely(rxq->mem.cut.failed)) {

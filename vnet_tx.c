@@ -23,7 +23,7 @@ void vnet_txq_irq(struct virtqueue *vq)
 	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
 
 	if (likely(napi_schedule_prep(&txq->napi))) {
-		vnet_vq_disarm(vq);
+		vnet_vq_disarm(&txq->q);
 		__napi_schedule(&txq->napi);
 	}
 }
@@ -52,6 +52,8 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	if (cfg->xdp)
 		mem->home = kcalloc(VNET_XDP_AWAY, sizeof(*mem->home),
 				    GFP_KERNEL);
+	if (caps->indirect && !caps->packed && !txq->vd->dma_dev)
+		mem->tables = kvcalloc(ring, sizeof(*mem->tables), GFP_KERNEL);
 	if (mem->bufs && mem->hdrs && (mem->home || !cfg->xdp))
 		err = vnet_slots_create(&mem->slots, ring);
 	if (!err && pool)
@@ -77,9 +79,14 @@ void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
 /* All slots have been taken back; works on memory created in part. */
 void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 {
+	u32 i;
+
 	vnet_txmem_put_aside(mem);
 	if (mem->xsk)
 		vnet_xsk_txmem_exit(mem);
+	for (i = 0; mem->tables && i < mem->slots.nr; i++)
+		kfree(mem->tables[i]);
+	kvfree(mem->tables);
 	vnet_slots_destroy(&mem->slots);
 	kfree(mem->home);
 	kfree(mem->hdrs);
@@ -130,22 +137,37 @@ static unsigned int vnet_tx_map(struct vnet_txq *txq, struct sk_buff *skb,
 }
 
 /* Give several descriptors to the device; @txq->sg stays free of end marks. */
-static int vnet_tx_send_many(struct vnet_txq *txq, unsigned int nr,
-			     struct vnet_tx_buf *buf)
+static int vnet_tx_send_many(struct vnet_txq *txq, unsigned int nr, u16 slot)
 {
 	int err;
 
+	if (likely(vnet_vq_own(&txq->q)))
+		return vnet_vring_send_table(&txq->q, &txq->mem.tables[slot],
+					     slot, txq->sg, nr, false);
+
 	sg_mark_end(&txq->sg[nr - 1]);
-	err = vnet_vq_send(txq->vq, txq->sg, nr, buf);
+	err = vnet_vq_send(&txq->q, txq->sg, nr, &txq->mem.bufs[slot]);
 	sg_unmark_end(&txq->sg[nr - 1]);
 
 	return err;
 }
 
+/* Give @len bytes at @data to the device, header and packet in one. */
+static __always_inline int vnet_tx_send_linear(struct vnet_txq *txq, void *data,
+					       u32 len, u16 slot)
+{
+	if (likely(vnet_vq_own(&txq->q))) {
+		vnet_vq_send_own(&txq->q, slot, virt_to_phys(data), len);
+		return 0;
+	}
+	sg_set_buf(&txq->sg1, data, len);
+
+	return vnet_vq_send(&txq->q, &txq->sg1, 1, &txq->mem.bufs[slot]);
+}
+
 /* Write the header, describe the packet and give it to the device. */
 static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 {
-	struct vnet_tx_buf *buf = &txq->mem.bufs[slot];
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
 	struct vnet_hdr *hdr;
 	unsigned int nr;
@@ -164,10 +186,8 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	if (unlikely(err))
 		return err;
 
-	if (likely(push && !skb_is_nonlinear(skb))) {
-		sg_set_buf(&txq->sg1, hdr, hdr_len + skb->len);
-		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
-	}
+	if (likely(push && !skb_is_nonlinear(skb)))
+		return vnet_tx_send_linear(txq, hdr, hdr_len + skb->len, slot);
 
 	nr = vnet_tx_map(txq, skb, hdr, push);
 	if (unlikely(nr > txq->max_skb_sg && skb_is_nonlinear(skb))) {
@@ -182,7 +202,7 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	if (unlikely(nr > txq->max_sg))
 		return -EMSGSIZE;
 
-	return vnet_tx_send_many(txq, nr, buf);
+	return vnet_tx_send_many(txq, nr, slot);
 }
 
 static void vnet_tx_count(struct vnet_txq *txq, const struct sk_buff *skb)
@@ -210,17 +230,18 @@ static void vnet_tx_count(struct vnet_txq *txq, const struct sk_buff *skb)
 
 static bool vnet_txq_has_room(const struct vnet_txq *txq)
 {
-	return txq->vq->num_free >= txq->stop_at && txq->mem.slots.nr_free;
+	return vnet_txq_free(txq) >= txq->stop_at && txq->mem.slots.nr_free;
 }
 
 /* Packets of one descriptor that XDP may send now */
 static u32 vnet_txq_room(const struct vnet_txq *txq)
 {
-	if (unlikely(txq->vq->num_free < txq->stop_at))
+	u32 free = vnet_txq_free(txq);
+
+	if (unlikely(free < txq->stop_at))
 		return 0;
 
-	return min(txq->vq->num_free - txq->stop_at + 1,
-		   txq->mem.slots.nr_free);
+	return min(free - txq->stop_at + 1, txq->mem.slots.nr_free);
 }
 
 /*
@@ -231,8 +252,10 @@ static noinline void vnet_txq_stop(struct vnet_txq *txq)
 {
 	netif_tx_stop_queue(txq->nq);
 	vnet_txs_add(&txq->stats, VNET_TXS_STOP, 1);
-	if (vnet_vq_arm_delayed(txq->vq))
+	if (vnet_vq_arm_delayed(&txq->q))
 		napi_schedule(&txq->napi);
+	else
+		vnet_vq_sleeps(&txq->q, &txq->wrap);
 }
 
 /* Stop the queue when the next packet may not fit. */
@@ -244,7 +267,7 @@ static void vnet_txq_stop_if_full(struct vnet_txq *txq)
 
 static void vnet_txq_kick(struct vnet_txq *txq)
 {
-	if (vnet_vq_kick(txq->vq))
+	if (vnet_vq_kick(&txq->q))
 		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
 }
 
@@ -266,8 +289,12 @@ static enum skb_drop_reason vnet_tx_reason(int err)
 /* Will a completion make room? Else @txq must not be stopped. */
 static bool vnet_txq_in_flight(const struct vnet_txq *txq)
 {
-	return txq->vq->num_free < virtqueue_get_vring_size(txq->vq) ||
-	       !txq->mem.slots.nr_free;
+	if (!txq->mem.slots.nr_free)
+		return true;
+
+	return vnet_vq_own(&txq->q) ?
+		txq->mem.slots.nr_free < txq->mem.slots.nr :
+		txq->q.vq->num_free < virtqueue_get_vring_size(txq->q.vq);
 }
 
 /*
@@ -423,22 +450,51 @@ static noinline void vnet_txq_reap_late(struct vnet_txq *txq)
 		vnet_xsk_complete(&txq->mem);
 }
 
+/* Take one slot that the device is done with, or NULL. */
+static __always_inline struct vnet_tx_buf *vnet_txq_get(struct vnet_txq *txq,
+							bool own)
+{
+	u32 len;
+	int slot;
+
+	if (!own)
+		return vnet_vq_get(&txq->q, &len);
+
+	slot = vnet_vq_get_own(&txq->q, &len);
+
+	return likely(slot >= 0) ? &txq->mem.bufs[slot] : NULL;
+}
+
+/* The device has broken the rules: nothing more comes out of this ring. */
+static noinline void vnet_txq_broken(struct vnet_txq *txq)
+{
+	vnet_recovery_request_vq(txq->vd, VNET_RESET_BROKEN_RING,
+				 vnet_vq_tx_index(txq->index));
+}
+
 /* Take back what the device has sent; wake the stack when there is room. */
 static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 			  enum vnet_tx_reap what)
 {
 	struct vnet_txq_stats *s = &txq->stats;
 	struct vnet_tx_done done;
+	bool own = vnet_vq_own(&txq->q);
 	struct vnet_tx_buf *buf;
-	unsigned int len;
 
 	memset(&done, 0, offsetof(struct vnet_tx_done, bulk));
 	done.budget = budget;
 	done.what = what;
 	xdp_frame_bulk_init(&done.bulk);
 	rcu_read_lock();
-	while ((buf = vnet_vq_get(txq->vq, &len)))
-		vnet_txq_complete(txq, buf, &done);
+	if (likely(own)) {
+		while ((buf = vnet_txq_get(txq, true)))
+			vnet_txq_complete(txq, buf, &done);
+		if (unlikely(txq->q.ring.bad))
+			vnet_txq_broken(txq);
+	} else {
+		while ((buf = vnet_txq_get(txq, false)))
+			vnet_txq_complete(txq, buf, &done);
+	}
 	xdp_flush_frame_bulk(&done.bulk);
 	rcu_read_unlock();
 
@@ -581,7 +637,7 @@ static bool vnet_txq_arm(struct vnet_txq *txq)
 		     !netif_xmit_stopped(txq->nq)))
 		return false;
 
-	return vnet_vq_arm_delayed(txq->vq);
+	return vnet_vq_arm_delayed(&txq->q);
 }
 
 /**
@@ -601,7 +657,7 @@ void vnet_txq_set_orphan(struct vnet_txq *txq, bool on)
 	__netif_tx_lock_bh(txq->nq);
 	txq->orphan = on;
 	if (txq->up)
-		vnet_vq_disarm(txq->vq);
+		vnet_vq_disarm(&txq->q);
 	__netif_tx_unlock_bh(txq->nq);
 
 	/* The poll asks for notifications again, if it wants them. */
@@ -639,7 +695,9 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	if (likely(!pending)) {
 		pending = vnet_txq_arm(txq);
 		if (unlikely(pending))
-			vnet_vq_disarm(txq->vq);
+			vnet_vq_disarm(&txq->q);
+		else
+			vnet_vq_sleeps(&txq->q, &txq->wrap);
 	}
 	__netif_tx_unlock(txq->nq);
 
@@ -662,8 +720,7 @@ vnet_tx_frame_can_push(const struct xdp_frame *frame, u8 hdr_len)
 
 /* A frame of several pieces, or whose header or addresses need more work */
 static noinline int vnet_tx_send_frame_slow(struct vnet_txq *txq,
-					    struct xdp_frame *frame,
-					    struct vnet_tx_buf *buf)
+					    struct xdp_frame *frame, u16 slot)
 {
 	struct scatterlist *sg = txq->sg;
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
@@ -676,7 +733,7 @@ static noinline int vnet_tx_send_frame_slow(struct vnet_txq *txq,
 		hdr = frame->data - hdr_len;
 		sg_set_buf(&sg[nr++], hdr, hdr_len + frame->len);
 	} else {
-		hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
+		hdr = vnet_tx_hdr(txq, slot);
 		sg_set_buf(&sg[nr++], hdr, hdr_len);
 		sg_set_buf(&sg[nr++], frame->data, frame->len);
 	}
@@ -691,25 +748,30 @@ static noinline int vnet_tx_send_frame_slow(struct vnet_txq *txq,
 	if (nr > txq->max_sg)
 		return -EMSGSIZE;
 
-	return vnet_tx_send_many(txq, nr, buf);
+	return vnet_tx_send_many(txq, nr, slot);
 }
 
 /* Put the header in front of @frame and give it to the device. */
 static __always_inline int vnet_tx_send_frame(struct vnet_txq *txq,
-					      struct xdp_frame *frame,
-					      struct vnet_tx_buf *buf)
+					      struct xdp_frame *frame, u16 slot)
 {
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
 	void *hdr = frame->data - hdr_len;
 
 	if (unlikely(xdp_frame_has_frags(frame) || !txq->physical ||
 		     !vnet_tx_frame_can_push(frame, hdr_len)))
-		return vnet_tx_send_frame_slow(txq, frame, buf);
+		return vnet_tx_send_frame_slow(txq, frame, slot);
 
 	vnet_hdr_zero(hdr, hdr_len);
+	if (likely(vnet_vq_own(&txq->q))) {
+		vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr),
+				 hdr_len + frame->len);
+		return 0;
+	}
 	vnet_sg_set_dma(&txq->sg1, virt_to_phys(hdr), hdr_len + frame->len);
 
-	return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
+	return vnet_vq_send_premapped(&txq->q, &txq->sg1, 1,
+				      &txq->mem.bufs[slot]);
 }
 
 /* XDP has sent @sent frames of @nr. */
@@ -735,13 +797,13 @@ static __always_inline int vnet_txq_send_one(struct vnet_txq *txq,
 		return -EMSGSIZE;
 
 	slot = vnet_slots_take(slots);
-	buf = &txq->mem.bufs[slot];
-	err = vnet_tx_send_frame(txq, frame, buf);
+	err = vnet_tx_send_frame(txq, frame, slot);
 	if (unlikely(err)) {
 		vnet_slots_put(slots, slot);
 		return err;
 	}
 
+	buf = &txq->mem.bufs[slot];
 	buf->xdpf = frame;
 	buf->bytes = len;
 	buf->type = VNET_TX_XDP;
@@ -776,7 +838,7 @@ u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 	for (done = 0; done < most; done++) {
 		int err;
 
-		if (unlikely(txq->vq->num_free < txq->stop_at))
+		if (unlikely(vnet_txq_free(txq) < txq->stop_at))
 			break;
 
 		err = vnet_txq_send_one(txq, frames[done]);
@@ -812,7 +874,7 @@ static __always_inline bool vnet_tx_back_can_push(const struct vnet_txq *txq,
 /* The same with the header elsewhere, or by the address that the core finds. */
 static noinline int vnet_tx_send_back_slow(struct vnet_txq *txq,
 					   const struct vnet_back *back,
-					   struct vnet_tx_buf *buf)
+					   u16 slot)
 {
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
 	void *data = back->buf->va + back->data;
@@ -820,22 +882,21 @@ static noinline int vnet_tx_send_back_slow(struct vnet_txq *txq,
 
 	if (txq->push_hdr && vnet_tx_back_can_push(txq, back)) {
 		vnet_hdr_zero(hdr, hdr_len);
-		sg_set_buf(&txq->sg1, hdr, hdr_len + back->len);
-		return vnet_vq_send(txq->vq, &txq->sg1, 1, buf);
+		return vnet_tx_send_linear(txq, hdr, hdr_len + back->len, slot);
 	}
 
-	hdr = vnet_tx_hdr(txq, buf - txq->mem.bufs);
+	hdr = vnet_tx_hdr(txq, slot);
 	vnet_hdr_zero(hdr, hdr_len);
 	sg_set_buf(&txq->sg[0], hdr, hdr_len);
 	sg_set_buf(&txq->sg[1], data, back->len);
 
-	return vnet_tx_send_many(txq, 2, buf);
+	return vnet_tx_send_many(txq, 2, slot);
 }
 
 /* Give a buffer that is sent back to the device, the header in front of it. */
 static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
 					     const struct vnet_back *back,
-					     struct vnet_tx_buf *buf)
+					     u16 slot)
 {
 	u8 hdr_len = txq->hdr_ctx.hdr_len;
 	u32 start = back->data - hdr_len;
@@ -843,16 +904,21 @@ static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
 	dma_addr_t addr;
 
 	if (unlikely(!txq->premapped || !vnet_tx_back_can_push(txq, back)))
-		return vnet_tx_send_back_slow(txq, back, buf);
+		return vnet_tx_send_back_slow(txq, back, slot);
 
 	vnet_hdr_zero(back->buf->va + start, hdr_len);
 	addr = back->buf->addr - back->buf->headroom + start;
 	if (unlikely(!txq->physical))
 		dma_sync_single_for_device(txq->dma_dev, addr, len,
 					   DMA_BIDIRECTIONAL);
+	if (likely(vnet_vq_own(&txq->q))) {
+		vnet_vq_send_own(&txq->q, slot, addr, len);
+		return 0;
+	}
 	vnet_sg_set_dma(&txq->sg1, addr, len);
 
-	return vnet_vq_send_premapped(txq->vq, &txq->sg1, 1, buf);
+	return vnet_vq_send_premapped(&txq->q, &txq->sg1, 1,
+				      &txq->mem.bufs[slot]);
 }
 
 /**
@@ -886,11 +952,11 @@ u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 	room = min(nr, room);
 	for (sent = 0; sent < room; sent++) {
 		slot = vnet_slots_take(slots);
-		buf = &txq->mem.bufs[slot];
-		if (unlikely(vnet_tx_send_back(txq, &back[sent], buf))) {
+		if (unlikely(vnet_tx_send_back(txq, &back[sent], slot))) {
 			vnet_slots_put(slots, slot);
 			break;
 		}
+		buf = &txq->mem.bufs[slot];
 		buf->back = back[sent].buf->slot;
 		buf->bytes = back[sent].len;
 		buf->type = VNET_TX_BACK;

@@ -16,8 +16,8 @@ static void vnet_vqs_assign(struct vnet_dev *vd, struct virtqueue **vqs)
 	u16 i;
 
 	for (i = 0; i < nr; i++) {
-		vd->rxqs[i].vq = vqs ? vqs[vnet_vq_rx_index(i)] : NULL;
-		vd->txqs[i].vq = vqs ? vqs[vnet_vq_tx_index(i)] : NULL;
+		vd->rxqs[i].q.vq = vqs ? vqs[vnet_vq_rx_index(i)] : NULL;
+		vd->txqs[i].q.vq = vqs ? vqs[vnet_vq_tx_index(i)] : NULL;
 	}
 	vd->cvq = vqs && vd->caps.ctrl_vq ? vqs[nr * 2] : NULL;
 }
@@ -35,13 +35,13 @@ static int vnet_vqs_setup(struct vnet_dev *vd)
 	u16 i;
 	int err;
 
-	vd->dma_dev = premapped ? virtqueue_dma_dev(vd->rxqs[0].vq) : NULL;
+	vd->dma_dev = premapped ? virtqueue_dma_dev(vd->rxqs[0].q.vq) : NULL;
 	for (i = 0; i < vd->caps.max_pairs; i++) {
-		vd->rxqs[i].ring_max = vnet_vq_max(vd->rxqs[i].vq);
-		vd->txqs[i].ring_max = vnet_vq_max(vd->txqs[i].vq);
+		vd->rxqs[i].ring_max = vnet_vq_max(vd->rxqs[i].q.vq);
+		vd->txqs[i].ring_max = vnet_vq_max(vd->txqs[i].q.vq);
 		vd->rxqs[i].premapped = premapped;
 		vd->rxqs[i].placed = false;
-		err = premapped ? vnet_compat_set_premapped(vd->rxqs[i].vq) : 0;
+		err = premapped ? vnet_compat_set_premapped(vd->rxqs[i].q.vq) : 0;
 		if (err)
 			return err;
 	}

@@ -120,10 +120,10 @@ static bool vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
 	done = u64_stats_read(&txq->stats.v[VNET_TXS_PACKETS]);
 	stalled = held && w->held && done == w->done;
 	if (stalled)
-		used = vnet_vq_pending(txq->vq, &seen);
+		used = vnet_vq_pending(&txq->q, &seen);
 	__netif_tx_unlock_bh(txq->nq);
 
-	if (virtqueue_is_broken(txq->vq))
+	if (virtqueue_is_broken(txq->q.vq))
 		vnet_recovery_request_vq(vd, VNET_RESET_BROKEN_RING,
 					 vnet_vq_tx_index(txq->index));
 	else if (stalled)
@@ -183,12 +183,12 @@ static void vnet_look_rx_idle(struct vnet_dev *vd, struct vnet_rxq *rxq,
 	bool used;
 
 	if (is_power_of_2(++w->idle))
-		vnet_vq_notify(rxq->vq);
+		vnet_vq_notify(&rxq->q);
 
 	local_bh_disable();
 	if (napi_schedule_prep(&rxq->napi)) {
-		used = vnet_vq_pending(rxq->vq, &w->seen);
-		vnet_vq_disarm(rxq->vq);
+		used = vnet_vq_pending(&rxq->q, &w->seen);
+		vnet_vq_disarm(&rxq->q);
 		__napi_schedule(&rxq->napi);
 		w->starved = 0;
 		if (used)
@@ -213,7 +213,7 @@ static bool vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 	done = vnet_look_rx_done(rxq);
 	if (w->lost)
 		w->lost--;
-	if (virtqueue_is_broken(rxq->vq)) {
+	if (virtqueue_is_broken(rxq->q.vq)) {
 		vnet_recovery_request_vq(vd, VNET_RESET_BROKEN_RING, vq);
 	} else if (done != w->done) {
 		w->idle = 0;
@@ -381,14 +381,14 @@ static bool vnet_doze_moved(struct vnet_dev *vd, u16 i)
 	if (READ_ONCE(slots->nr_free) != slots->nr ||
 	    vnet_look_rx_done(rxq) != w->done)
 		return true;
-	if (virtqueue_is_broken(rxq->vq) ||
-	    virtqueue_is_broken(vd->txqs[i].vq) ||
-	    vnet_vq_moved(rxq->vq, w->seen))
+	if (virtqueue_is_broken(rxq->q.vq) ||
+	    virtqueue_is_broken(vd->txqs[i].q.vq) ||
+	    vnet_vq_moved(&rxq->q, w->seen))
 		return true;
 
 	/* As vnet_look_rx_idle() does. */
 	if (is_power_of_2(++w->idle))
-		vnet_vq_notify(rxq->vq);
+		vnet_vq_notify(&rxq->q);
 
 	return false;
 }
@@ -450,10 +450,10 @@ void vnet_watch_link_up(struct vnet_dev *vd)
 		struct vnet_txq *txq = &vd->txqs[i];
 
 		if (vd->rxqs[i].up)
-			vnet_vq_notify(vd->rxqs[i].vq);
+			vnet_vq_notify(&vd->rxqs[i].q);
 		__netif_tx_lock_bh(txq->nq);
 		if (txq->up)
-			vnet_vq_notify(txq->vq);
+			vnet_vq_notify(&txq->q);
 		__netif_tx_unlock_bh(txq->nq);
 	}
 }

@@ -175,17 +175,18 @@ static __always_inline bool vnet_xsk_ensure(struct vnet_rx_mem *mem,
 	return true;
 }
 
-/* Describe the frame of @buf, from @back bytes in front of it. */
-static __always_inline void vnet_xsk_describe(const struct vnet_rx_mem *mem,
-					      const struct vnet_rx_buf *buf,
-					      struct scatterlist *sg, u8 back)
+/* Bus address of the frame of @buf, from @back bytes in front of it */
+static __always_inline dma_addr_t
+vnet_xsk_addr(const struct vnet_rx_mem *mem, const struct vnet_rx_buf *buf,
+	      u8 back)
 {
 	dma_addr_t addr = xsk_buff_xdp_get_dma(buf->xdp) - back;
 
 	if (unlikely(mem->sync))
 		dma_sync_single_for_device(mem->xsk->dev, addr, buf->room,
 					   DMA_BIDIRECTIONAL);
-	vnet_sg_set_dma(sg, addr, buf->room);
+
+	return addr;
 }
 
 /* A slot of several descriptors: a chain, or a header by itself */
@@ -202,7 +203,9 @@ static noinline int vnet_xsk_post_many(struct vnet_rxq *rxq, u16 slot)
 		if (unlikely(!vnet_xsk_ensure(mem, &buf[i])))
 			return -ENOMEM;
 
-		vnet_xsk_describe(mem, &buf[i], &sg[i], i ? 0 : hdr_len);
+		vnet_sg_set_dma(&sg[i],
+				vnet_xsk_addr(mem, &buf[i], i ? 0 : hdr_len),
+				buf[i].room);
 	}
 	if (unlikely(mem->split_hdr)) {
 		addr = sg_dma_address(&sg[0]);
@@ -211,22 +214,29 @@ static noinline int vnet_xsk_post_many(struct vnet_rxq *rxq, u16 slot)
 				buf->room - hdr_len);
 	}
 
-	return vnet_vq_post(rxq->vq, mem->sg, mem->nr_sg, buf, true);
+	return vnet_vq_post(&rxq->q, mem->sg, mem->nr_sg, buf, true);
 }
 
 static __always_inline int vnet_xsk_post(struct vnet_rxq *rxq, u16 slot)
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf = &mem->bufs[slot];
+	dma_addr_t addr;
 
 	if (unlikely(mem->nr_sg > 1))
 		return vnet_xsk_post_many(rxq, slot);
 
 	if (unlikely(!vnet_xsk_ensure(mem, buf)))
 		return -ENOMEM;
-	vnet_xsk_describe(mem, buf, mem->sg, rxq->hdr_len);
 
-	return vnet_vq_post(rxq->vq, mem->sg, 1, buf, true);
+	addr = vnet_xsk_addr(mem, buf, rxq->hdr_len);
+	if (likely(vnet_vq_own(&rxq->q))) {
+		vnet_vq_post_own(&rxq->q, slot, addr, buf->room);
+		return 0;
+	}
+	vnet_sg_set_dma(mem->sg, addr, buf->room);
+
+	return vnet_vq_post(&rxq->q, mem->sg, 1, buf, true);
 }
 
 /* Post what there are frames for; false if there was not one. */
@@ -246,7 +256,8 @@ static bool vnet_xsk_fill(struct vnet_rxq *rxq)
 			break;
 		}
 	}
-	if (slots->nr_free != before && vnet_vq_kick(rxq->vq))
+	if ((slots->nr_free != before || vnet_vq_unshown(&rxq->q)) &&
+	    vnet_vq_kick(&rxq->q))
 		vnet_rxs_add(&rxq->stats, VNET_RXS_KICKS, 1);
 
 	return slots->nr_free != before || err != -ENOMEM;

@@ -381,8 +381,16 @@ static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 		     buf->bytes > x->len_max))
 		return -EMSGSIZE;
 
+	if (likely(vnet_vq_own(&txq->q))) {
+		u16 slot = buf - txq->mem.bufs;
+
+		return vnet_vring_send_table(&txq->q, &txq->mem.tables[slot],
+					     slot, x->sg, x->nr_sg,
+					     VNET_COMPAT_TX_PREMAPPED);
+	}
+
 	sg_mark_end(&x->sg[x->nr_sg - 1]);
-	err = vnet_vq_send_premapped(txq->vq, x->sg, x->nr_sg, buf);
+	err = vnet_vq_send_premapped(&txq->q, x->sg, x->nr_sg, buf);
 	sg_unmark_end(&x->sg[x->nr_sg - 1]);
 
 	return err;
@@ -420,6 +428,10 @@ static __always_inline int vnet_xsk_send_copy(struct vnet_txq *txq,
 
 	memcpy(x->cells + at + hdr_len,
 	       xsk_buff_raw_get_data(x->pool, desc->addr), desc->len);
+	if (likely(vnet_vq_own(&txq->q))) {
+		vnet_vq_send_own(&txq->q, slot, x->cells_dma + at, len);
+		return 1;
+	}
 	if (VNET_COMPAT_TX_PREMAPPED)
 		vnet_sg_set_dma(&x->sg1, x->cells_dma + at, len);
 	else
@@ -428,7 +440,7 @@ static __always_inline int vnet_xsk_send_copy(struct vnet_txq *txq,
 		dma_sync_single_for_device(x->dev, x->cells_dma + at, len,
 					   DMA_TO_DEVICE);
 
-	err = vnet_vq_send_premapped(txq->vq, &x->sg1, 1, buf);
+	err = vnet_vq_send_premapped(&txq->q, &x->sg1, 1, buf);
 	if (unlikely(err)) {
 		buf->type = VNET_TX_XSK_DONE;
 		return err;
@@ -497,7 +509,7 @@ static void vnet_xsk_send_descs(struct vnet_txq *txq, u32 nr)
 	}
 
 	txq_trans_cond_update(txq->nq);
-	if (sent && vnet_vq_kick(txq->vq))
+	if (sent && vnet_vq_kick(&txq->q))
 		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
 	vnet_txs_add(&txq->stats, VNET_TXS_XSK, sent);
 	if (unlikely(lost)) {
@@ -509,7 +521,7 @@ static void vnet_xsk_send_descs(struct vnet_txq *txq, u32 nr)
 /* Descriptors that may be taken: each could be a packet. */
 static u32 vnet_xsk_room(const struct vnet_txq *txq)
 {
-	u32 free = txq->vq->num_free;
+	u32 free = vnet_txq_free(txq);
 
 	if (free <= txq->stop_at)
 		return 0;

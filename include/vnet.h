@@ -27,6 +27,7 @@
 #include "vnet_size.h"
 #include "vnet_slot.h"
 #include "vnet_stats.h"
+#include "vnet_vq.h"
 
 /*
  * Most buffers that one packet may claim: 64 KiB in the smallest buffers,
@@ -207,7 +208,6 @@ struct vnet_rx_ctx {
 
 /**
  * struct vnet_rxq - receive queue
- * @vq: virtqueue, NULL between a device reset and its re-creation
  * @vd: device
  * @xdp_prog: XDP program or NULL, read under RCU by the poll
  * @hdr_ctx: how to read virtio headers
@@ -222,6 +222,7 @@ struct vnet_rx_ctx {
  * @avg_low: @avg_len below which buffers become smaller
  * @avg_high: @avg_len above which buffers become larger
  * @refill_at: free slots at which the poll refills
+ * @q: virtqueue, and the engine of its ring
  * @mem: buffers and pools
  * @napi: poll context; owns everything below up to the cold group
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
@@ -232,6 +233,7 @@ struct vnet_rx_ctx {
  * @pkt: the packet in hand
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
+ * @wrap: schedules @napi when an interrupt is lost to the core
  * @xdp_rxq: registration with the XDP core
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
@@ -244,7 +246,6 @@ struct vnet_rx_ctx {
  */
 struct vnet_rxq {
 	/* read-mostly */
-	struct virtqueue *vq;
 	struct vnet_dev *vd;
 	struct bpf_prog __rcu *xdp_prog;
 	struct vnet_hdr_rx hdr_ctx;
@@ -261,7 +262,8 @@ struct vnet_rxq {
 	u32 refill_at;
 
 	/* written by the poll */
-	struct vnet_rx_mem mem ____cacheline_aligned;
+	struct vnet_vq q ____cacheline_aligned;
+	struct vnet_rx_mem mem;
 	struct napi_struct napi;
 	u32 avg_len;
 	bool starved;
@@ -273,6 +275,7 @@ struct vnet_rxq {
 
 	/* cold */
 	struct timer_list starve_timer ____cacheline_aligned;
+	struct vnet_wrap wrap;
 	struct xdp_rxq_info xdp_rxq;
 	char name[16];
 	unsigned long napi_gone;
@@ -336,6 +339,8 @@ struct vnet_tx_buf {
  * @hdrs: one virtio header per slot, as long as on the wire, for packets
  *	without room of their own; and one more, always zero
  * @xsk: state of AF_XDP zero copy, NULL without a pool
+ * @tables: descriptors of packets of several pieces, one table for each slot
+ *	that has had one; with our own engine of the ring
  * @home: receive slots that have been sent, for the poll of the queue's twin to
  *	fetch; room for %VNET_XDP_AWAY, NULL without a program
  * @nr_home: number of them
@@ -348,6 +353,7 @@ struct vnet_tx_mem {
 	struct vnet_slots slots;
 	void *hdrs;
 	struct vnet_xsk_tx *xsk;
+	struct vring_desc **tables;
 	u16 *home;
 	u32 nr_home;
 	u32 aside;
@@ -356,7 +362,6 @@ struct vnet_tx_mem {
 
 /**
  * struct vnet_txq - transmit queue
- * @vq: virtqueue, NULL between a device reset and its re-creation
  * @vd: device
  * @nq: the stack's queue; its xmit lock protects all that is written here
  * @hdr_ctx: how to write virtio headers
@@ -378,6 +383,7 @@ struct vnet_tx_mem {
  * @stop_at: free ring entries below which the stack is stopped
  * @ring: entries of the ring that are used
  * @ring_max: entries that it can have
+ * @q: virtqueue, and the engine of its ring
  * @mem: slots and headers
  * @sg1: descriptor of a packet that takes one
  * @sg: descriptors of a packet that takes several
@@ -385,13 +391,13 @@ struct vnet_tx_mem {
  * @napi: completion context
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
+ * @wrap: schedules @napi when an interrupt is lost to the core
  * @up: packets are taken; written under the xmit lock
  * @polled: NAPI is enabled
  * @known: the core knows of @napi
  */
 struct vnet_txq {
 	/* read-mostly */
-	struct virtqueue *vq;
 	struct vnet_dev *vd;
 	struct netdev_queue *nq;
 	struct vnet_hdr_tx hdr_ctx;
@@ -416,7 +422,8 @@ struct vnet_txq {
 	u32 ring_max;
 
 	/* written under the xmit lock */
-	struct vnet_tx_mem mem ____cacheline_aligned;
+	struct vnet_vq q ____cacheline_aligned;
+	struct vnet_tx_mem mem;
 	struct vnet_txq_stats stats;
 	struct scatterlist sg1;
 	struct scatterlist sg[MAX_SKB_FRAGS + 2];
@@ -425,6 +432,7 @@ struct vnet_txq {
 	struct napi_struct napi ____cacheline_aligned;
 	char name[16];
 	unsigned long napi_gone;
+	struct vnet_wrap wrap;
 	bool up;
 	bool polled;
 	bool known;
@@ -436,11 +444,11 @@ struct vnet_txq {
  */
 #define VNET_READ_MOSTLY	MAX(2 * SMP_CACHE_BYTES, 128)
 
-static_assert(offsetof(struct vnet_rxq, mem) % SMP_CACHE_BYTES == 0);
-static_assert(offsetof(struct vnet_rxq, mem) <= VNET_READ_MOSTLY);
+static_assert(offsetof(struct vnet_rxq, q) % SMP_CACHE_BYTES == 0);
+static_assert(offsetof(struct vnet_rxq, q) <= VNET_READ_MOSTLY);
 static_assert(offsetof(struct vnet_rxq, starve_timer) % SMP_CACHE_BYTES == 0);
-static_assert(offsetof(struct vnet_txq, mem) <= VNET_READ_MOSTLY);
-static_assert(offsetof(struct vnet_txq, mem) % SMP_CACHE_BYTES == 0);
+static_assert(offsetof(struct vnet_txq, q) <= VNET_READ_MOSTLY);
+static_assert(offsetof(struct vnet_txq, q) % SMP_CACHE_BYTES == 0);
 static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
 
 /**
@@ -563,6 +571,13 @@ static inline int vnet_dev_usable(const struct vnet_dev *vd,
 		       "the device was given up, see 'devlink health'");
 
 	return -ENODEV;
+}
+
+/* Entries of the ring that packets could be given to; ours takes one for each. */
+static __always_inline u32 vnet_txq_free(const struct vnet_txq *txq)
+{
+	return vnet_vq_own(&txq->q) ? txq->mem.slots.nr_free :
+				      txq->q.vq->num_free;
 }
 
 /* Where the device wrote piece @i of a packet; past the virtio header. */

@@ -46,6 +46,7 @@
 #define VNET_F_RING_PACKED		34
 #define VNET_F_IN_ORDER			35
 #define VNET_F_ORDER_PLATFORM		36
+#define VNET_F_NOTIFICATION_DATA	38
 #define VNET_F_RING_RESET		40
 #define VNET_F_DEVICE_STATS		50
 #define VNET_F_HASH_TUNNEL		51
@@ -251,6 +252,8 @@ enum vnet_rx_mode {
  * @packed: the rings are packed
  * @in_order: buffers are used in order
  * @access_platform: the device's memory accesses go through the platform
+ * @order_platform: the device orders its accesses as the platform does
+ * @notification_data: notifications carry the state of the ring
  *
  * Const once the device is probed. Nothing else asks for a feature bit.
  */
@@ -305,6 +308,8 @@ struct vnet_caps {
 	bool packed;
 	bool in_order;
 	bool access_platform;
+	bool order_platform;
+	bool notification_data;
 };
 
 /**

@@ -10,6 +10,7 @@
 
 #include <linux/dim.h>
 #include <linux/ethtool.h>
+#include <linux/hrtimer.h>
 #include <linux/netdevice.h>
 #include <linux/reboot.h>
 #include <linux/rtnetlink.h>
@@ -108,6 +109,20 @@ static inline void vnet_compat_sg_set_len(struct scatterlist *sg, u32 len)
 {
 #ifndef VNET_HAVE_ADD_PREMAPPED
 	sg->length = len;
+#endif
+}
+
+/* 6.13: one call for what took two */
+static inline void
+vnet_compat_hrtimer_setup(struct hrtimer *timer,
+			  enum hrtimer_restart (*look)(struct hrtimer *timer),
+			  enum hrtimer_mode mode)
+{
+#ifdef VNET_HAVE_HRTIMER_SETUP
+	hrtimer_setup(timer, look, CLOCK_MONOTONIC, mode);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
+	timer->function = look;
 #endif
 }
 

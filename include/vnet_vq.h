@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Thin inlines over the virtqueue interface: index maps, add, get, the one
- * kick site, arm, disarm and recheck. No other file calls virtqueue_*() on a
- * data queue, so that the engine below can be exchanged.
+ * Thin inlines over the two engines that drive a data virtqueue's ring, that of
+ * the virtio core and our own: index maps, add, get, the one kick site, arm,
+ * disarm and recheck. No other file but vnet_vring.c knows that there are two,
+ * and no other calls virtqueue_*() on a data queue.
  */
 #ifndef VNET_VQ_H
 #define VNET_VQ_H
 
+#include <linux/hrtimer.h>
+#include <linux/netdevice.h>
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "vnet_caps.h"
 #include "vnet_compat.h"
+#include "vnet_vring.h"
 
 /* VIRTIO 5.1.2: receiveq1 is virtqueue 0, transmitq1 is 1, and so on. */
 static inline unsigned int vnet_vq_rx_index(unsigned int pair)
@@ -52,28 +57,84 @@ static inline void vnet_sg_set_dma(struct scatterlist *sg, dma_addr_t dma,
 }
 
 /**
- * vnet_vq_post() - offer a device-writable buffer to the device
- * @vq: receive virtqueue
+ * struct vnet_vq - a data virtqueue and the engine that drives its ring
+ * @vq: the core's virtqueue, NULL between a device reset and its re-creation
+ * @ring: the ring, while our own engine drives it; else the core does
+ *
+ * Which engine it is changes only while the queue is off, see vnet_vring.c.
+ */
+struct vnet_vq {
+	struct virtqueue *vq;
+	struct vnet_vring ring;
+};
+
+/**
+ * struct vnet_wrap - looks after a ring whose used index may come to rest on 0
+ * @timer: looks, while it may
+ * @q: the queue
+ * @napi: its poll
+ * @delay: until the next look, in nanoseconds
+ *
+ * The virtio core takes an interrupt for another's while the used index is what
+ * it has itself, and with our own engine that is 0 for ever: the interrupt of a
+ * queue that comes to rest there, once in 65536 buffers, is lost.
+ */
+struct vnet_wrap {
+	struct hrtimer timer;
+	struct vnet_vq *q;
+	struct napi_struct *napi;
+	u64 delay;
+};
+
+/* vnet_vring.c: who is driven by our own engine */
+void vnet_vring_take(struct vnet_vq *q, const struct vnet_caps *caps);
+void vnet_vring_release(struct vnet_vq *q, void *slots, size_t size,
+			void (*reclaim)(struct virtqueue *vq, void *token));
+int vnet_vring_send_table(struct vnet_vq *q, struct vring_desc **table,
+			  u16 slot, const struct scatterlist *sg,
+			  unsigned int nr, bool premapped);
+void vnet_wrap_init(struct vnet_wrap *wrap, struct vnet_vq *q,
+		    struct napi_struct *napi);
+void vnet_wrap_start(struct vnet_wrap *wrap);
+void vnet_wrap_stop(struct vnet_wrap *wrap);
+
+/* Does our own engine drive the ring? To be asked once per poll. */
+static __always_inline bool vnet_vq_own(const struct vnet_vq *q)
+{
+	return vnet_vring_on(&q->ring);
+}
+
+/**
+ * vnet_vq_post() - offer a device-writable buffer by the core's engine
+ * @q: receive virtqueue
  * @sg: descriptors of the buffer, terminated
  * @nr: number of descriptors
  * @token: what vnet_vq_get() returns for this buffer
  * @premapped: @sg carries bus addresses; else the core maps the pages
  *
- * Context: the owner of @vq (NAPI, or process while NAPI is off).
+ * Context: the owner of @q (NAPI, or process while NAPI is off).
  * Return: 0, -ENOSPC when the ring is full, -ENOMEM, -EIO when it is broken.
  */
-static inline int vnet_vq_post(struct virtqueue *vq, struct scatterlist *sg,
+static inline int vnet_vq_post(struct vnet_vq *q, struct scatterlist *sg,
 			       unsigned int nr, void *token, bool premapped)
 {
 	if (likely(premapped))
-		return vnet_compat_add_inbuf_premapped(vq, sg, nr, token);
+		return vnet_compat_add_inbuf_premapped(q->vq, sg, nr, token);
 
-	return virtqueue_add_inbuf(vq, sg, nr, token, GFP_ATOMIC);
+	return virtqueue_add_inbuf(q->vq, sg, nr, token, GFP_ATOMIC);
+}
+
+/* As vnet_vq_post(), a slot of one descriptor by our own engine */
+static __always_inline void vnet_vq_post_own(struct vnet_vq *q, u16 slot,
+					     dma_addr_t addr, u32 len)
+{
+	vnet_vring_describe(&q->ring, slot, addr, len, VRING_DESC_F_WRITE);
+	vnet_vring_offer(&q->ring, slot);
 }
 
 /**
- * vnet_vq_send() - offer a device-readable buffer to the device
- * @vq: transmit virtqueue
+ * vnet_vq_send() - offer a device-readable buffer by the core's engine
+ * @q: transmit virtqueue
  * @sg: descriptors of the buffer, terminated
  * @nr: number of descriptors
  * @token: what vnet_vq_get() returns for this buffer
@@ -81,74 +142,144 @@ static inline int vnet_vq_post(struct virtqueue *vq, struct scatterlist *sg,
  * Context: xmit lock of the queue, softirqs off.
  * Return: 0, -ENOSPC when the ring is full, -ENOMEM, -EIO when it is broken.
  */
-static inline int vnet_vq_send(struct virtqueue *vq, struct scatterlist *sg,
+static inline int vnet_vq_send(struct vnet_vq *q, struct scatterlist *sg,
 			       unsigned int nr, void *token)
 {
-	return virtqueue_add_outbuf(vq, sg, nr, token, GFP_ATOMIC);
+	return virtqueue_add_outbuf(q->vq, sg, nr, token, GFP_ATOMIC);
 }
 
 /* As vnet_vq_send(); @sg carries bus addresses if the core can take them. */
-static inline int vnet_vq_send_premapped(struct virtqueue *vq,
+static inline int vnet_vq_send_premapped(struct vnet_vq *q,
 					 struct scatterlist *sg,
 					 unsigned int nr, void *token)
 {
-	return vnet_compat_add_outbuf_premapped(vq, sg, nr, token);
+	return vnet_compat_add_outbuf_premapped(q->vq, sg, nr, token);
 }
 
-/* Take one used buffer; @len is the used length, the device's claim. */
-static inline void *vnet_vq_get(struct virtqueue *vq, unsigned int *len)
+/* As vnet_vq_send(), a slot of one descriptor by our own engine */
+static __always_inline void vnet_vq_send_own(struct vnet_vq *q, u16 slot,
+					     dma_addr_t addr, u32 len)
 {
-	return virtqueue_get_buf(vq, len);
+	vnet_vring_describe(&q->ring, slot, addr, len, 0);
+	vnet_vring_offer(&q->ring, slot);
+}
+
+/* Entries that the ring has room for, for tools */
+static inline u32 vnet_vq_free(const struct vnet_vq *q)
+{
+	return vnet_vq_own(q) ? q->ring.mask + 1 - vnet_vring_out(&q->ring) :
+				q->vq->num_free;
+}
+
+/* Entries that were offered and that the device does not know of yet */
+static __always_inline u16 vnet_vq_unshown(const struct vnet_vq *q)
+{
+	return q->ring.offered - q->ring.shown;
+}
+
+/* Has the device broken the rules? The core breaks its virtqueue then. */
+static inline bool vnet_vq_broken(const struct vnet_vq *q)
+{
+	return vnet_vq_own(q) ? q->ring.bad : virtqueue_is_broken(q->vq);
+}
+
+/* Take one used buffer by the core's engine; @len is the device's claim. */
+static inline void *vnet_vq_get(struct vnet_vq *q, unsigned int *len)
+{
+	return virtqueue_get_buf(q->vq, len);
+}
+
+/*
+ * Take one used buffer by our own engine: its slot, or %VNET_VRING_EMPTY. A ring
+ * in which the device lies is broken, as the core's are.
+ */
+static __always_inline int vnet_vq_get_own(struct vnet_vq *q, u32 *len)
+{
+	int slot = vnet_vring_get(&q->ring, len);
+
+	if (unlikely(slot < 0) && unlikely(q->ring.bad))
+		__virtqueue_break(q->vq);
+
+	return slot;
 }
 
 /* Notify the device whatever it asked for: what it asked for may be stale. */
-static inline bool vnet_vq_notify(struct virtqueue *vq)
+static inline bool vnet_vq_notify(struct vnet_vq *q)
 {
-	return virtqueue_notify(vq);
+	return virtqueue_notify(q->vq);
 }
 
 /* The kick site. Returns true when the device was really notified. */
-static inline bool vnet_vq_kick(struct virtqueue *vq)
+static inline bool vnet_vq_kick(struct vnet_vq *q)
 {
-	return virtqueue_kick_prepare(vq) && vnet_vq_notify(vq);
+	if (vnet_vq_own(q))
+		return vnet_vring_show(&q->ring) && vnet_vq_notify(q);
+
+	return virtqueue_kick_prepare(q->vq) && vnet_vq_notify(q);
 }
 
 /*
  * Are there used buffers that nobody has taken? Arms the notification, so the
  * caller must own the virtqueue. @seen is what has been seen of the ring.
  */
-static inline bool vnet_vq_pending(struct virtqueue *vq, unsigned int *seen)
+static inline bool vnet_vq_pending(struct vnet_vq *q, unsigned int *seen)
 {
-	*seen = virtqueue_enable_cb_prepare(vq);
+	if (vnet_vq_own(q)) {
+		*seen = q->ring.taken;
+		return vnet_vring_arm(&q->ring, 0);
+	}
 
-	return virtqueue_poll(vq, *seen);
+	*seen = virtqueue_enable_cb_prepare(q->vq);
+
+	return virtqueue_poll(q->vq, *seen);
 }
 
 /* Has the device used a buffer since @seen? Only reads memory; any context. */
-static inline bool vnet_vq_moved(struct virtqueue *vq, unsigned int seen)
+static inline bool vnet_vq_moved(struct vnet_vq *q, unsigned int seen)
 {
-	return virtqueue_poll(vq, seen);
+	if (vnet_vq_own(q))
+		return vnet_vring_used_idx(&q->ring) != (u16)seen;
+
+	return virtqueue_poll(q->vq, seen);
 }
 
 /* Ask for no more used buffer notifications. */
-static inline void vnet_vq_disarm(struct virtqueue *vq)
+static inline void vnet_vq_disarm(struct vnet_vq *q)
 {
-	virtqueue_disable_cb(vq);
+	if (vnet_vq_own(q))
+		vnet_vring_disarm(&q->ring);
+	else
+		virtqueue_disable_cb(q->vq);
 }
 
 /*
  * Ask for a notification of the next used buffer. Returns true when one came
  * in the meantime: the caller must poll again, the notification may be lost.
  */
-static inline bool vnet_vq_arm(struct virtqueue *vq)
+static inline bool vnet_vq_arm(struct vnet_vq *q)
 {
-	return unlikely(!virtqueue_enable_cb(vq));
+	if (vnet_vq_own(q))
+		return unlikely(vnet_vring_arm(&q->ring, 0));
+
+	return unlikely(!virtqueue_enable_cb(q->vq));
 }
 
 /* As vnet_vq_arm(), but only after most of the pending buffers are used. */
-static inline bool vnet_vq_arm_delayed(struct virtqueue *vq)
+static inline bool vnet_vq_arm_delayed(struct vnet_vq *q)
 {
-	return unlikely(!virtqueue_enable_cb_delayed(vq));
+	if (vnet_vq_own(q))
+		return unlikely(vnet_vring_arm(&q->ring,
+					       vnet_vring_late(&q->ring)));
+
+	return unlikely(!virtqueue_enable_cb_delayed(q->vq));
+}
+
+/* The poll sleeps and waits for an interrupt: see to it that it wakes up. */
+static inline void vnet_vq_sleeps(const struct vnet_vq *q,
+				  struct vnet_wrap *wrap)
+{
+	if (vnet_vq_own(q) && unlikely(vnet_vring_wraps(&q->ring)))
+		vnet_wrap_start(wrap);
 }
 
 /**

@@ -28,6 +28,7 @@ headers() {
 	cat <<-'END'
 	#include <linux/ethtool.h>
 	#include <linux/dim.h>
+	#include <linux/hrtimer.h>
 	#include <linux/module.h>
 	#include <linux/netdevice.h>
 	#include <linux/slab.h>
@@ -56,6 +57,10 @@ names=
 probe KZALLOC_OBJ <<'END'
 	int *number = kzalloc_obj(*number);
 	(void)number;
+END
+# 6.13: a timer is set up by one call
+probe HRTIMER_SETUP <<'END'
+	hrtimer_setup(NULL, NULL, CLOCK_MONOTONIC, HRTIMER_MODE_REL);
 END
 # 6.13: buffers can be premapped one by one, not only a virtqueue as a whole
 probe ADD_PREMAPPED <<'END'

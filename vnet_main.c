@@ -26,7 +26,7 @@
 
 /*
  * How long the stack waits for a stopped queue before it asks for a reset, and
- * complains: twice as long as the detectors of vnet_watch.c take.
+ * complains: twice as long as the detectors of life/watch.c take.
  */
 #define VNET_WATCHDOG_TIMEO	(10 * HZ)
 

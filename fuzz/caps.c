@@ -3,7 +3,7 @@
 
 #include "shim.h"
 
-#include "../vnet_caps.c"
+#include "../policy/caps.c"
 #include "../include/vnet_size.h"
 
 static void size(struct fuzz_input *in, const struct vnet_caps *caps)

@@ -3,7 +3,7 @@
 
 #include "shim.h"
 
-#include "../vnet_wire.c"
+#include "../policy/wire.c"
 
 /* Only what exists comes through. */
 static void see(void *ctx, u8 type, u16 vq, unsigned int index, u64 value)

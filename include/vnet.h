@@ -237,7 +237,7 @@ struct vnet_rx_ctx {
  * @xdp_rxq: registration with the XDP core
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
- * @xps: what was set as XPS of the pair, see vnet_affinity.c
+ * @xps: what was set as XPS of the pair, see life/affinity.c
  * @irqs: and as affinity of its interrupts
  * @user: what the user has set instead, or NULL
  * @placed: the interrupts of the pair have an affinity
@@ -455,7 +455,7 @@ static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
  * struct vnet_core_call - a call into the virtio core that may never return
  * @work: does it
  * @done: completed when it has returned
- * @state: one of VNET_CALL_* of vnet_reset.c
+ * @state: one of VNET_CALL_* of life/reset.c
  * @vd: device
  * @vq: virtqueue to reset, or NULL to reset the device
  * @num: new size of the virtqueue, or 0
@@ -604,7 +604,7 @@ static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
 	return buf->va - page_address(buf->page) + buf->headroom;
 }
 
-/* vnet_rxbuf.c: buffers of the receive rings */
+/* data/rxbuf.c: buffers of the receive rings */
 void vnet_rxmem_size_in(const struct vnet_caps *caps,
 			const struct vnet_cfg *cfg, struct vnet_size_in *in);
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
@@ -638,7 +638,7 @@ u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
 		       u32 nr);
 void vnet_txq_reclaim(struct virtqueue *vq, void *token);
 
-/* vnet_queue.c: the queues; vnet_life.c decides when they start and stop */
+/* life/queue.c: the queues; life/life.c decides when they start and stop */
 int vnet_queues_create(struct vnet_dev *vd);
 void vnet_queues_destroy(struct vnet_dev *vd);
 int vnet_pair_start(struct vnet_dev *vd, u16 i);
@@ -657,11 +657,11 @@ int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 void vnet_rxq_setup(struct vnet_rxq *rxq);
 int vnet_vq_restart(struct vnet_dev *vd, u16 index);
 
-/* vnet_vqs.c: virtqueues, from one device reset to the next */
+/* life/vqs.c: virtqueues, from one device reset to the next */
 int vnet_vqs_create(struct vnet_dev *vd);
 void vnet_vqs_destroy(struct vnet_dev *vd);
 
-/* vnet_reset.c: resets of the device and of a virtqueue */
+/* life/reset.c: resets of the device and of a virtqueue */
 int vnet_reset_setup(void);
 void vnet_reset_cleanup(void);
 void vnet_reset_init(struct vnet_dev *vd);
@@ -679,7 +679,7 @@ static inline bool vnet_status_gone(u8 status)
 	return status == 0xff;
 }
 
-/* vnet_affinity.c: which CPU serves which queue */
+/* life/affinity.c: which CPU serves which queue */
 int vnet_vq_irq(struct vnet_dev *vd, unsigned int index);
 void vnet_queues_spread(struct vnet_dev *vd);
 void vnet_queues_remember(struct vnet_dev *vd, u16 from);
@@ -689,7 +689,7 @@ void vnet_hotplug_exit(void);
 int vnet_hotplug_add(struct vnet_dev *vd);
 void vnet_hotplug_del(struct vnet_dev *vd);
 
-/* vnet_link.c */
+/* life/link.c */
 void vnet_link_update(struct vnet_dev *vd);
 
 #endif /* VNET_H */

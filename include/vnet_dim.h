@@ -2,7 +2,7 @@
 /*
  * Samples for dynamic moderation, taken by the polls. Inline and without any
  * knowledge of the control queue: the decision is carried out by a work of
- * vnet_coalesce.c.
+ * policy/coalesce.c.
  */
 #ifndef VNET_DIM_H
 #define VNET_DIM_H

@@ -22,7 +22,7 @@ enum vnet_test {
 	VNET_TEST_NR,
 };
 
-/* vnet_diag.c: self-test and register dump */
+/* life/diag.c: self-test and register dump */
 extern const char vnet_diag_tests[VNET_TEST_NR][ETH_GSTRING_LEN];
 void vnet_diag_self_test(struct net_device *dev, struct ethtool_test *test,
 			 u64 *data);

@@ -64,7 +64,7 @@ struct vnet_want {
 /**
  * struct vnet_life - life of one device
  * @want: what it is to be
- * @have: what it is; written by vnet_life.c only, with WRITE_ONCE()
+ * @have: what it is; written by life/life.c only, with WRITE_ONCE()
  *
  * Protected by the netdev instance lock; read without it where a stale answer
  * does no harm.
@@ -188,7 +188,7 @@ static inline bool vnet_life_arrived(const struct vnet_life *life)
 	       VNET_STEP_NONE;
 }
 
-/* vnet_life.c */
+/* life/life.c */
 int vnet_life_begin(struct vnet_dev *vd);
 int vnet_life_settle(struct vnet_dev *vd);
 int vnet_life_retry(struct vnet_dev *vd);

@@ -23,7 +23,7 @@ struct vnet_dev;
 struct vnet_rss_cfg;
 
 /*
- * vnet_filter.c: MAC, receive mode, VLAN, announce, guest offloads.
+ * policy/filter.c: MAC, receive mode, VLAN, announce, guest offloads.
  *
  * vnet_policy_create() is for probe, once vd->caps and vd->devcfg are resolved
  * and before vnet_cfg_init(); it allocates vd->cfg.policy of all rooms.
@@ -47,7 +47,7 @@ int vnet_ndo_set_rx_mode_async(struct net_device *dev,
 int vnet_ndo_vlan_add(struct net_device *dev, __be16 proto, u16 vid);
 int vnet_ndo_vlan_kill(struct net_device *dev, __be16 proto, u16 vid);
 
-/* vnet_rss.c: queue pairs, RSS, hash reports */
+/* policy/rss.c: queue pairs, RSS, hash reports */
 int vnet_rss_create(struct vnet_dev *vd);
 void vnet_rss_destroy(struct vnet_dev *vd);
 
@@ -66,7 +66,7 @@ int vnet_rss_flow_set(const struct vnet_caps *caps, u32 flow, u32 fields,
 		      u32 *types);
 int vnet_rss_flow_get(u32 types, u32 flow, u32 *fields);
 
-/* vnet_coalesce.c: notification coalescing, adaptive moderation */
+/* policy/coalesce.c: notification coalescing, adaptive moderation */
 int vnet_coalesce_create(struct vnet_dev *vd);
 void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);

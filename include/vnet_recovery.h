@@ -181,7 +181,7 @@ struct vnet_recovery {
 	struct devlink_health_reporter *reporters[VNET_REPORTER_NR];
 };
 
-/* vnet_recovery.c: the one upward door, any context; and the ladder */
+/* life/recovery.c: the one upward door, any context; and the ladder */
 void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
@@ -196,7 +196,7 @@ bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal);
 int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal);
 void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);
 
-/* vnet_watch.c: the detectors */
+/* life/watch.c: the detectors */
 void vnet_watch_start(struct vnet_dev *vd);
 void vnet_watch_stop(struct vnet_dev *vd);
 void vnet_watch_link_up(struct vnet_dev *vd);
@@ -206,13 +206,13 @@ void vnet_watch_doze_work(struct work_struct *work);
 bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
 			unsigned long delay);
 
-/* vnet_pm.c: suspend and function level reset */
+/* life/pm.c: suspend and function level reset */
 int vnet_virtio_freeze(struct virtio_device *vdev);
 int vnet_virtio_restore(struct virtio_device *vdev);
 void vnet_virtio_shutdown(struct virtio_device *vdev);
 void vnet_pm_thaw_work(struct work_struct *work);
 
-/* vnet_devlink.c: health reporters */
+/* life/devlink.c: health reporters */
 int vnet_devlink_create(struct vnet_dev *vd);
 void vnet_devlink_destroy(struct vnet_dev *vd);
 void vnet_health_work(struct work_struct *work);

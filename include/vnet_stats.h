@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Every counter of the driver: one enum entry here, one row in the tables of
- * vnet_stats.c. Writers count by enum; readers loop over the tables.
+ * policy/stats.c. Writers count by enum; readers loop over the tables.
  */
 #ifndef VNET_STATS_H
 #define VNET_STATS_H

@@ -2,7 +2,7 @@
 /*
  * Thin inlines over the two engines that drive a data virtqueue's ring, that of
  * the virtio core and our own: index maps, add, get, the one kick site, arm,
- * disarm and recheck. No other file but vnet_vring.c knows that there are two,
+ * disarm and recheck. No other file but data/vring.c knows that there are two,
  * and no other calls virtqueue_*() on a data queue.
  */
 #ifndef VNET_VQ_H
@@ -61,7 +61,7 @@ static inline void vnet_sg_set_dma(struct scatterlist *sg, dma_addr_t dma,
  * @vq: the core's virtqueue, NULL between a device reset and its re-creation
  * @ring: the ring, while our own engine drives it; else the core does
  *
- * Which engine it is changes only while the queue is off, see vnet_vring.c.
+ * Which engine it is changes only while the queue is off, see data/vring.c.
  */
 struct vnet_vq {
 	struct virtqueue *vq;
@@ -86,7 +86,7 @@ struct vnet_wrap {
 	u64 delay;
 };
 
-/* vnet_vring.c: who is driven by our own engine */
+/* data/vring.c: who is driven by our own engine */
 void vnet_vring_take(struct vnet_vq *q, const struct vnet_caps *caps);
 void vnet_vring_release(struct vnet_vq *q, void *slots, size_t size,
 			void (*reclaim)(struct virtqueue *vq, void *token));

@@ -20,7 +20,7 @@ from lab.net import CommandFailed
 
 TOP = Path("/vnet")
 CACHE = Path("/cache")
-SOURCES = ("include/*.h", "vnet_caps.c", "vnet_wire.c", "scripts/conftest.sh",
+SOURCES = ("include/*.h", "policy/caps.c", "policy/wire.c", "scripts/conftest.sh",
            "kunit/Kbuild", "kunit/*.[ch]")
 BOOT_SECONDS = 900  # a debug kernel under TCG is slow
 RUN_SECONDS = 1800

@@ -14,7 +14,8 @@ from . import SetupError, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
-PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "*.h", "include/**/*.h", "scripts/*", "kunit/*")
+PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.c", "life/*.c", "policy/*.c",
+            "include/**/*.h", "scripts/*", "kunit/*")
 
 
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")

@@ -133,7 +133,7 @@ class Tree:
 
     def accepted(self, feature):
         """Does the driver ask for a feature?"""
-        table = re.search(r"vnet_caps_bits\[\] = \{(.*?)\};", self.text("vnet_caps.c"), re.S)
+        table = re.search(r"vnet_caps_bits\[\] = \{(.*?)\};", self.text("policy/caps.c"), re.S)
         return re.search(rf"\bVNET_F_{feature},", table.group(1)) is not None
 
 

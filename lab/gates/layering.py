@@ -25,7 +25,7 @@ class Table:
                 self.pure.add(rest)
             elif word == "plain":
                 plain.append(rest)
-            elif word == "allow" and re.fullmatch(r"\w+ -> \w+: \S.*", rest):
+            elif word == "allow" and re.fullmatch(r"[\w/]+ -> [\w/]+: \S.*", rest):
                 self.allowed.add(tuple(rest.split(":")[0].split(" -> ")))
             elif word == "door" and re.fullmatch(r"\S+: \S.*", rest):
                 doors.append(rest.split(": ")[0])
@@ -45,12 +45,18 @@ def symbols(path):
             {name for name, kind in rows if kind in "Uw"})
 
 
+def room(path):
+    """The name of an object's room, with its folder."""
+    folder = path.parent.name
+    return f"{folder}/{path.stem}" if folder in trees.FOLDERS else path.stem
+
+
 def check(objects):
     """(findings, number of references between objects)"""
     table = Table()
-    found = [f"{path.stem} has no room in lab/gates/layers.txt" for path in objects
-             if path.stem not in table.level]
-    tables = {path.stem: symbols(path) for path in objects if path.stem in table.level}
+    found = [f"{room(path)} has no room in lab/gates/layers.txt" for path in objects
+             if room(path) not in table.level]
+    tables = {room(path): symbols(path) for path in objects if room(path) in table.level}
     owner = {symbol: room for room, (defined, _) in tables.items() for symbol in defined}
     count, edges = 0, {}
     for caller, (_, wanted) in tables.items():
@@ -103,7 +109,7 @@ FORBIDDEN = (  # pattern, what is wrong, where it is right
      ("include/vnet_compat.h",)),
     (r"\bvirtio_has_feature\s*\(", "asks for a feature bit; ask struct vnet_caps",
      # the configuration space is read before the capabilities are known
-     ("vnet_caps.c", "vnet_main.c", "vnet_devcfg.c")),
+     ("policy/caps.c", "vnet_main.c", "life/devcfg.c")),
     (r"\bBUG(_ON)?\s*\(", "ends the kernel; return an error", ()),
 )
 

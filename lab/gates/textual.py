@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import trees
-from trees import IN_TREE, JOBS, TOP, say
+from trees import FOLDERS, IN_TREE, JOBS, TOP, say
 
 HERE = Path(__file__).resolve().parent
 LINE = 100
@@ -42,7 +42,7 @@ def c_files():
 
 def of_kernel(name):
     """Is a C file part of the module, and not of a program or a BPF object?"""
-    return "/" not in name or name.startswith(("include/", "kunit/"))
+    return "/" not in name or name.split("/")[0] in ("include", "kunit", *FOLDERS)
 
 
 def exceptions():

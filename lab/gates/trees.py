@@ -24,6 +24,7 @@ from lab import SetupError, die, say  # noqa: E402
 
 CACHE = Path("/cache")
 IN_TREE = "drivers/net/vnet"
+FOLDERS = ("data", "life", "policy")     # of rooms, beside those at the top
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
 SOURCE_BYTES = 3 << 30
 ENV = {
@@ -217,6 +218,7 @@ mount --bind {shlex.quote(str(build))} /mnt/build
 def driver_files():
     """What kbuild sees of the project, relative to its top."""
     found = [*TOP.glob("*.c"), *(TOP / "include").rglob("*.h"), *(TOP / "kunit").rglob("*.[ch]")]
+    found += [path for folder in FOLDERS for path in (TOP / folder).glob("*.[ch]")]
     names = ("Kbuild", "Makefile", "Kconfig", "VERSION")
     found += [path for sub in (".", "kunit") for name in names
               if (path := TOP / sub / name).is_file()]

@@ -36,7 +36,7 @@ ksrc=$(cd "$ksrc" && pwd) || exit 2
 target=$ksrc/drivers/net/vnet
 mkdir -p "$target" || fail "cannot make $target"
 [ ! -e "$target/Makefile" ] || rm -f "$target/Makefile"
-for item in Kbuild Kconfig include scripts kunit; do
+for item in Kbuild Kconfig include data life policy scripts kunit; do
 	[ -e "$checkout/$item" ] && cp -a -u "$checkout/$item" "$target/"
 done
 cp -a -u "$checkout"/*.c "$target/" || fail "cannot copy vnet to $target"
@@ -44,9 +44,9 @@ for header in "$checkout"/*.h; do
 	[ -e "$header" ] && cp -a -u "$header" "$target/"
 done
 # what is gone here is gone there
-for file in "$target"/*.c; do
+for file in "$target"/*.c "$target"/*/*.c; do
 	case $file in *.mod.c) continue ;; esac
-	[ -e "$checkout/${file##*/}" ] || rm -f "$file"
+	[ -e "$checkout/${file#"$target"/}" ] || rm -f "$file"
 done
 echo "in-tree: vnet is in $target"
 

@@ -10,6 +10,10 @@ target=$(cd -- "$target" && pwd)
 cd "$here"
 cp Kbuild Kconfig VERSION ./*.c "$target/"
 rm -f "$target"/*.mod.c
+for folder in data life policy; do
+	mkdir -p "$target/$folder"
+	cp "$folder"/*.c "$target/$folder/"
+done
 cp include/*.h "$target/include/"
 cp scripts/conftest.sh "$target/scripts/"
 sed "s/@VERSION@/$version/" dkms.conf.in > "$target/dkms.conf"

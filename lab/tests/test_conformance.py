@@ -13,7 +13,7 @@ import conformance  # noqa: E402
 
 FILES = {
     "vnet_a.c": "static int vnet_a_keep(void)\n{\n\treturn vnet_a_call(1);\n}\n",
-    "vnet_caps.c": "static const unsigned int vnet_caps_bits[] = {\n\tVNET_F_MQ,\n};\n",
+    "policy/caps.c": "static const unsigned int vnet_caps_bits[] = {\n\tVNET_F_MQ,\n};\n",
     "kunit/a_test.c": "KUNIT_CASE(a_case),\n",
     "fuzz/a.c": "",
     "selftests/device/model.py": 'self.violation("a-rule", x=1)\n',

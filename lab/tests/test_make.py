@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0
 """Wrong input to the Makefile: one sentence that says what to do, status 2, nothing left behind."""
 
+import re
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+
+from lab import build
 
 
 class Refusals(unittest.TestCase):
@@ -80,6 +83,25 @@ class Refusals(unittest.TestCase):
     def test_help_and_clean_always_work(self):
         self.assertEqual(self.make("help").returncode, 0)
         self.assertEqual(self.make("clean", "KDIR=/nonexistent").returncode, 0)
+
+
+class Source(unittest.TestCase):
+    """What dkms and the packages build from, and what the lab copies, is all there."""
+
+    def setUp(self):
+        objects = re.findall(r"^\t(\S+)\.o \\$", Path("/vnet/Kbuild").read_text("utf-8"), re.M)
+        self.assertGreater(len(objects), 20)
+        self.wanted = {f"{name}.c" for name in objects}
+
+    def test_of_dkms(self):
+        with tempfile.TemporaryDirectory() as target:
+            subprocess.run(["sh", "/vnet/lab/make/source.sh", target], check=True)
+            have = {str(path.relative_to(target)) for path in Path(target).rglob("*.c")}
+        self.assertEqual(have, self.wanted)
+
+    def test_of_the_lab(self):
+        have = {str(path) for path in build.sources() if path.suffix == ".c"}
+        self.assertEqual({name for name in have if not name.startswith("kunit/")}, self.wanted)
 
 
 if __name__ == "__main__":

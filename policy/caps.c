@@ -10,10 +10,10 @@
 #include <linux/log2.h>
 #include <linux/string.h>
 
-#include "include/vnet_caps.h"
-#include "include/vnet_compat.h"
-#include "include/vnet_hdr.h"
-#include "include/vnet_wire.h"
+#include "../include/vnet_caps.h"
+#include "../include/vnet_compat.h"
+#include "../include/vnet_hdr.h"
+#include "../include/vnet_wire.h"
 
 #define LO(name)	BIT_ULL(VNET_F_##name)
 #define HI(name)	BIT_ULL(VNET_F_##name - 64)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The queues: their memory, and what it takes to start and to stop one. When
- * that is to be done is decided in vnet_life.c.
+ * that is to be done is decided in life/life.c.
  *
  * Queue objects live as long as the device. Their memory lives while the
  * interface is up; their virtqueues from one device reset to the next.

@@ -15,8 +15,8 @@
 #include <linux/string.h>
 #include <linux/unaligned.h>
 
-#include "include/vnet_caps.h"
-#include "include/vnet_wire.h"
+#include "../include/vnet_caps.h"
+#include "../include/vnet_wire.h"
 
 #define VNET_WIRE_MAC_HDR	4
 #define VNET_WIRE_HASH_FIXED	13

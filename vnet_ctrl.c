@@ -27,6 +27,7 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_event.h"
 #include "vnet_vq.h"
 
 /* Where the payload starts in the buffer that the device reads. */

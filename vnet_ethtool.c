@@ -12,6 +12,7 @@
 #include "vnet.h"
 #include "vnet_ethtool.h"
 #include "vnet_policy.h"
+#include "vnet_queue.h"
 #include "vnet_size.h"
 #include "vnet_vq.h"
 

@@ -12,7 +12,9 @@
 
 #include "vnet.h"
 #include "vnet_dim.h"
+#include "vnet_event.h"
 #include "vnet_policy.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
 

@@ -12,7 +12,10 @@
 
 #include "vnet.h"
 #include "vnet_policy.h"
+#include "vnet_rx.h"
+#include "vnet_rxbuf.h"
 #include "vnet_trace.h"
+#include "vnet_tx.h"
 #include "vnet_xdp.h"
 #include "vnet_xsk.h"
 

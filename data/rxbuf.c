@@ -11,6 +11,7 @@
 #include <net/page_pool/helpers.h>
 
 #include "vnet.h"
+#include "vnet_rxbuf.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
 

@@ -10,6 +10,8 @@
 #include <net/xdp_sock_drv.h>
 
 #include "vnet.h"
+#include "vnet_rx.h"
+#include "vnet_rxbuf.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
 

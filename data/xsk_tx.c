@@ -10,6 +10,7 @@
 #include <net/xdp_sock_drv.h>
 
 #include "vnet.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
 

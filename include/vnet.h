@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The structs of the driver and what its rooms offer each other.
+ * The device and its queues. What a room offers to others is in a header of its
+ * own; what only it looks into is in none.
  *
  * Hot structs are grouped by who writes them: read-mostly, written by the
  * owner in the hot path, cold. The groups start on cache lines of their own.
@@ -11,11 +12,9 @@
 #include <linux/atomic.h>
 #include <linux/cache.h>
 #include <linux/completion.h>
-#include <linux/dma-mapping.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
-#include <net/page_pool/types.h>
 #include <net/xdp.h>
 
 #include "vnet_caps.h"
@@ -23,188 +22,15 @@
 #include "vnet_compat.h"
 #include "vnet_hdr.h"
 #include "vnet_life.h"
+#include "vnet_mem.h"
 #include "vnet_recovery.h"
-#include "vnet_size.h"
-#include "vnet_slot.h"
 #include "vnet_stats.h"
 #include "vnet_vq.h"
 
-/*
- * Most buffers that one packet may claim: 64 KiB in the smallest buffers,
- * with some to spare.
- */
-#define VNET_PKT_MAX_BUFS	64
-
-/* Frames that XDP_TX collects before they are sent: those of a usual poll */
-#define VNET_XDP_BULK		NAPI_POLL_WEIGHT
-
-/* Most receive slots of a queue that may be with its twin at a time */
-#define VNET_XDP_AWAY		512
-
-/* Descriptors that are always left to the stack, so XDP cannot starve it. */
-#define VNET_TX_RESERVE		(MAX_SKB_FRAGS + 2)
-
 struct failover;
-struct vnet_dev;
 struct vnet_ctrl;
+struct vnet_dev;
 struct vnet_placement;
-struct vnet_xsk_spare;
-struct vnet_xsk_tx;
-struct xsk_buff_pool;
-
-/**
- * struct vnet_rx_buf - one receive buffer
- * @page: page pool page it lies in, NULL while the buffer has no memory
- * @xdp: the same for a queue with an AF_XDP pool: the frame
- * @va: start of the buffer's region, headroom included
- * @addr: bus address of what is given to the device
- * @truesize: bytes of the region
- * @room: bytes given to the device, virtio header included; the device's used
- *	length is checked against it
- * @headroom: bytes between @va and what the device writes
- * @slot: slot that the buffer belongs to
- *
- * There is one for each buffer of every ring: 32 bytes.
- */
-struct vnet_rx_buf {
-	union {
-		struct page *page;
-		struct xdp_buff *xdp;
-	};
-	void *va;
-	dma_addr_t addr;
-	u16 truesize;
-	u16 room;
-	u16 headroom;
-	u16 slot;
-};
-
-/**
- * struct vnet_back - a packet that a program sends back
- * @buf: its buffer, which stays in its slot
- * @data: start of the frame in the buffer
- * @len: bytes of the frame
- * @received: bytes that the device had delivered
- *
- * XDP_TX of a packet of one buffer needs neither the frame nor the page pool of
- * the XDP core: the slot is neither free nor posted until the buffer was sent,
- * and the transmit slot names it meanwhile. Nothing is kept where the device
- * could write.
- */
-struct vnet_back {
-	struct vnet_rx_buf *buf;
-	u16 data;
-	u16 len;
-	u16 received;
-};
-
-/**
- * struct vnet_rx_cut - the page that buffers are cut from
- * @page: page, or NULL
- * @va: address of the rest, which is not cut off yet
- * @addr: its bus address
- * @left: its bytes, 0 without a page
- * @users: buffers that were cut off
- * @size: bytes of a whole page
- * @failed: pages that were not to be had, and that nobody has counted yet
- * @again: not before this time is another one asked for, in jiffies
- * @waits: @again is to be waited for
- */
-struct vnet_rx_cut {
-	struct page *page;
-	void *va;
-	dma_addr_t addr;
-	u32 left;
-	u32 users;
-	u32 size;
-	u32 failed;
-	unsigned long again;
-	bool waits;
-};
-
-/**
- * struct vnet_rx_mem - memory of a receive queue, replaced as a whole
- * @bufs: receive buffers; slot i owns entries i * @stride to (i+1) * @stride-1
- * @slots: free slots; one slot is one ring buffer (a chain of @stride buffers)
- * @pool: pages of the wanted order
- * @cut: the page of @pool that buffers are cut from
- * @pool0: smaller pages for when @pool has none, or NULL
- * @spare_size: bytes of one of those
- * @xsk: AF_XDP pool that the buffers come from instead, or NULL
- * @spare: frames taken from it and not yet used
- * @layout: how a buffer is cut
- * @sg: descriptors for posting, @nr_sg entries, written before each post
- * @chain_room: bytes that the buffers of a slot have to offer together
- * @away: slots that are with the transmit queue, see struct vnet_back
- * @most_away: half of the slots at most: the ring never runs dry for them
- * @stride: buffers per slot, 1 but for chains: as many as one may take
- * @nr_sg: most descriptors per slot
- * @split_hdr: the header takes a descriptor of its own (legacy devices)
- * @plain: a slot is one descriptor, posted by its physical address
- * @dma: bus addresses come from the pools' mapping
- * @sync: which needs syncing, see vnet_rxmem_look()
- * @xdp: laid out and mapped for an XDP program
- *
- * Created by vnet_rxmem_create() without touching the queue, so that a
- * reconfiguration can fail before anything was stopped.
- */
-struct vnet_rx_mem {
-	struct vnet_rx_buf *bufs;
-	struct vnet_slots slots;
-	struct page_pool *pool;
-	struct vnet_rx_cut cut;
-	struct page_pool *pool0;
-	u32 spare_size;
-	struct xsk_buff_pool *xsk;
-	struct vnet_xsk_spare *spare;
-	struct vnet_rx_layout layout;
-	struct scatterlist *sg;
-	u32 chain_room;
-	u16 away;
-	u16 most_away;
-	u16 stride;
-	u16 nr_sg;
-	bool split_hdr;
-	bool plain;
-	bool dma;
-	bool sync;
-	bool xdp;
-};
-
-/**
- * struct vnet_rx_pkt - the buffers of one received packet
- * @hdr: private copy of the virtio header
- * @nr: buffers collected so far
- * @len: bytes of the frame, all buffers, virtio header excluded
- * @skb: what a program passed to the stack, or NULL
- * @bufs: the buffers
- * @lens: bytes used of each; of the first one without the virtio header
- *
- * One for each queue: on the stack, a kernel that clears stack variables would
- * write 800 bytes at every poll. The only carrier between the rx rooms.
- */
-struct vnet_rx_pkt {
-	struct vnet_hdr hdr;
-	u16 nr;
-	u32 len;
-	struct sk_buff *skb;
-	struct vnet_rx_buf *bufs[VNET_PKT_MAX_BUFS];
-	u32 lens[VNET_PKT_MAX_BUFS];
-};
-
-/**
- * struct vnet_rx_ctx - state of one receive poll
- * @budget: packets that may be handled
- * @pkts: packets handled
- * @xdp: what the flush at the end has to do, bits of vnet_xdp.c
- * @hot: counters to fold into the queue's once, by enum vnet_rx_stat
- */
-struct vnet_rx_ctx {
-	u32 budget;
-	u32 pkts;
-	u32 xdp;
-	u32 hot[VNET_RXS_NR_HOT];
-};
 
 /**
  * struct vnet_rxq - receive queue
@@ -286,79 +112,6 @@ struct vnet_rxq {
 	bool known;
 	bool up;
 } ____cacheline_aligned;
-
-/**
- * enum vnet_tx_type - what a transmit slot that is taken holds
- * @VNET_TX_SKB: a packet of the stack
- * @VNET_TX_ORPHAN: a packet that its socket and byte queue limits have
- *	forgotten, see struct vnet_txq
- * @VNET_TX_XDP: a frame of the XDP core, redirected to this device mostly
- * @VNET_TX_BACK: a receive slot, sent back by the program of the queue's twin
- * @VNET_TX_XSK: frames of AF_XDP that make one packet
- * @VNET_TX_XSK_DONE: the same, when the device is done but not yet with all
- *	that were sent earlier: AF_XDP completes in order
- */
-enum vnet_tx_type {
-	VNET_TX_SKB,
-	VNET_TX_ORPHAN,
-	VNET_TX_XDP,
-	VNET_TX_BACK,
-	VNET_TX_XSK,
-	VNET_TX_XSK_DONE,
-};
-
-/**
- * struct vnet_tx_buf - one transmit slot
- * @skb: owned packet, for %VNET_TX_SKB and %VNET_TX_ORPHAN
- * @xdpf: owned frame, for %VNET_TX_XDP
- * @back: receive slot, for %VNET_TX_BACK
- * @descs: descriptors of AF_XDP, for %VNET_TX_XSK
- * @bytes: length of the packet, virtio header excluded
- * @next: in place of @bytes, one more than the index of the next slot whose
- *	frame was put aside, or 0
- * @type: enum vnet_tx_type
- */
-struct vnet_tx_buf {
-	union {
-		struct sk_buff *skb;
-		struct xdp_frame *xdpf;
-		u32 back;
-		u32 descs;
-	};
-	union {
-		u32 bytes;
-		u32 next;
-	};
-	u8 type;
-};
-
-/**
- * struct vnet_tx_mem - memory of a transmit queue, replaced as a whole
- * @bufs: one slot per ring entry
- * @slots: free slots
- * @hdrs: one virtio header per slot, as long as on the wire, for packets
- *	without room of their own; and one more, always zero
- * @xsk: state of AF_XDP zero copy, NULL without a pool
- * @tables: descriptors of packets of several pieces, one table for each slot
- *	that has had one; with our own engine of the ring
- * @home: receive slots that have been sent, for the poll of the queue's twin to
- *	fetch; room for %VNET_XDP_AWAY, NULL without a program
- * @nr_home: number of them
- * @aside: one more than the index of the first slot whose packet is done and
- *	whose frame waits for NAPI, or 0
- * @late: something waits for NAPI: @aside, or frames of AF_XDP
- */
-struct vnet_tx_mem {
-	struct vnet_tx_buf *bufs;
-	struct vnet_slots slots;
-	void *hdrs;
-	struct vnet_xsk_tx *xsk;
-	struct vring_desc **tables;
-	u16 *home;
-	u32 nr_home;
-	u32 aside;
-	bool late;
-};
 
 /**
  * struct vnet_txq - transmit queue
@@ -572,124 +325,5 @@ static inline int vnet_dev_usable(const struct vnet_dev *vd,
 
 	return -ENODEV;
 }
-
-/* Entries of the ring that packets could be given to; ours takes one for each. */
-static __always_inline u32 vnet_txq_free(const struct vnet_txq *txq)
-{
-	return vnet_vq_own(&txq->q) ? txq->mem.slots.nr_free :
-				      txq->q.vq->num_free;
-}
-
-/* Where the device wrote piece @i of a packet; past the virtio header. */
-static inline void *vnet_rx_data(const struct vnet_rxq *rxq,
-				 const struct vnet_rx_pkt *pkt, u16 i)
-{
-	const struct vnet_rx_buf *buf = pkt->bufs[i];
-
-	return buf->va + buf->headroom + (i ? 0 : rxq->hdr_len);
-}
-
-/*
- * Does the mapping of buffers need syncing? To be asked before any of those
- * that were mapped since is looked at: a mapping may turn a "no" into a "yes".
- */
-static inline void vnet_rxmem_look(struct vnet_rxq *rxq)
-{
-	rxq->mem.sync = rxq->mem.dma && dma_dev_need_sync(rxq->vd->dma_dev);
-}
-
-/* Where the device writes in @buf, as bytes from the start of its page */
-static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
-{
-	return buf->va - page_address(buf->page) + buf->headroom;
-}
-
-/* data/rxbuf.c: buffers of the receive rings */
-void vnet_rxmem_size_in(const struct vnet_caps *caps,
-			const struct vnet_cfg *cfg, struct vnet_size_in *in);
-int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
-		      const struct vnet_cfg *cfg, u32 ring,
-		      struct vnet_rx_mem *mem);
-void vnet_rxmem_serve(struct vnet_rxq *rxq);
-void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
-void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
-void vnet_rxbuf_adapt(struct vnet_rxq *rxq);
-void vnet_rxbuf_reclaim(struct virtqueue *vq, void *token);
-void vnet_rxbuf_starved(struct timer_list *timer);
-
-/* vnet_rx.c: receive */
-void vnet_rxq_irq(struct virtqueue *vq);
-int vnet_rxq_poll(struct napi_struct *napi, int budget);
-void vnet_rxq_purge(struct vnet_rxq *rxq);
-
-/* vnet_tx.c: transmit */
-int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
-		      const struct vnet_cfg *cfg, u32 ring,
-		      struct vnet_tx_mem *mem);
-void vnet_txmem_destroy(struct vnet_tx_mem *mem);
-void vnet_txmem_put_aside(struct vnet_tx_mem *mem);
-netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
-void vnet_txq_irq(struct virtqueue *vq);
-void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
-int vnet_txq_poll(struct napi_struct *napi, int budget);
-u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr, bool kick, u32 *lost);
-u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
-		       u32 nr);
-void vnet_txq_reclaim(struct virtqueue *vq, void *token);
-
-/* life/queue.c: the queues; life/life.c decides when they start and stop */
-int vnet_queues_create(struct vnet_dev *vd);
-void vnet_queues_destroy(struct vnet_dev *vd);
-int vnet_pair_start(struct vnet_dev *vd, u16 i);
-void vnet_pair_off(struct vnet_dev *vd, u16 i);
-void vnet_pair_forget(struct vnet_dev *vd, u16 i);
-bool vnet_pair_reset(struct vnet_dev *vd, u16 i);
-void vnet_pair_free(struct vnet_dev *vd, u16 i);
-void vnet_pairs_send(struct vnet_dev *vd, u16 from, u16 to, bool on);
-void vnet_pairs_drain(struct vnet_dev *vd, u16 from, u16 to);
-void vnet_queues_off(struct vnet_dev *vd);
-void vnet_queues_reclaim(struct vnet_dev *vd);
-u32 vnet_rxq_ring(const struct vnet_rxq *rxq, const struct vnet_cfg *cfg);
-u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
-int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
-		      struct vnet_tx_mem *tx);
-void vnet_rxq_setup(struct vnet_rxq *rxq);
-int vnet_vq_restart(struct vnet_dev *vd, u16 index);
-
-/* life/vqs.c: virtqueues, from one device reset to the next */
-int vnet_vqs_create(struct vnet_dev *vd);
-void vnet_vqs_destroy(struct vnet_dev *vd);
-
-/* life/reset.c: resets of the device and of a virtqueue */
-int vnet_reset_setup(void);
-void vnet_reset_cleanup(void);
-void vnet_reset_init(struct vnet_dev *vd);
-void vnet_reset_flush(struct vnet_dev *vd);
-int vnet_device_reset(struct vnet_dev *vd);
-int vnet_device_begin(struct vnet_dev *vd);
-int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num);
-bool vnet_can_reset_rings(const struct vnet_dev *vd);
-bool vnet_vq_lent(const struct vnet_dev *vd, const struct virtqueue *vq);
-bool vnet_device_gone(struct vnet_dev *vd);
-
-/* The status of a device that was pulled out */
-static inline bool vnet_status_gone(u8 status)
-{
-	return status == 0xff;
-}
-
-/* life/affinity.c: which CPU serves which queue */
-int vnet_vq_irq(struct vnet_dev *vd, unsigned int index);
-void vnet_queues_spread(struct vnet_dev *vd);
-void vnet_queues_remember(struct vnet_dev *vd, u16 from);
-void vnet_queues_unplace(struct vnet_dev *vd);
-int vnet_hotplug_init(void);
-void vnet_hotplug_exit(void);
-int vnet_hotplug_add(struct vnet_dev *vd);
-void vnet_hotplug_del(struct vnet_dev *vd);
-
-/* life/link.c */
-void vnet_link_update(struct vnet_dev *vd);
 
 #endif /* VNET_H */

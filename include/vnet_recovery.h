@@ -9,51 +9,11 @@
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+#include "vnet_event.h"
+
 struct devlink;
 struct devlink_health_reporter;
-struct virtio_device;
 struct vnet_dev;
-
-/**
- * enum vnet_reset_reason - why recovery was asked for
- * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long
- * @VNET_RESET_NEEDS_RESET: the device set DEVICE_NEEDS_RESET
- * @VNET_RESET_BAD_CHAIN: the device claimed an impossible chain of buffers
- * @VNET_RESET_BROKEN_RING: the virtio core declared a ring broken
- * @VNET_RESET_CTRL_TIMEOUT: a control command was not answered in time
- * @VNET_RESET_RESTART: a restart that could not be completed
- * @VNET_RESET_TX_STALL: packets of a transmit queue are not completed
- * @VNET_RESET_LOST_IRQ: used buffers, but no interrupt told of them
- * @VNET_RESET_LOST_KICK: a notification that was repeated brought life back;
- *	counted afterwards, never asked for
- * @VNET_RESET_RX_STARVED: no memory for receive buffers for seconds
- * @VNET_RESET_CPU_STARVED: NAPI is scheduled but gets no CPU; only counted
- * @VNET_RESET_LOST_STATE: the device has forgotten that it was started
- * @VNET_RESET_GONE: the device reads all ones
- * @VNET_RESET_LATE: a reset that was given up has ended after all
- * @VNET_RESET_BACK: a device that read all ones when it was given up answers
- * @VNET_RESET_USER: the user asked, by devlink
- * @VNET_RESET_NR: number of reasons
- */
-enum vnet_reset_reason {
-	VNET_RESET_TX_TIMEOUT,
-	VNET_RESET_NEEDS_RESET,
-	VNET_RESET_BAD_CHAIN,
-	VNET_RESET_BROKEN_RING,
-	VNET_RESET_CTRL_TIMEOUT,
-	VNET_RESET_RESTART,
-	VNET_RESET_TX_STALL,
-	VNET_RESET_LOST_IRQ,
-	VNET_RESET_LOST_KICK,
-	VNET_RESET_RX_STARVED,
-	VNET_RESET_CPU_STARVED,
-	VNET_RESET_LOST_STATE,
-	VNET_RESET_GONE,
-	VNET_RESET_LATE,
-	VNET_RESET_BACK,
-	VNET_RESET_USER,
-	VNET_RESET_NR,
-};
 
 /**
  * enum vnet_heal_step - the rungs of the ladder
@@ -181,10 +141,7 @@ struct vnet_recovery {
 	struct devlink_health_reporter *reporters[VNET_REPORTER_NR];
 };
 
-/* life/recovery.c: the one upward door, any context; and the ladder */
-void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
-void vnet_recovery_request_vq(struct vnet_dev *vd,
-			      enum vnet_reset_reason reason, u16 vq);
+/* life/recovery.c: the ladder */
 int vnet_recovery_setup(void);
 void vnet_recovery_cleanup(void);
 int vnet_recovery_create(struct vnet_dev *vd);
@@ -195,26 +152,5 @@ int vnet_recovery_open(struct vnet_dev *vd);
 bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal);
 int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal);
 void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal);
-
-/* life/watch.c: the detectors */
-void vnet_watch_start(struct vnet_dev *vd);
-void vnet_watch_stop(struct vnet_dev *vd);
-void vnet_watch_link_up(struct vnet_dev *vd);
-void vnet_watch_wake(struct vnet_dev *vd);
-void vnet_watch_work(struct work_struct *work);
-void vnet_watch_doze_work(struct work_struct *work);
-bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
-			unsigned long delay);
-
-/* life/pm.c: suspend and function level reset */
-int vnet_virtio_freeze(struct virtio_device *vdev);
-int vnet_virtio_restore(struct virtio_device *vdev);
-void vnet_virtio_shutdown(struct virtio_device *vdev);
-void vnet_pm_thaw_work(struct work_struct *work);
-
-/* life/devlink.c: health reporters */
-int vnet_devlink_create(struct vnet_dev *vd);
-void vnet_devlink_destroy(struct vnet_dev *vd);
-void vnet_health_work(struct work_struct *work);
 
 #endif /* VNET_RECOVERY_H */

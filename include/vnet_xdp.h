@@ -5,6 +5,8 @@
 
 #include "vnet.h"
 
+struct vnet_rx_ctx;
+
 /**
  * struct vnet_xdp_buff - a packet as XDP sees it, one for all of a poll
  * @xdp: XDP buffer of packets that are no frames of AF_XDP

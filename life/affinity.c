@@ -17,6 +17,7 @@
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
+#include "vnet_queue.h"
 
 /**
  * struct vnet_placement - where a user wants a queue pair to be

@@ -12,6 +12,8 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_devlink.h"
+#include "vnet_event.h"
 #include "vnet_policy.h"
 #include "vnet_vq.h"
 

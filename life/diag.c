@@ -9,6 +9,7 @@
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_ethtool.h"
+#include "vnet_event.h"
 #include "vnet_policy.h"
 #include "vnet_size.h"
 

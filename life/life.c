@@ -10,6 +10,10 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_device.h"
+#include "vnet_event.h"
+#include "vnet_link.h"
+#include "vnet_queue.h"
 
 /* The time between two resets: doubled from one to the next, up to a limit. */
 #define VNET_LIFE_BACKOFF	(HZ / 4)

@@ -6,7 +6,9 @@
 
 #include "vnet.h"
 #include "vnet_devcfg.h"
+#include "vnet_link.h"
 #include "vnet_policy.h"
+#include "vnet_watch.h"
 
 /* What the device says about the link now; everything else is a snapshot. */
 static u16 vnet_link_read(struct vnet_dev *vd)

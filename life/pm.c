@@ -8,6 +8,7 @@
 #include <linux/virtio.h>
 
 #include "vnet.h"
+#include "vnet_pm.h"
 
 /*
  * When to look whether somebody has brought a frozen device back. Between two

@@ -10,7 +10,12 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_device.h"
 #include "vnet_policy.h"
+#include "vnet_queue.h"
+#include "vnet_rx.h"
+#include "vnet_rxbuf.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
 

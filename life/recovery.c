@@ -10,6 +10,9 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_device.h"
+#include "vnet_event.h"
+#include "vnet_queue.h"
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 

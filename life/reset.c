@@ -7,7 +7,11 @@
 #include <linux/virtio_config.h>
 
 #include "vnet.h"
+#include "vnet_device.h"
+#include "vnet_event.h"
 #include "vnet_recovery.h"
+#include "vnet_rxbuf.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 
 /* How long the device may take to reset itself or a virtqueue. */

@@ -8,6 +8,9 @@
 
 #include "vnet.h"
 #include "vnet_ctrl.h"
+#include "vnet_device.h"
+#include "vnet_rx.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 
 static void vnet_vqs_assign(struct vnet_dev *vd, struct virtqueue **vqs)

@@ -13,8 +13,11 @@
 #include <linux/netdevice.h>
 
 #include "vnet.h"
+#include "vnet_device.h"
+#include "vnet_event.h"
 #include "vnet_policy.h"
 #include "vnet_vq.h"
+#include "vnet_watch.h"
 
 #define VNET_LOOK_PERIOD	HZ
 #define VNET_LOOK_AGAIN		(HZ / 10)

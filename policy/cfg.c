@@ -8,6 +8,9 @@
 
 #include "vnet.h"
 #include "vnet_policy.h"
+#include "vnet_queue.h"
+#include "vnet_rxbuf.h"
+#include "vnet_tx.h"
 #include "vnet_xdp.h"
 #include "vnet_xsk.h"
 

@@ -13,6 +13,7 @@
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_policy.h"
+#include "vnet_tx.h"
 
 /* One look in fifty of those that are taken once a second falls into it. */
 #define VNET_COAL_LONG_US	20000

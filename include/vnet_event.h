@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The one way up: what comes to the ears of a room below is an event for those
+ * above, which are not called. Any context.
+ */
+#ifndef VNET_EVENT_H
+#define VNET_EVENT_H
+
+#include <linux/types.h>
+
+struct delayed_work;
+struct vnet_dev;
+
+/**
+ * enum vnet_reset_reason - why recovery was asked for
+ * @VNET_RESET_TX_TIMEOUT: the stack saw a transmit queue stopped for too long
+ * @VNET_RESET_NEEDS_RESET: the device set DEVICE_NEEDS_RESET
+ * @VNET_RESET_BAD_CHAIN: the device claimed an impossible chain of buffers
+ * @VNET_RESET_BROKEN_RING: the virtio core declared a ring broken
+ * @VNET_RESET_CTRL_TIMEOUT: a control command was not answered in time
+ * @VNET_RESET_RESTART: a restart that could not be completed
+ * @VNET_RESET_TX_STALL: packets of a transmit queue are not completed
+ * @VNET_RESET_LOST_IRQ: used buffers, but no interrupt told of them
+ * @VNET_RESET_LOST_KICK: a notification that was repeated brought life back;
+ *	counted afterwards, never asked for
+ * @VNET_RESET_RX_STARVED: no memory for receive buffers for seconds
+ * @VNET_RESET_CPU_STARVED: NAPI is scheduled but gets no CPU; only counted
+ * @VNET_RESET_LOST_STATE: the device has forgotten that it was started
+ * @VNET_RESET_GONE: the device reads all ones
+ * @VNET_RESET_LATE: a reset that was given up has ended after all
+ * @VNET_RESET_BACK: a device that read all ones when it was given up answers
+ * @VNET_RESET_USER: the user asked, by devlink
+ * @VNET_RESET_NR: number of reasons
+ */
+enum vnet_reset_reason {
+	VNET_RESET_TX_TIMEOUT,
+	VNET_RESET_NEEDS_RESET,
+	VNET_RESET_BAD_CHAIN,
+	VNET_RESET_BROKEN_RING,
+	VNET_RESET_CTRL_TIMEOUT,
+	VNET_RESET_RESTART,
+	VNET_RESET_TX_STALL,
+	VNET_RESET_LOST_IRQ,
+	VNET_RESET_LOST_KICK,
+	VNET_RESET_RX_STARVED,
+	VNET_RESET_CPU_STARVED,
+	VNET_RESET_LOST_STATE,
+	VNET_RESET_GONE,
+	VNET_RESET_LATE,
+	VNET_RESET_BACK,
+	VNET_RESET_USER,
+	VNET_RESET_NR,
+};
+
+void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
+void vnet_recovery_request_vq(struct vnet_dev *vd,
+			      enum vnet_reset_reason reason, u16 vq);
+bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
+			unsigned long delay);
+void vnet_watch_wake(struct vnet_dev *vd);
+
+#endif /* VNET_EVENT_H */

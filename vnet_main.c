@@ -23,6 +23,7 @@
 #include "vnet_pm.h"
 #include "vnet_policy.h"
 #include "vnet_queue.h"
+#include "vnet_recovery.h"
 #include "vnet_standby.h"
 #include "vnet_tx.h"
 #include "vnet_watch.h"
@@ -407,17 +408,13 @@ static struct vnet_dev *vnet_dev_alloc(struct virtio_device *vdev)
 	vd->vdev = vdev;
 	vd->caps = caps;
 	vd->offered = caps.features;
-	/* Recovery has to wait until the device has been started. */
-	vd->life.want.power = VNET_POWER_FROZEN;
+	vnet_life_init(vd);
 	vd->devcfg = dc;
 	vd->speed = SPEED_UNKNOWN;
 	vd->duplex = DUPLEX_UNKNOWN;
 	INIT_WORK(&vd->config_work, vnet_config_work);
 	INIT_WORK(&vd->pairs_work, vnet_cfg_pairs_work);
-	INIT_DELAYED_WORK(&vd->recovery.work, vnet_health_work);
-	INIT_DELAYED_WORK(&vd->recovery.look, vnet_watch_work);
-	INIT_DEFERRABLE_WORK(&vd->recovery.doze, vnet_watch_doze_work);
-	INIT_DELAYED_WORK(&vd->recovery.thaw, vnet_pm_thaw_work);
+	INIT_DELAYED_WORK(&vd->thaw_work, vnet_pm_thaw_work);
 	vdev->priv = vd;
 
 	return vd;
@@ -465,10 +462,11 @@ static int vnet_virtio_probe(struct virtio_device *vdev)
 		return PTR_ERR(vd);
 
 	vnet_netdev_init(vd);
-	err = vnet_recovery_create(vd);
+	err = vnet_recovery_create(vd, vnet_health_work);
 	if (err)
 		goto err_free_dev;
 
+	vnet_watch_init(vd);
 	err = vnet_policy_create(vd);
 	if (err)
 		goto err_recovery;
@@ -598,13 +596,13 @@ static int __init vnet_init(void)
 	if (err)
 		return err;
 
-	err = vnet_recovery_setup();
+	err = vnet_event_setup();
 	if (err)
 		goto err_reset;
 
 	err = vnet_hotplug_init();
 	if (err)
-		goto err_recovery;
+		goto err_event;
 
 	vnet_driver.feature_table =
 		vnet_caps_table(false, &vnet_driver.feature_table_size);
@@ -620,8 +618,8 @@ static int __init vnet_init(void)
 
 err_hotplug:
 	vnet_hotplug_exit();
-err_recovery:
-	vnet_recovery_cleanup();
+err_event:
+	vnet_event_cleanup();
 err_reset:
 	vnet_reset_cleanup();
 	return err;
@@ -633,7 +631,7 @@ static void __exit vnet_exit(void)
 	vnet_compat_reboot_unregister(&vnet_reboot_nb);
 	unregister_virtio_driver(&vnet_driver);
 	vnet_hotplug_exit();
-	vnet_recovery_cleanup();
+	vnet_event_cleanup();
 	vnet_reset_cleanup();
 }
 module_exit(vnet_exit);

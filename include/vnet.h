@@ -9,9 +9,7 @@
 #ifndef VNET_H
 #define VNET_H
 
-#include <linux/atomic.h>
 #include <linux/cache.h>
-#include <linux/completion.h>
 #include <linux/netdevice.h>
 #include <linux/timer.h>
 #include <linux/workqueue.h>
@@ -20,17 +18,21 @@
 #include "vnet_caps.h"
 #include "vnet_cfg.h"
 #include "vnet_compat.h"
+#include "vnet_event.h"
 #include "vnet_hdr.h"
 #include "vnet_life.h"
 #include "vnet_mem.h"
-#include "vnet_recovery.h"
 #include "vnet_stats.h"
 #include "vnet_vq.h"
 
 struct failover;
+struct vnet_coal_queue;
 struct vnet_ctrl;
 struct vnet_dev;
+struct vnet_health;
 struct vnet_placement;
+struct vnet_recovery;
+struct vnet_resets;
 
 /**
  * struct vnet_rxq - receive queue
@@ -51,6 +53,7 @@ struct vnet_placement;
  * @q: virtqueue, and the engine of its ring
  * @mem: buffers and pools
  * @napi: poll context; owns everything below up to the cold group
+ * @coal: its coalescing, for samples of dynamic moderation, or NULL
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
  * @starved: the ring could not be filled; @starve_timer will poll again
  * @lazy: whoever polled last wants no interrupts, see vnet_rxq_complete()
@@ -91,6 +94,7 @@ struct vnet_rxq {
 	struct vnet_vq q ____cacheline_aligned;
 	struct vnet_rx_mem mem;
 	struct napi_struct napi;
+	struct vnet_coal_queue *coal;
 	u32 avg_len;
 	bool starved;
 	bool lazy;
@@ -142,6 +146,7 @@ struct vnet_rxq {
  * @sg: descriptors of a packet that takes several
  * @stats: counters
  * @napi: completion context
+ * @coal: its coalescing, for samples of dynamic moderation, or NULL
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
  * @wrap: schedules @napi when an interrupt is lost to the core
@@ -183,6 +188,7 @@ struct vnet_txq {
 
 	/* written by NAPI, cold */
 	struct napi_struct napi ____cacheline_aligned;
+	struct vnet_coal_queue *coal;
 	char name[16];
 	unsigned long napi_gone;
 	struct vnet_wrap wrap;
@@ -205,29 +211,6 @@ static_assert(offsetof(struct vnet_txq, q) % SMP_CACHE_BYTES == 0);
 static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
 
 /**
- * struct vnet_core_call - a call into the virtio core that may never return
- * @work: does it
- * @done: completed when it has returned
- * @state: one of VNET_CALL_* of life/reset.c
- * @vd: device
- * @vq: virtqueue to reset, or NULL to reset the device
- * @num: new size of the virtqueue, or 0
- * @err: what it returned
- *
- * The core waits without bound for a device that resets itself or a virtqueue.
- * We wait for the core with a bound; memory stays where it is until it is back.
- */
-struct vnet_core_call {
-	struct work_struct work;
-	struct completion done;
-	atomic_t state;
-	struct vnet_dev *vd;
-	struct virtqueue *vq;
-	u32 num;
-	int err;
-};
-
-/**
  * struct vnet_dev - one virtio network device
  * @vdev: virtio device
  * @dev: net device; this struct is its private area
@@ -246,9 +229,11 @@ struct vnet_core_call {
  * @duplex: DUPLEX_* value
  * @config_work: reacts to configuration change interrupts
  * @pairs_work: the device has changed the number of queue pairs
+ * @heal: counters of self-healing
  * @recovery: self-healing
- * @reset_call: reset of the device
- * @ring_call: reset of a virtqueue
+ * @health: health reporters, NULL before they are there
+ * @resets: resets of the device and of virtqueues
+ * @thaw_work: finds a device that nobody has restored
  * @spread_work: spreads the queues anew after CPU hotplug
  * @hp_online: node of the CPU-online callback
  * @hp_dead: node of the CPU-dead callback
@@ -274,9 +259,11 @@ struct vnet_dev {
 	u8 duplex;
 	struct work_struct config_work;
 	struct work_struct pairs_work;
-	struct vnet_recovery recovery;
-	struct vnet_core_call reset_call;
-	struct vnet_core_call ring_call;
+	struct vnet_heal_stats heal;
+	struct vnet_recovery *recovery;
+	struct vnet_health *health;
+	struct vnet_resets *resets;
+	struct delayed_work thaw_work;
 	struct work_struct spread_work;
 	struct hlist_node hp_online;
 	struct hlist_node hp_dead;
@@ -307,7 +294,7 @@ static inline bool vnet_leaving(const struct vnet_dev *vd)
 static inline bool vnet_given_up(const struct vnet_dev *vd)
 {
 	return !vnet_live(vd) &&
-	       READ_ONCE(vd->recovery.tries) >= VNET_RESET_TRIES;
+	       vnet_life_tries(&vd->life) >= VNET_RESET_TRIES;
 }
 
 /*

@@ -18,7 +18,9 @@ void vnet_vqs_destroy(struct vnet_dev *vd);
 /* resets, in bounded time */
 int vnet_reset_setup(void);
 void vnet_reset_cleanup(void);
-void vnet_reset_init(struct vnet_dev *vd);
+int vnet_reset_create(struct vnet_dev *vd);
+void vnet_reset_destroy(struct vnet_dev *vd);
+void vnet_reset_believe(struct vnet_dev *vd);
 void vnet_reset_flush(struct vnet_dev *vd);
 int vnet_device_reset(struct vnet_dev *vd);
 int vnet_device_begin(struct vnet_dev *vd);

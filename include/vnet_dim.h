@@ -21,12 +21,12 @@ static inline void vnet_dim_sample(struct vnet_coal_queue *cq, u64 packets,
 /* Once per poll that found something, from the NAPI of @rxq. */
 static inline void vnet_coalesce_rx_sample(struct vnet_rxq *rxq)
 {
-	struct vnet_coal_queue *cq = rxq->vd->cfg.policy->coal.rxqs;
+	struct vnet_coal_queue *cq = rxq->coal;
 
-	if (!cq || likely(!READ_ONCE(cq[rxq->index].adaptive)))
+	if (!cq || likely(!READ_ONCE(cq->adaptive)))
 		return;
 
-	vnet_dim_sample(&cq[rxq->index],
+	vnet_dim_sample(cq,
 			u64_stats_read(&rxq->stats.v[VNET_RXS_PACKETS]),
 			u64_stats_read(&rxq->stats.v[VNET_RXS_BYTES]));
 }
@@ -34,12 +34,12 @@ static inline void vnet_coalesce_rx_sample(struct vnet_rxq *rxq)
 /* Once per poll that completed something, from the NAPI of @txq. */
 static inline void vnet_coalesce_tx_sample(struct vnet_txq *txq)
 {
-	struct vnet_coal_queue *cq = txq->vd->cfg.policy->coal.txqs;
+	struct vnet_coal_queue *cq = txq->coal;
 
-	if (!cq || likely(!READ_ONCE(cq[txq->index].adaptive)))
+	if (!cq || likely(!READ_ONCE(cq->adaptive)))
 		return;
 
-	vnet_dim_sample(&cq[txq->index],
+	vnet_dim_sample(cq,
 			u64_stats_read(&txq->stats.v[VNET_TXS_PACKETS]),
 			u64_stats_read(&txq->stats.v[VNET_TXS_BYTES]));
 }

@@ -8,7 +8,6 @@
 
 #include <linux/types.h>
 
-struct delayed_work;
 struct vnet_dev;
 
 /**
@@ -52,11 +51,40 @@ enum vnet_reset_reason {
 	VNET_RESET_NR,
 };
 
+/**
+ * enum vnet_heal_step - the rungs of the ladder
+ * @VNET_HEAL_KICK: harvest what is used, notify whatever the device asked for
+ * @VNET_HEAL_QUEUE: reset the one virtqueue
+ * @VNET_HEAL_DEVICE: reset the device and tell it everything again
+ * @VNET_HEAL_GIVE_UP: the device is dead
+ * @VNET_HEAL_NR: number of steps
+ */
+enum vnet_heal_step {
+	VNET_HEAL_KICK,
+	VNET_HEAL_QUEUE,
+	VNET_HEAL_DEVICE,
+	VNET_HEAL_GIVE_UP,
+	VNET_HEAL_NR,
+};
+
+/**
+ * struct vnet_heal_stats - counters of self-healing
+ * @count: events, by enum vnet_reset_reason
+ * @steps: what was tried, by enum vnet_heal_step
+ *
+ * Instance lock.
+ */
+struct vnet_heal_stats {
+	u64 count[VNET_RESET_NR];
+	u64 steps[VNET_HEAL_NR];
+};
+
+int vnet_event_setup(void);
+void vnet_event_cleanup(void);
 void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
-bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
-			unsigned long delay);
+void vnet_recovery_forget(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_watch_wake(struct vnet_dev *vd);
 
 #endif /* VNET_EVENT_H */

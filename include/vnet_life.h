@@ -10,6 +10,7 @@
 #define VNET_LIFE_H
 
 #include <linux/bits.h>
+#include <linux/jiffies.h>
 #include <linux/types.h>
 
 struct vnet_dev;
@@ -61,10 +62,30 @@ struct vnet_want {
 	u16 pairs;
 };
 
+/* After so many starts in a row that have failed the device counts as given up. */
+#define VNET_RESET_TRIES	5
+
+/**
+ * struct vnet_pace - when a device is tried (again)
+ * @level: resets that followed one another too fast, for the back-off
+ * @tries: starts in a row that have failed
+ * @gone: the device read all ones when it was tried last
+ * @last: when something was last reset
+ * @not_before: nothing is reset before this time
+ */
+struct vnet_pace {
+	u8 level;
+	u8 tries;
+	bool gone;
+	unsigned long last;
+	unsigned long not_before;
+};
+
 /**
  * struct vnet_life - life of one device
  * @want: what it is to be
  * @have: what it is; written by life/life.c only, with WRITE_ONCE()
+ * @pace: when it is tried again; others ask the functions below
  *
  * Protected by the netdev instance lock; read without it where a stale answer
  * does no harm.
@@ -72,6 +93,7 @@ struct vnet_want {
 struct vnet_life {
 	struct vnet_want want;
 	enum vnet_have have;
+	struct vnet_pace pace;
 };
 
 /**
@@ -188,7 +210,34 @@ static inline bool vnet_life_arrived(const struct vnet_life *life)
 	       VNET_STEP_NONE;
 }
 
+/* Starts in a row that have failed */
+static inline u8 vnet_life_tries(const struct vnet_life *life)
+{
+	return READ_ONCE(life->pace.tries);
+}
+
+/* For so long, in jiffies, nothing is to be reset. */
+static inline unsigned long vnet_life_wait_left(const struct vnet_life *life)
+{
+	long left = life->pace.not_before - jiffies;
+
+	return left > 0 ? left : 0;
+}
+
+/* It read all ones when it was tried last. */
+static inline bool vnet_life_missed(const struct vnet_life *life)
+{
+	return life->pace.gone;
+}
+
+/* And it answers again. */
+static inline void vnet_life_found(struct vnet_life *life)
+{
+	life->pace.gone = false;
+}
+
 /* life/life.c */
+void vnet_life_init(struct vnet_dev *vd);
 int vnet_life_begin(struct vnet_dev *vd);
 int vnet_life_settle(struct vnet_dev *vd);
 int vnet_life_retry(struct vnet_dev *vd);
@@ -198,6 +247,7 @@ void vnet_life_set_pairs(struct vnet_dev *vd, u16 pairs);
 void vnet_life_release(struct vnet_dev *vd);
 void vnet_life_pace(struct vnet_dev *vd);
 void vnet_life_later(struct vnet_dev *vd);
+void vnet_life_hurry(struct vnet_dev *vd);
 void vnet_life_believe(struct vnet_dev *vd);
 
 #endif /* VNET_LIFE_H */

@@ -19,6 +19,7 @@ struct vnet_caps;
 struct vnet_cfg;
 struct vnet_coal;
 struct vnet_coal_global;
+struct vnet_coal_queue;
 struct vnet_dev;
 struct vnet_rss_cfg;
 
@@ -37,6 +38,7 @@ void vnet_filter_announce(struct vnet_dev *vd);
 u64 vnet_offloads_wanted(const struct vnet_caps *caps,
 			 const struct vnet_cfg *cfg);
 int vnet_offloads_set(struct vnet_dev *vd, u64 mask);
+int vnet_offloads_replay(struct vnet_dev *vd);
 int vnet_filter_ping(struct vnet_dev *vd, bool patient);
 
 int vnet_ndo_set_mac(struct net_device *dev, void *addr);
@@ -72,6 +74,7 @@ void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);
 int vnet_coalesce_queue_replay(struct vnet_dev *vd, u16 pair);
 void vnet_coalesce_limit(struct vnet_dev *vd, u16 pairs);
+struct vnet_coal_queue *vnet_coalesce_of(struct vnet_dev *vd, u16 vq);
 bool vnet_coalesce_tx_orphan(struct vnet_dev *vd, u16 pair);
 bool vnet_coalesce_holds_back(struct vnet_dev *vd, u16 vq);
 int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new);

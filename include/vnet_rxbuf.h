@@ -8,6 +8,12 @@
 
 #include "vnet.h"
 
+/* Slots that are with the device, or with the twin of the queue; may be stale */
+static inline u32 vnet_rxq_held(const struct vnet_rxq *rxq)
+{
+	return rxq->mem.slots.nr - READ_ONCE(rxq->mem.slots.nr_free);
+}
+
 /* Where the device writes in @buf, as bytes from the start of its page */
 static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
 {

@@ -5,6 +5,12 @@
 
 #include "vnet.h"
 
+/* Slots that are with the device, now or a moment ago */
+static inline u32 vnet_txq_held(const struct vnet_txq *txq)
+{
+	return txq->mem.slots.nr - READ_ONCE(txq->mem.slots.nr_free);
+}
+
 int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
 		      struct vnet_tx_mem *mem);

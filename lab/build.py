@@ -14,7 +14,7 @@ from . import SetupError, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
-PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.c", "life/*.c", "policy/*.c",
+PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.[ch]", "life/*.[ch]", "policy/*.[ch]",
             "include/**/*.h", "scripts/*", "kunit/*")
 
 

@@ -15,7 +15,11 @@
 #include "vnet_devlink.h"
 #include "vnet_event.h"
 #include "vnet_policy.h"
+#include "vnet_recovery.h"
+#include "vnet_rxbuf.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
+#include "vnet_watch.h"
 
 /*
  * What the device is does not change while it is bound; what drives it is the
@@ -49,6 +53,16 @@ static const struct devlink_ops vnet_devlink_ops = {
 	.info_get	= vnet_devlink_info_get,
 };
 
+/**
+ * struct vnet_health - what devlink shows of one device
+ * @devlink: devlink instance
+ * @reporters: its health reporters
+ */
+struct vnet_health {
+	struct devlink *devlink;
+	struct devlink_health_reporter *reporters[VNET_REPORTER_NR];
+};
+
 static struct vnet_dev *vnet_health_vd(struct devlink_health_reporter *reporter)
 {
 	return devlink_health_reporter_priv(reporter);
@@ -61,8 +75,8 @@ static void vnet_health_all_well(struct vnet_dev *vd,
 	unsigned int i;
 
 	for (i = 0; i < VNET_REPORTER_NR; i++)
-		if (vd->recovery.reporters[i] != but)
-			devlink_health_reporter_state_update(vd->recovery.reporters[i],
+		if (vd->health->reporters[i] != but)
+			devlink_health_reporter_state_update(vd->health->reporters[i],
 							     DEVLINK_HEALTH_REPORTER_STATE_HEALTHY);
 }
 
@@ -72,19 +86,17 @@ static void vnet_health_all_well(struct vnet_dev *vd,
  */
 static void vnet_health_muted(struct vnet_dev *vd)
 {
-	struct devlink_health_reporter *reporter =
-		vd->recovery.reporters[VNET_REPORTER_CTRL];
+	const struct vnet_health *health = READ_ONCE(vd->health);
 
-	if (reporter && vnet_ctrl_muted(vd))
-		devlink_health_reporter_state_update(reporter,
+	if (health && vnet_ctrl_muted(vd))
+		devlink_health_reporter_state_update(health->reporters[VNET_REPORTER_CTRL],
 						     DEVLINK_HEALTH_REPORTER_STATE_ERROR);
 }
 
 /* The device has come back in a way that devlink has not seen. */
 static void vnet_health_opened(struct vnet_dev *vd)
 {
-	if (vd->recovery.reporters[VNET_REPORTER_DEVICE] &&
-	    xchg(&vd->recovery.opened, false))
+	if (READ_ONCE(vd->health) && vnet_recovery_opened(vd))
 		vnet_health_all_well(vd, NULL);
 }
 
@@ -149,26 +161,26 @@ static void vnet_health_put_ring(struct vnet_dev *vd,
 static void vnet_health_put_watch(struct vnet_dev *vd,
 				  struct devlink_fmsg *fmsg, u16 vq)
 {
-	const struct vnet_watch *w = &vd->recovery.watch[vq];
+	struct vnet_watch_info info;
 
-	devlink_fmsg_u32_pair_put(fmsg, "seconds_without_progress", w->still);
-	devlink_fmsg_u32_pair_put(fmsg, "next_step", w->step);
-	devlink_fmsg_u64_pair_put(fmsg, "packets", w->done);
+	vnet_watch_get(vd, vq, &info);
+	devlink_fmsg_u32_pair_put(fmsg, "seconds_without_progress", info.still);
+	devlink_fmsg_u32_pair_put(fmsg, "next_step", info.step);
+	devlink_fmsg_u64_pair_put(fmsg, "packets", info.done);
 }
 
 static void vnet_health_put_txq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 				struct vnet_txq *txq)
 {
-	u32 nr = txq->mem.slots.nr;
-
 	devlink_fmsg_obj_nest_start(fmsg);
 	devlink_fmsg_u32_pair_put(fmsg, "queue", txq->index);
 	devlink_fmsg_bool_pair_put(fmsg, "up", txq->up);
 	devlink_fmsg_bool_pair_put(fmsg, "stopped",
 				   netif_xmit_stopped(txq->nq));
-	devlink_fmsg_u32_pair_put(fmsg, "slots", nr);
+	devlink_fmsg_u32_pair_put(fmsg, "slots",
+				  txq->mem.slots.nr);
 	devlink_fmsg_u32_pair_put(fmsg, "slots_in_flight",
-				  nr - READ_ONCE(txq->mem.slots.nr_free));
+				  vnet_txq_held(txq));
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &txq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_tx_index(txq->index));
@@ -179,15 +191,14 @@ static void vnet_health_put_txq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 static void vnet_health_put_rxq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 				struct vnet_rxq *rxq)
 {
-	u32 nr = rxq->mem.slots.nr;
-
 	devlink_fmsg_obj_nest_start(fmsg);
 	devlink_fmsg_u32_pair_put(fmsg, "queue", rxq->index);
 	devlink_fmsg_bool_pair_put(fmsg, "up", rxq->up);
 	devlink_fmsg_bool_pair_put(fmsg, "starved", READ_ONCE(rxq->starved));
-	devlink_fmsg_u32_pair_put(fmsg, "slots", nr);
+	devlink_fmsg_u32_pair_put(fmsg, "slots",
+				  rxq->mem.slots.nr);
 	devlink_fmsg_u32_pair_put(fmsg, "slots_posted",
-				  nr - READ_ONCE(rxq->mem.slots.nr_free));
+				  vnet_rxq_held(rxq));
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &rxq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_rx_index(rxq->index));
@@ -293,7 +304,7 @@ static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 				       struct netlink_ext_ack *extack)
 {
 	struct vnet_dev *vd = vnet_health_vd(reporter);
-	struct vnet_recovery *rec = &vd->recovery;
+	const u64 *steps = vd->heal.steps;
 
 	vnet_compat_lock(vd->dev);
 	devlink_fmsg_string_pair_put(fmsg, "state",
@@ -311,12 +322,13 @@ static int vnet_health_device_diagnose(struct devlink_health_reporter *reporter,
 	devlink_fmsg_u64_pair_put(fmsg, "features_high",
 				  vd->caps.features.w[1]);
 	devlink_fmsg_u64_pair_put(fmsg, "notifications",
-				  rec->steps[VNET_HEAL_KICK]);
+				  steps[VNET_HEAL_KICK]);
 	devlink_fmsg_u64_pair_put(fmsg, "queue_resets",
-				  rec->steps[VNET_HEAL_QUEUE]);
+				  steps[VNET_HEAL_QUEUE]);
 	devlink_fmsg_u64_pair_put(fmsg, "device_resets",
-				  rec->steps[VNET_HEAL_DEVICE]);
-	devlink_fmsg_u32_pair_put(fmsg, "failed_tries", rec->tries);
+				  steps[VNET_HEAL_DEVICE]);
+	devlink_fmsg_u32_pair_put(fmsg, "failed_tries",
+				  vnet_life_tries(&vd->life));
 	vnet_compat_unlock(vd->dev);
 
 	return 0;
@@ -420,7 +432,7 @@ static const u32 vnet_health_msg[VNET_REPORTER_NR] = {
 static bool vnet_health_loud(struct vnet_dev *vd, const struct vnet_heal *heal)
 {
 	if (heal->reasons == BIT(VNET_RESET_RESTART) &&
-	    READ_ONCE(vd->recovery.tries) > 1)
+	    vnet_life_tries(&vd->life) > 1)
 		return false;
 
 	return (READ_ONCE(vd->cfg.policy->msg_enable) &
@@ -434,17 +446,19 @@ static bool vnet_health_loud(struct vnet_dev *vd, const struct vnet_heal *heal)
  */
 static void vnet_health_report(struct vnet_dev *vd, struct vnet_heal *heal)
 {
+	const struct vnet_health *health = READ_ONCE(vd->health);
 	struct devlink_health_reporter *reporter;
 	int err;
 
 	if (vnet_health_loud(vd, heal))
 		netdev_warn(vd->dev, "%s\n", heal->text);
 
-	reporter = vd->recovery.reporters[heal->reporter];
-	if (!reporter) {
+	if (!health) {
 		vnet_recovery_heal(vd, heal);
 		return;
 	}
+
+	reporter = health->reporters[heal->reporter];
 
 	err = devlink_health_report(reporter, heal->text, heal);
 	if (err == -ECANCELED && !vnet_recovery_heal(vd, heal)) {
@@ -463,8 +477,7 @@ static void vnet_health_report(struct vnet_dev *vd, struct vnet_heal *heal)
 /* Work: heal everything that waits. */
 void vnet_health_work(struct work_struct *work)
 {
-	struct vnet_dev *vd = container_of(to_delayed_work(work),
-					   struct vnet_dev, recovery.work);
+	struct vnet_dev *vd = vnet_recovery_dev(work);
 	unsigned int noio = memalloc_noio_save();
 	struct vnet_heal heal;
 
@@ -484,47 +497,52 @@ void vnet_health_work(struct work_struct *work)
  */
 int vnet_devlink_create(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
 	struct devlink_health_reporter *reporter;
+	struct vnet_health *health;
+	struct devlink *devlink;
 	unsigned int i;
 
-	rec->devlink = devlink_alloc(&vnet_devlink_ops, 0, &vd->vdev->dev);
-	if (!rec->devlink)
+	devlink = devlink_alloc(&vnet_devlink_ops, sizeof(*health),
+				&vd->vdev->dev);
+	if (!devlink)
 		return -ENOMEM;
 
+	health = devlink_priv(devlink);
+	health->devlink = devlink;
 	for (i = 0; i < VNET_REPORTER_NR; i++) {
-		reporter = vnet_compat_health_create(rec->devlink,
+		reporter = vnet_compat_health_create(devlink,
 						     &vnet_health_ops[i], vd);
 		if (IS_ERR(reporter))
 			goto err_destroy;
-		rec->reporters[i] = reporter;
+		health->reporters[i] = reporter;
 	}
-	devlink_register(rec->devlink);
+	/* Whoever sees it sees all reporters. */
+	smp_store_release(&vd->health, health);
+	devlink_register(devlink);
 
 	return 0;
 
 err_destroy:
-	while (i--) {
-		devlink_health_reporter_destroy(rec->reporters[i]);
-		rec->reporters[i] = NULL;
-	}
-	devlink_free(rec->devlink);
-	rec->devlink = NULL;
+	while (i--)
+		devlink_health_reporter_destroy(health->reporters[i]);
+	devlink_free(devlink);
 	return PTR_ERR(reporter);
 }
 
 /* No detector and no ladder runs any more. */
 void vnet_devlink_destroy(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_health *health = vd->health;
+	struct devlink *devlink;
 	unsigned int i;
 
-	if (!rec->devlink)
+	if (!health)
 		return;
 
-	devlink_unregister(rec->devlink);
+	devlink = health->devlink;
+	devlink_unregister(devlink);
 	for (i = 0; i < VNET_REPORTER_NR; i++)
-		devlink_health_reporter_destroy(rec->reporters[i]);
-	devlink_free(rec->devlink);
-	rec->devlink = NULL;
+		devlink_health_reporter_destroy(health->reporters[i]);
+	vd->health = NULL;
+	devlink_free(devlink);
 }

@@ -129,7 +129,7 @@ static void vnet_regs_head(struct vnet_dev *vd, u32 *regs)
 	regs[18] = info.in_flight;
 	regs[19] = info.irqs;
 	for (i = 0; i < VNET_RESET_NR; i++)
-		regs[20 + i] = vd->recovery.count[i];
+		regs[20 + i] = vd->heal.count[i];
 
 	BUILD_BUG_ON(20 + VNET_RESET_NR > VNET_REGS_HEAD);
 }

@@ -267,11 +267,26 @@ static void vnet_life_trim(struct vnet_dev *vd)
 		vnet_pair_forget(vd, i);
 }
 
-static void vnet_life_wait(struct vnet_recovery *rec)
+/**
+ * vnet_life_init() - a device that is in nobody's hands yet
+ * @vd: device
+ *
+ * Recovery has to wait until it has been started.
+ *
+ * Context: process, at probe.
+ */
+void vnet_life_init(struct vnet_dev *vd)
 {
-	rec->last = jiffies;
-	rec->not_before = jiffies + min(VNET_LIFE_BACKOFF << rec->level,
-					VNET_LIFE_BACKOFF_MAX);
+	vd->life.want.power = VNET_POWER_FROZEN;
+	vd->life.pace.last = jiffies;
+	vd->life.pace.not_before = jiffies;
+}
+
+static void vnet_life_wait(struct vnet_pace *pace)
+{
+	pace->last = jiffies;
+	pace->not_before = jiffies + min(VNET_LIFE_BACKOFF << pace->level,
+					 VNET_LIFE_BACKOFF_MAX);
 }
 
 /**
@@ -284,14 +299,14 @@ static void vnet_life_wait(struct vnet_recovery *rec)
  */
 void vnet_life_pace(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
-	unsigned long gap = VNET_LIFE_BACKOFF << rec->level;
+	struct vnet_pace *pace = &vd->life.pace;
+	unsigned long gap = VNET_LIFE_BACKOFF << pace->level;
 
-	if (!rec->tries && time_after(jiffies, rec->last + 4 * gap))
-		rec->level = 0;
-	vnet_life_wait(rec);
-	if (rec->level < VNET_LIFE_LEVEL_MAX)
-		rec->level++;
+	if (!pace->tries && time_after(jiffies, pace->last + 4 * gap))
+		pace->level = 0;
+	vnet_life_wait(pace);
+	if (pace->level < VNET_LIFE_LEVEL_MAX)
+		pace->level++;
 }
 
 /**
@@ -302,8 +317,19 @@ void vnet_life_pace(struct vnet_dev *vd)
  */
 void vnet_life_later(struct vnet_dev *vd)
 {
-	vnet_life_wait(&vd->recovery);
+	vnet_life_wait(&vd->life.pace);
 	vnet_recovery_request(vd, VNET_RESET_RESTART);
+}
+
+/**
+ * vnet_life_hurry() - what went wrong before is no reason to wait
+ * @vd: device
+ *
+ * Context: instance lock held.
+ */
+void vnet_life_hurry(struct vnet_dev *vd)
+{
+	vd->life.pace.level = 0;
 }
 
 /*
@@ -312,28 +338,28 @@ void vnet_life_later(struct vnet_dev *vd)
  */
 static void vnet_life_failed(struct vnet_dev *vd, int err)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_pace *pace = &vd->life.pace;
 
 	netif_carrier_off(vd->dev);
 	if (err == -ENOMEM) {
-		rec->level = min(rec->level, VNET_LIFE_LEVEL_NOMEM);
-	} else if (rec->tries < U8_MAX && ++rec->tries == VNET_RESET_TRIES) {
-		rec->steps[VNET_HEAL_GIVE_UP]++;
+		pace->level = min(pace->level, VNET_LIFE_LEVEL_NOMEM);
+	} else if (pace->tries < U8_MAX && ++pace->tries == VNET_RESET_TRIES) {
+		vd->heal.steps[VNET_HEAL_GIVE_UP]++;
 		netdev_err(vd->dev, "the device does not come back (%d), trying on ever less often\n",
 			   err);
 	}
-	rec->gone = vnet_device_gone(vd);
+	pace->gone = vnet_device_gone(vd);
 	vnet_life_later(vd);
 }
 
 static void vnet_life_done(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_pace *pace = &vd->life.pace;
 
-	if (rec->tries >= VNET_RESET_TRIES)
+	if (pace->tries >= VNET_RESET_TRIES)
 		netdev_info(vd->dev, "the device is back\n");
-	rec->tries = 0;
-	rec->gone = false;
+	pace->tries = 0;
+	pace->gone = false;
 	vnet_link_update(vd);
 }
 
@@ -474,7 +500,7 @@ int vnet_life_begin(struct vnet_dev *vd)
 		err = vnet_life_go(vd, VNET_GOAL_IDLE);
 	}
 	if (!err)
-		clear_bit(VNET_RESET_CTRL_TIMEOUT, &vd->recovery.reasons);
+		vnet_recovery_forget(vd, VNET_RESET_CTRL_TIMEOUT);
 
 	return err;
 }
@@ -505,7 +531,7 @@ void vnet_life_release(struct vnet_dev *vd)
  */
 void vnet_life_believe(struct vnet_dev *vd)
 {
-	vd->recovery.no_ring_reset = false;
-	vd->recovery.level = 0;
+	vnet_reset_believe(vd);
+	vnet_life_hurry(vd);
 	vnet_ctrl_unmute(vd);
 }

@@ -9,6 +9,7 @@
 
 #include "vnet.h"
 #include "vnet_pm.h"
+#include "vnet_recovery.h"
 
 /*
  * When to look whether somebody has brought a frozen device back. Between two
@@ -62,7 +63,7 @@ int vnet_virtio_freeze(struct virtio_device *vdev)
 		err = -ETIMEDOUT;
 	} else {
 		/* The freezable one sleeps as long as the system does. */
-		queue_delayed_work(system_freezable_wq, &vd->recovery.thaw,
+		queue_delayed_work(system_freezable_wq, &vd->thaw_work,
 				   VNET_THAW_DELAY);
 	}
 	vnet_compat_unlock(vd->dev);
@@ -86,7 +87,7 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 	int err;
 
 	vnet_compat_lock(vd->dev);
-	cancel_delayed_work(&vd->recovery.thaw);
+	cancel_delayed_work(&vd->thaw_work);
 	vnet_life_believe(vd);
 	err = vnet_pm_thaw(vd);
 	vnet_compat_unlock(vd->dev);
@@ -96,7 +97,7 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 
 /**
  * vnet_pm_thaw_work() - bring a device back that its transport has given up
- * @work: recovery.thaw of a device
+ * @work: thaw_work of a device
  *
  * The virtio core negotiates before it calls vnet_virtio_restore(), and does
  * not when that fails: the device would stay frozen for ever. Who holds the
@@ -105,11 +106,11 @@ int vnet_virtio_restore(struct virtio_device *vdev)
 void vnet_pm_thaw_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(to_delayed_work(work),
-					   struct vnet_dev, recovery.thaw);
+					   struct vnet_dev, thaw_work);
 	struct device *parent = vd->vdev->dev.parent;
 
 	if (!device_trylock(parent)) {
-		queue_delayed_work(system_freezable_wq, &vd->recovery.thaw,
+		queue_delayed_work(system_freezable_wq, &vd->thaw_work,
 				   VNET_THAW_DELAY);
 		return;
 	}

@@ -45,6 +45,7 @@ void vnet_rxq_setup(struct vnet_rxq *rxq)
 	rxq->mergeable = caps->rx_mode == VNET_RX_MERGEABLE;
 	rxq->rx_hash = caps->hash_report && cfg->rx_hash;
 	rxq->copybreak = cfg->rx_copybreak;
+	rxq->coal = vnet_coalesce_of(rxq->vd, vnet_vq_rx_index(rxq->index));
 	rcu_assign_pointer(rxq->xdp_prog, cfg->xdp);
 	rxq->refill_at = clamp(rxq->mem.slots.nr / 8, 1, 64);
 	rxq->avg_low = 0;
@@ -63,6 +64,7 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
 	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
+	txq->coal = vnet_coalesce_of(txq->vd, vnet_vq_tx_index(txq->index));
 	txq->dma_dev = txq->vd->dma_dev;
 	txq->premapped = VNET_COMPAT_TX_PREMAPPED && txq->push_hdr &&
 			 txq->vd->rxqs[txq->index].premapped;
@@ -396,7 +398,7 @@ static bool vnet_pairs_busy(struct vnet_dev *vd, u16 from, u16 to)
 		struct vnet_txq *txq = &vd->txqs[i];
 
 		if (!txq->polled ||
-		    READ_ONCE(txq->mem.slots.nr_free) == txq->mem.slots.nr)
+		    !vnet_txq_held(txq))
 			continue;
 		busy = true;
 		local_bh_disable();
@@ -587,7 +589,7 @@ int vnet_queues_create(struct vnet_dev *vd)
 	vd->txqs = kvcalloc(vd->caps.max_pairs, sizeof(*vd->txqs), GFP_KERNEL);
 	vd->cfg.xsk = kcalloc(vd->caps.max_pairs, sizeof(*vd->cfg.xsk),
 			      GFP_KERNEL);
-	if (!vd->rxqs || !vd->txqs || !vd->cfg.xsk) {
+	if (!vd->rxqs || !vd->txqs || !vd->cfg.xsk || vnet_reset_create(vd)) {
 		kvfree(vd->rxqs);
 		kvfree(vd->txqs);
 		kfree(vd->cfg.xsk);
@@ -596,7 +598,6 @@ int vnet_queues_create(struct vnet_dev *vd)
 
 	for (i = 0; i < vd->caps.max_pairs; i++)
 		vnet_queue_init(vd, i);
-	vnet_reset_init(vd);
 
 	return 0;
 }
@@ -617,6 +618,7 @@ void vnet_queues_destroy(struct vnet_dev *vd)
 	kfree(vd->cfg.xsk);
 	vd->rxqs = NULL;
 	vd->txqs = NULL;
+	vnet_reset_destroy(vd);
 }
 
 /**

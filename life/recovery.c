@@ -8,11 +8,13 @@
 #include <linux/netdevice.h>
 #include <linux/slab.h>
 
+#include "heal.h"
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_device.h"
 #include "vnet_event.h"
 #include "vnet_queue.h"
+#include "vnet_recovery.h"
 #include "vnet_trace.h"
 #include "vnet_vq.h"
 
@@ -61,68 +63,6 @@ static const char * const vnet_heal_texts[VNET_HEAL_NR] = {
 	[VNET_HEAL_GIVE_UP]	= "giving up",
 };
 
-/* Swap may lie behind a device that is to be healed. */
-static struct workqueue_struct *vnet_recovery_wq;
-
-/* Module load; 0 or -ENOMEM. */
-int vnet_recovery_setup(void)
-{
-	vnet_recovery_wq = alloc_workqueue("vnet_recovery",
-					   WQ_MEM_RECLAIM | WQ_UNBOUND, 0);
-
-	return vnet_recovery_wq ? 0 : -ENOMEM;
-}
-
-void vnet_recovery_cleanup(void)
-{
-	destroy_workqueue(vnet_recovery_wq);
-}
-
-/* Have the detectors look after @delay, if they are not to look before. */
-bool vnet_recovery_look(struct vnet_dev *vd, struct delayed_work *work,
-			unsigned long delay)
-{
-	return queue_delayed_work(vnet_recovery_wq, work, delay);
-}
-
-static void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay)
-{
-	if (!vnet_leaving(vd))
-		mod_delayed_work(vnet_recovery_wq, &vd->recovery.work, delay);
-}
-
-/**
- * vnet_recovery_request() - ask for a reset of the device
- * @vd: device
- * @reason: why
- *
- * Requests that come while one waits are answered by the same reset.
- *
- * Context: any.
- */
-void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason)
-{
-	if (!test_and_set_bit(reason, &vd->recovery.reasons))
-		vnet_recovery_queue(vd, 0);
-}
-
-/**
- * vnet_recovery_request_vq() - ask for help for one virtqueue
- * @vd: device
- * @reason: why
- * @vq: number of a data virtqueue
- *
- * The ladder decides what is tried.
- *
- * Context: any.
- */
-void vnet_recovery_request_vq(struct vnet_dev *vd,
-			      enum vnet_reset_reason reason, u16 vq)
-{
-	if (!test_and_set_bit(reason, &vd->recovery.watch[vq].reasons))
-		vnet_recovery_queue(vd, 0);
-}
-
 /**
  * vnet_recovery_thaw() - the device may be touched (again)
  * @vd: device, frozen since its allocation or by vnet_virtio_freeze()
@@ -141,21 +81,29 @@ void vnet_recovery_thaw(struct vnet_dev *vd)
 /**
  * vnet_recovery_create() - set up self-healing
  * @vd: device, caps resolved
+ * @ladder: work that heals what waits: vnet_recovery_next(), vnet_recovery_heal()
  *
  * Context: process, at probe, before anything can ask for recovery.
  * Return: 0 or -ENOMEM.
  */
-int vnet_recovery_create(struct vnet_dev *vd)
+int vnet_recovery_create(struct vnet_dev *vd, work_func_t ladder)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec;
+
+	rec = kzalloc_obj(*rec);
+	if (!rec)
+		return -ENOMEM;
 
 	rec->nr_watch = vd->caps.max_pairs * 2;
 	rec->watch = kvcalloc(rec->nr_watch, sizeof(*rec->watch), GFP_KERNEL);
-	if (!rec->watch)
+	if (!rec->watch) {
+		kfree(rec);
 		return -ENOMEM;
+	}
 
-	rec->not_before = jiffies;
-	rec->last = jiffies - VNET_RESET_FORGET;
+	rec->vd = vd;
+	INIT_DELAYED_WORK(&rec->work, ladder);
+	vd->recovery = rec;
 
 	return 0;
 }
@@ -163,15 +111,24 @@ int vnet_recovery_create(struct vnet_dev *vd)
 /* No ladder and no detectors from now on. */
 void vnet_recovery_stop(struct vnet_dev *vd)
 {
-	disable_delayed_work_sync(&vd->recovery.look);
-	disable_delayed_work_sync(&vd->recovery.doze);
-	disable_delayed_work_sync(&vd->recovery.work);
-	disable_delayed_work_sync(&vd->recovery.thaw);
+	disable_delayed_work_sync(&vd->recovery->look);
+	disable_delayed_work_sync(&vd->recovery->doze);
+	disable_delayed_work_sync(&vd->recovery->work);
+	disable_delayed_work_sync(&vd->thaw_work);
 }
 
 void vnet_recovery_destroy(struct vnet_dev *vd)
 {
-	kvfree(vd->recovery.watch);
+	kvfree(vd->recovery->watch);
+	kfree(vd->recovery);
+	vd->recovery = NULL;
+}
+
+/* The device of the ladder that is to run */
+struct vnet_dev *vnet_recovery_dev(struct work_struct *work)
+{
+	return container_of(to_delayed_work(work), struct vnet_recovery,
+			    work)->vd;
 }
 
 /* The rung on which help for a virtqueue starts. */
@@ -222,7 +179,7 @@ static void vnet_heal_fill(struct vnet_heal *heal, unsigned long reasons,
 /* What waits: the first virtqueue that a kick may help, else the resets. */
 static bool vnet_heal_kick(struct vnet_dev *vd, struct vnet_heal *heal)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 	u16 i;
 
 	for (i = 0; i < rec->nr_watch; i++) {
@@ -254,10 +211,11 @@ static unsigned long vnet_heal_take(struct vnet_recovery *rec)
 /* More than one virtqueue in trouble is trouble of the device. */
 static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 	unsigned long reasons = READ_ONCE(rec->reasons);
 	enum vnet_heal_step step = VNET_HEAL_DEVICE;
 	u16 vq = VNET_HEAL_NO_VQ, nr = 0, i;
+	unsigned long wait;
 
 	for (i = 0; i < rec->nr_watch; i++) {
 		if (READ_ONCE(rec->watch[i].reasons)) {
@@ -268,9 +226,9 @@ static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
 	if (!reasons && !nr)
 		return false;
 
-	if (!(reasons & VNET_REVIVE_REASONS) &&
-	    time_before(jiffies, rec->not_before)) {
-		vnet_recovery_queue(vd, rec->not_before - jiffies);
+	wait = reasons & VNET_REVIVE_REASONS ? 0 : vnet_life_wait_left(&vd->life);
+	if (wait) {
+		vnet_recovery_queue(vd, wait);
 		return false;
 	}
 
@@ -297,7 +255,7 @@ static bool vnet_heal_reset(struct vnet_dev *vd, struct vnet_heal *heal)
  */
 bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 	bool found = false;
 	unsigned int i;
 
@@ -314,7 +272,7 @@ bool vnet_recovery_next(struct vnet_dev *vd, struct vnet_heal *heal)
 
 	found = vnet_heal_kick(vd, heal) || vnet_heal_reset(vd, heal);
 	for_each_set_bit(i, &heal->reasons, found ? VNET_RESET_NR : 0)
-		rec->count[i]++;
+		vd->heal.count[i]++;
 
 out_unlock:
 	vnet_compat_unlock(vd->dev);
@@ -335,8 +293,8 @@ void vnet_recovery_refused(struct vnet_dev *vd, const struct vnet_heal *heal)
 	vnet_compat_lock(vd->dev);
 	vnet_life_pace(vd);
 	if (heal->vq != VNET_HEAL_NO_VQ) {
-		vd->recovery.watch[heal->vq].step = VNET_HEAL_QUEUE;
-		vd->recovery.watch[heal->vq].step_time = jiffies;
+		vd->recovery->watch[heal->vq].step = VNET_HEAL_QUEUE;
+		vd->recovery->watch[heal->vq].step_time = jiffies;
 	}
 	vnet_compat_unlock(vd->dev);
 }
@@ -378,7 +336,7 @@ static int vnet_heal_device(struct vnet_dev *vd, struct vnet_heal *heal)
 	if (heal->reasons & BIT(VNET_RESET_USER))
 		vnet_life_believe(vd);
 	if (heal->reasons & BIT(VNET_RESET_BACK))
-		vd->recovery.level = 0;
+		vnet_life_hurry(vd);
 
 	if (heal->reasons & ~VNET_START_REASONS)
 		err = vnet_life_renew(vd);
@@ -396,13 +354,13 @@ static int vnet_heal_run(struct vnet_dev *vd, struct vnet_heal *heal)
 	int err = 0;
 
 	if (heal->vq != VNET_HEAL_NO_VQ) {
-		w = &vd->recovery.watch[heal->vq];
+		w = &vd->recovery->watch[heal->vq];
 		w->step = heal->step + 1;
 		w->step_time = jiffies;
 		w->kicked = heal->step == VNET_HEAL_KICK &&
 			    !(heal->reasons & BIT(VNET_RESET_LOST_IRQ));
 	}
-	vd->recovery.steps[heal->step]++;
+	vd->heal.steps[heal->step]++;
 
 	if (heal->step == VNET_HEAL_KICK) {
 		vnet_heal_notify(vd, heal->vq);
@@ -414,7 +372,7 @@ static int vnet_heal_run(struct vnet_dev *vd, struct vnet_heal *heal)
 		err = vnet_vq_restart(vd, heal->vq);
 		if (!err)
 			return 0;
-		vd->recovery.steps[VNET_HEAL_DEVICE]++;
+		vd->heal.steps[VNET_HEAL_DEVICE]++;
 	}
 
 	return vnet_heal_device(vd, heal);
@@ -440,7 +398,7 @@ int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
 	vnet_compat_lock(vd->dev);
 	if (vd->life.want.power == VNET_POWER_ON) {
 		if (heal->reasons == BIT(VNET_RESET_USER))
-			vd->recovery.count[VNET_RESET_USER]++;
+			vd->heal.count[VNET_RESET_USER]++;
 		err = vnet_heal_run(vd, heal);
 		trace_vnet_reset(vd->dev, heal->reasons, heal->step,
 				 heal->vq == VNET_HEAL_NO_VQ ? -1 : heal->vq,
@@ -463,7 +421,7 @@ int vnet_recovery_heal(struct vnet_dev *vd, struct vnet_heal *heal)
  */
 int vnet_recovery_open(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 	int err;
 
 	if (vd->life.want.power != VNET_POWER_ON)
@@ -471,8 +429,8 @@ int vnet_recovery_open(struct vnet_dev *vd)
 	if (vnet_live(vd))
 		return vnet_life_settle(vd);
 
-	rec->count[VNET_RESET_USER]++;
-	rec->steps[VNET_HEAL_DEVICE]++;
+	vd->heal.count[VNET_RESET_USER]++;
+	vd->heal.steps[VNET_HEAL_DEVICE]++;
 	err = vnet_life_retry(vd);
 	trace_vnet_reset(vd->dev, BIT(VNET_RESET_USER), VNET_HEAL_DEVICE, -1,
 			 err);
@@ -484,4 +442,10 @@ int vnet_recovery_open(struct vnet_dev *vd)
 	vnet_recovery_queue(vd, 0);
 
 	return 0;
+}
+
+/* Whether it has come back in that way since this was last asked; any context */
+bool vnet_recovery_opened(struct vnet_dev *vd)
+{
+	return xchg(&vd->recovery->opened, false);
 }

@@ -23,24 +23,6 @@ static void vnet_cfg_one_pair(struct vnet_dev *vd)
 		queue_work(system_long_wq, &vd->pairs_work);
 }
 
-/* Refused, it goes on with all: a program can pass merged packets, not send them. */
-static int vnet_offloads_replay(struct vnet_dev *vd)
-{
-	int err;
-
-	/* What a device uses after a reset is everything negotiated. */
-	vd->cfg.policy->offloads = vd->caps.guest_offloads;
-	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
-	if (!vnet_cvq_refused(err))
-		return err;
-
-	vnet_warn(vd, drv,
-		  "the device does not take the receive offloads: error %d\n",
-		  err);
-
-	return 0;
-}
-
 static int vnet_cfg_tell(struct vnet_dev *vd)
 {
 	int err;

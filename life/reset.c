@@ -3,13 +3,16 @@
  * Resets of the device and of a virtqueue. The virtio core waits for the end
  * of both without bound, so each is done in a work that is waited for with one.
  */
+#include <linux/atomic.h>
+#include <linux/completion.h>
 #include <linux/sched/mm.h>
+#include <linux/slab.h>
 #include <linux/virtio_config.h>
+#include <linux/workqueue.h>
 
 #include "vnet.h"
 #include "vnet_device.h"
 #include "vnet_event.h"
-#include "vnet_recovery.h"
 #include "vnet_rxbuf.h"
 #include "vnet_tx.h"
 #include "vnet_vq.h"
@@ -32,6 +35,41 @@ static struct workqueue_struct *vnet_reset_wq;
 #define VNET_CALL_LATE		2
 #define VNET_CALL_ENDED		3
 
+/**
+ * struct vnet_core_call - a call into the virtio core that may never return
+ * @work: does it
+ * @done: completed when it has returned
+ * @state: one of VNET_CALL_*
+ * @vd: device
+ * @vq: virtqueue to reset, or NULL to reset the device
+ * @num: new size of the virtqueue, or 0
+ * @err: what it returned
+ *
+ * The core waits without bound for a device that resets itself or a virtqueue.
+ * We wait for the core with a bound; memory stays where it is until it is back.
+ */
+struct vnet_core_call {
+	struct work_struct work;
+	struct completion done;
+	atomic_t state;
+	struct vnet_dev *vd;
+	struct virtqueue *vq;
+	u32 num;
+	int err;
+};
+
+/**
+ * struct vnet_resets - resets of one device
+ * @device: of the device
+ * @ring: of a virtqueue
+ * @no_ring: the device has failed to reset a virtqueue
+ */
+struct vnet_resets {
+	struct vnet_core_call device;
+	struct vnet_core_call ring;
+	bool no_ring;
+};
+
 /*
  * A virtqueue is in reset, and has nothing left that the core knows of. One that
  * comes out of a reset that was given up: the device was reset in the meantime,
@@ -49,7 +87,7 @@ static void vnet_ring_recycled(struct virtqueue *vq)
 	else
 		vnet_vring_release(&rxq->q, rxq->mem.bufs,
 				   sizeof(*rxq->mem.bufs), vnet_rxbuf_reclaim);
-	if (atomic_read(&vd->ring_call.state) == VNET_CALL_LATE)
+	if (atomic_read(&vd->resets->ring.state) == VNET_CALL_LATE)
 		vq->reset = false;
 }
 
@@ -129,15 +167,29 @@ void vnet_reset_cleanup(void)
 }
 
 /**
- * vnet_reset_init() - get ready to reset
+ * vnet_reset_create() - get ready to reset
  * @vd: device
  *
  * Context: process, at probe.
+ * Return: 0 or -ENOMEM.
  */
-void vnet_reset_init(struct vnet_dev *vd)
+int vnet_reset_create(struct vnet_dev *vd)
 {
-	vnet_core_call_init(vd, &vd->reset_call);
-	vnet_core_call_init(vd, &vd->ring_call);
+	vd->resets = kzalloc_obj(*vd->resets);
+	if (!vd->resets)
+		return -ENOMEM;
+
+	vnet_core_call_init(vd, &vd->resets->device);
+	vnet_core_call_init(vd, &vd->resets->ring);
+
+	return 0;
+}
+
+/* No call is out: vnet_life_release() has waited for it. */
+void vnet_reset_destroy(struct vnet_dev *vd)
+{
+	kfree(vd->resets);
+	vd->resets = NULL;
 }
 
 /**
@@ -148,8 +200,8 @@ void vnet_reset_init(struct vnet_dev *vd)
  */
 void vnet_reset_flush(struct vnet_dev *vd)
 {
-	flush_work(&vd->reset_call.work);
-	flush_work(&vd->ring_call.work);
+	flush_work(&vd->resets->device.work);
+	flush_work(&vd->resets->ring.work);
 }
 
 /**
@@ -178,15 +230,15 @@ bool vnet_device_gone(struct vnet_dev *vd)
  */
 bool vnet_vq_lent(const struct vnet_dev *vd, const struct virtqueue *vq)
 {
-	return atomic_read(&vd->ring_call.state) == VNET_CALL_LATE &&
-	       vd->ring_call.vq == vq;
+	return atomic_read(&vd->resets->ring.state) == VNET_CALL_LATE &&
+	       vd->resets->ring.vq == vq;
 }
 
 /* A call that was given up still has the virtqueues. */
 static bool vnet_calls_out(const struct vnet_dev *vd)
 {
-	return atomic_read(&vd->ring_call.state) == VNET_CALL_LATE ||
-	       atomic_read(&vd->reset_call.state) == VNET_CALL_LATE;
+	return atomic_read(&vd->resets->ring.state) == VNET_CALL_LATE ||
+	       atomic_read(&vd->resets->device.state) == VNET_CALL_LATE;
 }
 
 /**
@@ -201,7 +253,13 @@ static bool vnet_calls_out(const struct vnet_dev *vd)
  */
 bool vnet_can_reset_rings(const struct vnet_dev *vd)
 {
-	return vd->caps.ring_reset && !vd->recovery.no_ring_reset;
+	return vd->caps.ring_reset && !vd->resets->no_ring;
+}
+
+/* What the device has failed to do before it may do now; instance lock held. */
+void vnet_reset_believe(struct vnet_dev *vd)
+{
+	vd->resets->no_ring = false;
 }
 
 /**
@@ -221,9 +279,9 @@ int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
 	if (vnet_device_gone(vd))
 		return -ENODEV;
 
-	err = vnet_core_call(&vd->ring_call, vq, num);
-	if (err && err != -ENOMEM && !vd->recovery.no_ring_reset) {
-		vd->recovery.no_ring_reset = true;
+	err = vnet_core_call(&vd->resets->ring, vq, num);
+	if (err && err != -ENOMEM && !vd->resets->no_ring) {
+		vd->resets->no_ring = true;
 		netdev_warn(vd->dev, "the device does not reset queues (%d), resetting it as a whole from now on\n",
 			    err);
 	}
@@ -243,7 +301,7 @@ int vnet_ring_reset(struct vnet_dev *vd, struct virtqueue *vq, u32 num)
  */
 int vnet_device_reset(struct vnet_dev *vd)
 {
-	struct vnet_core_call *ring = &vd->ring_call;
+	struct vnet_core_call *ring = &vd->resets->ring;
 	int err = 0;
 
 	if (vnet_device_gone(vd)) {
@@ -254,16 +312,16 @@ int vnet_device_reset(struct vnet_dev *vd)
 		return 0;
 	}
 
-	if (atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED,
+	if (atomic_cmpxchg(&vd->resets->device.state, VNET_CALL_ENDED,
 			   VNET_CALL_IDLE) != VNET_CALL_ENDED)
-		err = vnet_core_call(&vd->reset_call, NULL, 0);
+		err = vnet_core_call(&vd->resets->device, NULL, 0);
 	if (err || atomic_read(&ring->state) != VNET_CALL_LATE)
 		return err;
 
 	if (!wait_for_completion_timeout(&ring->done, VNET_CORE_TIMEOUT))
 		return -ETIMEDOUT;
 
-	return vnet_core_call(&vd->reset_call, NULL, 0);
+	return vnet_core_call(&vd->resets->device, NULL, 0);
 }
 
 /**
@@ -282,8 +340,8 @@ int vnet_device_begin(struct vnet_dev *vd)
 
 	if (vnet_status_gone(status))
 		return -ENODEV;
-	atomic_cmpxchg(&vd->reset_call.state, VNET_CALL_ENDED, VNET_CALL_IDLE);
-	if (!status && atomic_read(&vd->reset_call.state) == VNET_CALL_IDLE)
+	atomic_cmpxchg(&vd->resets->device.state, VNET_CALL_ENDED, VNET_CALL_IDLE);
+	if (!status && atomic_read(&vd->resets->device.state) == VNET_CALL_IDLE)
 		return 0;
 
 	return vnet_device_reset(vd);

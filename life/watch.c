@@ -12,10 +12,12 @@
 #include <linux/module.h>
 #include <linux/netdevice.h>
 
+#include "heal.h"
 #include "vnet.h"
 #include "vnet_device.h"
 #include "vnet_event.h"
 #include "vnet_policy.h"
+#include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_watch.h"
 
@@ -62,7 +64,7 @@ static void vnet_look_starved(struct vnet_dev *vd, struct vnet_watch *w,
 	if (++w->starved != VNET_STILL_STARVED)
 		return;
 
-	vd->recovery.count[VNET_RESET_CPU_STARVED]++;
+	vd->heal.count[VNET_RESET_CPU_STARVED]++;
 	if (net_ratelimit())
 		vnet_warn(vd, timer, "%s queue %u: NAPI is scheduled but gets no CPU; the device is not to blame\n",
 			  what, index);
@@ -72,7 +74,7 @@ static void vnet_look_starved(struct vnet_dev *vd, struct vnet_watch *w,
 static void vnet_look_alive(struct vnet_dev *vd, struct vnet_watch *w)
 {
 	if (w->kicked)
-		vd->recovery.count[VNET_RESET_LOST_KICK]++;
+		vd->heal.count[VNET_RESET_LOST_KICK]++;
 	w->kicked = false;
 	w->step = VNET_HEAL_KICK;
 	w->still = 0;
@@ -109,7 +111,7 @@ static void vnet_look_tx_stalled(struct vnet_dev *vd, struct vnet_txq *txq,
 /* Returns whether something goes on. */
 static bool vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
 {
-	struct vnet_watch *w = &vd->recovery.watch[vnet_vq_tx_index(txq->index)];
+	struct vnet_watch *w = &vd->recovery->watch[vnet_vq_tx_index(txq->index)];
 	bool used = false, stalled, busy;
 	unsigned int seen;
 	u32 held;
@@ -119,7 +121,7 @@ static bool vnet_look_tx(struct vnet_dev *vd, struct vnet_txq *txq)
 		return false;
 
 	__netif_tx_lock_bh(txq->nq);
-	held = txq->mem.slots.nr - txq->mem.slots.nr_free;
+	held = vnet_txq_held(txq);
 	done = u64_stats_read(&txq->stats.v[VNET_TXS_PACKETS]);
 	stalled = held && w->held && done == w->done;
 	if (stalled)
@@ -206,7 +208,7 @@ static void vnet_look_rx_idle(struct vnet_dev *vd, struct vnet_rxq *rxq,
 static bool vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 {
 	u16 vq = vnet_vq_rx_index(rxq->index);
-	struct vnet_watch *w = &vd->recovery.watch[vq];
+	struct vnet_watch *w = &vd->recovery->watch[vq];
 	bool busy;
 	u64 done;
 
@@ -263,11 +265,11 @@ static bool vnet_look_status(struct vnet_dev *vd)
  */
 static void vnet_look_patience(struct vnet_dev *vd)
 {
-	bool all = READ_ONCE(vd->recovery.reasons);
+	bool all = READ_ONCE(vd->recovery->reasons);
 	u16 i;
 
-	for (i = 0; i < vd->recovery.nr_watch; i++) {
-		struct vnet_watch *w = &vd->recovery.watch[i];
+	for (i = 0; i < vd->recovery->nr_watch; i++) {
+		struct vnet_watch *w = &vd->recovery->watch[i];
 		bool waits = READ_ONCE(w->reasons);
 
 		if (waits)
@@ -283,8 +285,9 @@ static bool vnet_look(struct vnet_dev *vd)
 	bool busy = false;
 	u16 i;
 
-	if (!vnet_live(vd) && vd->recovery.gone && !vnet_device_gone(vd)) {
-		vd->recovery.gone = false;
+	if (!vnet_live(vd) && vnet_life_missed(&vd->life) &&
+	    !vnet_device_gone(vd)) {
+		vnet_life_found(&vd->life);
 		vnet_recovery_request(vd, VNET_RESET_BACK);
 	}
 	if (!vnet_live(vd))
@@ -310,14 +313,14 @@ static bool vnet_doze_set(struct vnet_dev *vd, bool quiet)
 	bool held = false;
 	u16 i;
 
-	vd->recovery.quiet = 0;
-	vd->recovery.dozes = quiet;
+	vd->recovery->quiet = 0;
+	vd->recovery->dozes = quiet;
 	for (i = 0; i < vd->caps.max_pairs; i++) {
 		struct vnet_txq *txq = &vd->txqs[i];
 
 		__netif_tx_lock_bh(txq->nq);
 		txq->quiet = quiet;
-		held |= txq->mem.slots.nr_free != txq->mem.slots.nr;
+		held |= vnet_txq_held(txq);
 		__netif_tx_unlock_bh(txq->nq);
 	}
 
@@ -326,7 +329,7 @@ static bool vnet_doze_set(struct vnet_dev *vd, bool quiet)
 
 static void vnet_watch_next(struct vnet_dev *vd, bool busy)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 
 	if (busy)
 		rec->quiet = 0;
@@ -340,19 +343,20 @@ static void vnet_watch_next(struct vnet_dev *vd, bool busy)
  * Work: look at everything. The lock is only tried: whoever holds it may be
  * waiting for this work to end, and what goes on then is no stall.
  */
-void vnet_watch_work(struct work_struct *work)
+static void vnet_watch_work(struct work_struct *work)
 {
-	struct vnet_dev *vd = container_of(to_delayed_work(work),
-					   struct vnet_dev, recovery.look);
+	struct vnet_recovery *rec = container_of(to_delayed_work(work),
+						 struct vnet_recovery, look);
+	struct vnet_dev *vd = rec->vd;
 	bool busy = true;
 
 	if (!vnet_compat_trylock(vd->dev)) {
-		vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_AGAIN);
+		vnet_recovery_look(vd, &vd->recovery->look, VNET_LOOK_AGAIN);
 		return;
 	}
 
 	if (vd->life.want.up) {
-		if (vd->recovery.dozes)
+		if (vd->recovery->dozes)
 			vnet_doze_set(vd, false);
 		if (vd->life.want.power == VNET_POWER_ON)
 			busy = vnet_look(vd);
@@ -361,28 +365,15 @@ void vnet_watch_work(struct work_struct *work)
 	vnet_compat_unlock(vd->dev);
 }
 
-/**
- * vnet_watch_wake() - something goes on again
- * @vd: device
- *
- * Context: any.
- */
-void vnet_watch_wake(struct vnet_dev *vd)
-{
-	vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_PERIOD);
-}
-
 /* Has anything moved since the last look? Reads memory only. */
 static bool vnet_doze_moved(struct vnet_dev *vd, u16 i)
 {
-	struct vnet_watch *w = &vd->recovery.watch[vnet_vq_rx_index(i)];
-	const struct vnet_slots *slots = &vd->txqs[i].mem.slots;
+	struct vnet_watch *w = &vd->recovery->watch[vnet_vq_rx_index(i)];
 	struct vnet_rxq *rxq = &vd->rxqs[i];
 
 	if (!rxq->up)
 		return false;
-	if (READ_ONCE(slots->nr_free) != slots->nr ||
-	    vnet_look_rx_done(rxq) != w->done)
+	if (vnet_txq_held(&vd->txqs[i]) || vnet_look_rx_done(rxq) != w->done)
 		return true;
 	if (virtqueue_is_broken(rxq->q.vq) ||
 	    virtqueue_is_broken(vd->txqs[i].q.vq) ||
@@ -399,7 +390,7 @@ static bool vnet_doze_moved(struct vnet_dev *vd, u16 i)
 /* The look of a doze; returns whether it is over. */
 static bool vnet_doze(struct vnet_dev *vd)
 {
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = vd->recovery;
 	u16 i;
 
 	if (!vnet_live(vd))
@@ -417,11 +408,11 @@ static bool vnet_doze(struct vnet_dev *vd)
 }
 
 /* Work: nothing goes on, and no CPU is to be woken up to find that out. */
-void vnet_watch_doze_work(struct work_struct *work)
+static void vnet_watch_doze_work(struct work_struct *work)
 {
-	struct vnet_dev *vd = container_of(to_delayed_work(work),
-					   struct vnet_dev, recovery.doze);
-	struct vnet_recovery *rec = &vd->recovery;
+	struct vnet_recovery *rec = container_of(to_delayed_work(work),
+						 struct vnet_recovery, doze);
+	struct vnet_dev *vd = rec->vd;
 
 	if (!vnet_compat_trylock(vd->dev)) {
 		vnet_recovery_look(vd, &rec->doze, VNET_LOOK_AGAIN);
@@ -435,6 +426,36 @@ void vnet_watch_doze_work(struct work_struct *work)
 			vnet_recovery_look(vd, &rec->doze, VNET_LOOK_PERIOD);
 	}
 	vnet_compat_unlock(vd->dev);
+}
+
+/**
+ * vnet_watch_init() - set up the detectors
+ * @vd: device, after vnet_recovery_create()
+ *
+ * Context: process, at probe.
+ */
+void vnet_watch_init(struct vnet_dev *vd)
+{
+	INIT_DELAYED_WORK(&vd->recovery->look, vnet_watch_work);
+	INIT_DEFERRABLE_WORK(&vd->recovery->doze, vnet_watch_doze_work);
+}
+
+/**
+ * vnet_watch_get() - what is known of a virtqueue, for a dump
+ * @vd: device
+ * @vq: number of a data virtqueue
+ * @info: filled
+ *
+ * Context: instance lock held.
+ */
+void vnet_watch_get(const struct vnet_dev *vd, u16 vq,
+		    struct vnet_watch_info *info)
+{
+	const struct vnet_watch *w = &vd->recovery->watch[vq];
+
+	info->done = w->done;
+	info->still = w->still;
+	info->step = w->step;
 }
 
 /**
@@ -466,8 +487,8 @@ void vnet_watch_start(struct vnet_dev *vd)
 {
 	u16 i;
 
-	for (i = 0; i < vd->recovery.nr_watch; i++) {
-		struct vnet_watch *w = &vd->recovery.watch[i];
+	for (i = 0; i < vd->recovery->nr_watch; i++) {
+		struct vnet_watch *w = &vd->recovery->watch[i];
 
 		w->held = 0;
 		w->still = 0;
@@ -476,12 +497,12 @@ void vnet_watch_start(struct vnet_dev *vd)
 		w->starved = 0;
 	}
 	vnet_doze_set(vd, false);
-	vnet_recovery_look(vd, &vd->recovery.look, VNET_LOOK_PERIOD);
+	vnet_recovery_look(vd, &vd->recovery->look, VNET_LOOK_PERIOD);
 }
 
 /* The interface goes down. Instance lock held: the work only tries it. */
 void vnet_watch_stop(struct vnet_dev *vd)
 {
-	cancel_delayed_work_sync(&vd->recovery.look);
-	cancel_delayed_work_sync(&vd->recovery.doze);
+	cancel_delayed_work_sync(&vd->recovery->look);
+	cancel_delayed_work_sync(&vd->recovery->doze);
 }

@@ -261,6 +261,21 @@ static void vnet_coal_publish(struct vnet_dev *vd, bool tx,
 	}
 }
 
+/**
+ * vnet_coalesce_of() - the coalescing of one virtqueue, for its samples
+ * @vd: device
+ * @vq: number of a data virtqueue
+ *
+ * Return: where it is until vnet_policy_destroy(); NULL without.
+ */
+struct vnet_coal_queue *vnet_coalesce_of(struct vnet_dev *vd, u16 vq)
+{
+	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;
+	struct vnet_coal_queue *cq = vq & 1 ? cfg->txqs : cfg->rxqs;
+
+	return cq ? &cq[vq / 2] : NULL;
+}
+
 static bool vnet_coal_any_own(struct vnet_dev *vd, bool tx)
 {
 	struct vnet_coal_cfg *cfg = &vd->cfg.policy->coal;

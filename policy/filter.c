@@ -577,6 +577,31 @@ int vnet_offloads_set(struct vnet_dev *vd, u64 mask)
 	return 0;
 }
 
+/**
+ * vnet_offloads_replay() - tell a reset device of them again
+ * @vd: device, live
+ *
+ * Refused, it goes on with all: a program can pass merged packets, not send them.
+ *
+ * Return: 0, also when the device refuses; -ETIMEDOUT and the like.
+ */
+int vnet_offloads_replay(struct vnet_dev *vd)
+{
+	int err;
+
+	/* What a device uses after a reset is everything negotiated. */
+	vd->cfg.policy->offloads = vd->caps.guest_offloads;
+	err = vnet_offloads_set(vd, vnet_offloads_wanted(&vd->caps, &vd->cfg));
+	if (!vnet_cvq_refused(err))
+		return err;
+
+	vnet_warn(vd, drv,
+		  "the device does not take the receive offloads: error %d\n",
+		  err);
+
+	return 0;
+}
+
 /* Announcements */
 
 static int vnet_announce_ack(struct vnet_dev *vd)

@@ -670,10 +670,10 @@ static void vnet_stats_emit_driver(struct vnet_dev *vd,
 			vd->cfg.policy->stats_errors);
 	for (i = 0; i < VNET_RESET_NR; i++)
 		vnet_stats_emit(out, "", VNET_STATS_TOTAL, vnet_reset_names[i],
-				vd->recovery.count[i]);
+				vd->heal.count[i]);
 	for (i = 0; i < VNET_HEAL_NR; i++)
 		vnet_stats_emit(out, "", VNET_STATS_TOTAL, vnet_heal_names[i],
-				vd->recovery.steps[i]);
+				vd->heal.steps[i]);
 }
 
 #ifdef CONFIG_PAGE_POOL_STATS

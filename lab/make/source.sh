@@ -12,7 +12,7 @@ cp Kbuild Kconfig VERSION ./*.c "$target/"
 rm -f "$target"/*.mod.c
 for folder in data life policy; do
 	mkdir -p "$target/$folder"
-	cp "$folder"/*.c "$target/$folder/"
+	cp "$folder"/*.[ch] "$target/$folder/"
 done
 cp include/*.h "$target/include/"
 cp scripts/conftest.sh "$target/scripts/"

@@ -3,7 +3,9 @@
  * Receive: one path for every device. Collect the buffers of a packet, check
  * what the device claims about it, build the skb, hand it to GRO.
  */
+#include <linux/bpf.h>
 #include <linux/etherdevice.h>
+#include <linux/filter.h>
 #include <net/page_pool/helpers.h>
 
 #include "vnet.h"
@@ -57,29 +59,22 @@ vnet_rxq_get(struct vnet_rxq *rxq, u32 *len, bool own)
 }
 
 /*
- * Pull one buffer, or NULL. The length is the device's claim: beyond this point
- * it is never more than the buffer has room for.
+ * The length of a buffer is the device's claim: beyond this point it is never
+ * more than @buf has room for.
  */
-static __always_inline struct vnet_rx_buf *
-vnet_rxq_pull(struct vnet_rxq *rxq, u32 *len, enum vnet_rx_fault *fault,
-	      bool own)
+static __always_inline enum vnet_rx_fault
+vnet_rxq_clip(const struct vnet_rx_mem *mem, const struct vnet_rx_buf *buf,
+	      u32 *len)
 {
-	struct vnet_rx_mem *mem = &rxq->mem;
-	struct vnet_rx_buf *buf;
-	u32 room;
+	u32 room = likely(mem->stride == 1) ? buf->room :
+					      vnet_rxq_chain_room(mem, buf);
 
-	buf = vnet_rxq_get(rxq, len, own);
-	if (!buf)
-		return NULL;
+	if (likely(*len <= room))
+		return VNET_RX_OK;
 
-	room = likely(mem->stride == 1) ? buf->room :
-					  vnet_rxq_chain_room(mem, buf);
-	if (unlikely(*len > room)) {
-		*fault = VNET_RX_OVERRUN;
-		*len = room;
-	}
+	*len = room;
 
-	return buf;
+	return VNET_RX_OVERRUN;
 }
 
 /* Make the @len bytes that the device wrote to @buf visible to the CPU. */
@@ -122,7 +117,7 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 						    struct vnet_rx_pkt *pkt,
 						    u16 nr)
 {
-	enum vnet_rx_fault fault = VNET_RX_OK;
+	enum vnet_rx_fault fault = VNET_RX_OK, rest;
 	struct vnet_rx_buf *buf;
 	u32 len;
 	u16 i;
@@ -131,9 +126,12 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 		return VNET_RX_BAD_CHAIN;
 
 	while (pkt->nr < nr) {
-		buf = vnet_rxq_pull(rxq, &len, &fault, vnet_vq_own(&rxq->q));
+		buf = vnet_rxq_get(rxq, &len, vnet_vq_own(&rxq->q));
 		if (unlikely(!buf))
 			return VNET_RX_MISSING;
+		rest = vnet_rxq_clip(&rxq->mem, buf, &len);
+		if (unlikely(rest))
+			fault = rest;
 		pkt->bufs[pkt->nr] = buf;
 		pkt->lens[pkt->nr++] = len;
 		pkt->len += len;
@@ -145,10 +143,11 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
 }
 
 /**
- * vnet_rxq_next() - collect the buffers of the next received packet
+ * vnet_rxq_collect_pkt() - collect the buffers of a received packet
  * @rxq: receive queue
  * @pkt: packet to fill; on a fault it holds the buffers pulled so far
- * @own: our own engine drives the ring
+ * @buf: its first buffer
+ * @len: bytes in it
  *
  * Everything that the device claims about buffers (lengths, their number) is
  * checked here and nowhere else. The header is copied out once, so that a
@@ -156,21 +155,17 @@ static noinline enum vnet_rx_fault vnet_rxq_collect(struct vnet_rxq *rxq,
  * (VIRTIO 1.4, 5.1.9.4)
  *
  * Context: NAPI of @rxq.
- * Return: %VNET_RX_OK, %VNET_RX_EMPTY, or the fault to account.
+ * Return: %VNET_RX_OK, or the fault to account.
  */
 static __always_inline enum vnet_rx_fault
-vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt, bool own)
+vnet_rxq_collect_pkt(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+		     struct vnet_rx_buf *buf, u32 len)
 {
-	enum vnet_rx_fault fault = VNET_RX_OK, rest;
 	struct vnet_rx_mem *mem = &rxq->mem;
-	struct vnet_rx_buf *buf;
+	enum vnet_rx_fault fault, rest;
 	u16 nr = 1;
-	u32 len;
 
-	buf = vnet_rxq_pull(rxq, &len, &fault, own);
-	if (!buf)
-		return VNET_RX_EMPTY;
-
+	fault = vnet_rxq_clip(mem, buf, &len);
 	pkt->bufs[0] = buf;
 	pkt->lens[0] = len;
 	pkt->len = len;
@@ -200,6 +195,20 @@ vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt, bool own)
 	pkt->len -= rxq->hdr_len;
 
 	return likely(pkt->lens[0] >= ETH_HLEN) ? VNET_RX_OK : VNET_RX_RUNT;
+}
+
+/* The next packet, or %VNET_RX_EMPTY */
+static __always_inline enum vnet_rx_fault
+vnet_rxq_next(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt, bool own)
+{
+	struct vnet_rx_buf *buf;
+	u32 len;
+
+	buf = vnet_rxq_get(rxq, &len, own);
+	if (!buf)
+		return VNET_RX_EMPTY;
+
+	return vnet_rxq_collect_pkt(rxq, pkt, buf, len);
 }
 
 /*
@@ -330,6 +339,23 @@ static noinline bool vnet_rx_add_parts(struct vnet_rxq *rxq,
 	return true;
 }
 
+/* Build the skb around @buf, which leaves its slot, @len bytes long. */
+static __always_inline struct sk_buff *
+vnet_rx_build_one(struct vnet_rxq *rxq, struct vnet_rx_buf *buf, u32 len)
+{
+	struct sk_buff *skb = napi_build_skb(buf->va, buf->truesize);
+
+	if (unlikely(!skb))
+		return NULL;
+
+	skb_mark_for_recycle(skb);
+	skb_reserve(skb, buf->headroom + rxq->hdr_len);
+	__skb_put(skb, len);
+	buf->page = NULL;
+
+	return skb;
+}
+
 /* Build the skb around the buffers of @pkt; what it takes leaves its slot. */
 static struct sk_buff *vnet_rx_build(struct vnet_rxq *rxq,
 				     struct vnet_rx_pkt *pkt,
@@ -342,14 +368,9 @@ static struct sk_buff *vnet_rx_build(struct vnet_rxq *rxq,
 	if (pkt->len <= rxq->copybreak && pkt->nr == 1)
 		return vnet_rx_copy(rxq, pkt, ctx);
 
-	skb = napi_build_skb(buf->va, buf->truesize);
+	skb = vnet_rx_build_one(rxq, buf, pkt->lens[0]);
 	if (unlikely(!skb))
 		return NULL;
-
-	skb_mark_for_recycle(skb);
-	skb_reserve(skb, buf->headroom + rxq->hdr_len);
-	__skb_put(skb, pkt->lens[0]);
-	buf->page = NULL;
 	if (likely(pkt->nr == 1))
 		return skb;
 
@@ -409,6 +430,14 @@ static noinline enum vnet_rx_fault vnet_rx_meta(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
+static __always_inline void vnet_rx_gro(struct vnet_rxq *rxq,
+					struct sk_buff *skb)
+{
+	skb_record_rx_queue(skb, rxq->index);
+	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
+	napi_gro_receive(&rxq->napi, skb);
+}
+
 /* Say what the header says about @skb and hand it to the stack. */
 static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 					struct vnet_rx_pkt *pkt,
@@ -429,9 +458,7 @@ static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
 	ctx->hot[VNET_RXS_PACKETS]++;
 	ctx->hot[VNET_RXS_BYTES] += skb->len;
-	skb_record_rx_queue(skb, rxq->index);
-	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
-	napi_gro_receive(&rxq->napi, skb);
+	vnet_rx_gro(rxq, skb);
 
 	return VNET_RX_OK;
 }
@@ -536,36 +563,201 @@ static int vnet_rxq_finish(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
 	return vnet_rxq_complete(rxq, ctx);
 }
 
-/* The packets of one poll; inlined once for each engine (@own). */
-static __always_inline void vnet_rxq_run(struct vnet_rxq *rxq,
+/* One packet by the common code, which knows all there are. */
+static __always_inline void vnet_rxq_one(struct vnet_rxq *rxq,
 					 struct vnet_xdp_buff *vxb,
-					 struct vnet_rx_ctx *ctx, bool own)
+					 struct vnet_rx_ctx *ctx,
+					 struct vnet_rx_buf *buf, u32 len)
 {
-	bool raw = vxb->prog || rxq->mem.xsk;
+	bool own = vnet_vq_own(&rxq->q), raw = vxb->prog || rxq->mem.xsk;
 	struct vnet_rx_pkt *pkt = &rxq->pkt;
 	enum vnet_rx_fault fault;
-	u32 pkts = 0;
 
-	while (pkts < ctx->budget) {
-		fault = vnet_rxq_next(rxq, pkt, own);
-		if (fault == VNET_RX_EMPTY)
-			break;
-
-		pkts++;
-		if (likely(!fault))
-			fault = vnet_rx_deliver(rxq, vxb, raw, pkt, ctx);
-		vnet_rxq_put_slots(rxq, pkt, own);
-		if (unlikely(fault))
-			vnet_rxq_drop(rxq, pkt, fault);
-	}
-	ctx->pkts = pkts;
+	fault = vnet_rxq_collect_pkt(rxq, pkt, buf, len);
+	if (likely(!fault))
+		fault = vnet_rx_deliver(rxq, vxb, raw, pkt, ctx);
+	vnet_rxq_put_slots(rxq, pkt, own);
+	if (unlikely(fault))
+		vnet_rxq_drop(rxq, pkt, fault);
 }
 
-static noinline void vnet_rxq_run_core(struct vnet_rxq *rxq,
-				       struct vnet_xdp_buff *vxb,
-				       struct vnet_rx_ctx *ctx)
+/* The packets of one poll, on either engine */
+static noinline u32 vnet_rxq_run(struct vnet_rxq *rxq,
+				 struct vnet_xdp_buff *vxb,
+				 struct vnet_rx_ctx *ctx)
 {
-	vnet_rxq_run(rxq, vxb, ctx, false);
+	bool own = vnet_vq_own(&rxq->q);
+	struct vnet_rx_buf *buf;
+	u32 pkts, len;
+
+	for (pkts = 0; pkts < ctx->budget; pkts++) {
+		buf = vnet_rxq_get(rxq, &len, own);
+		if (!buf)
+			break;
+		vnet_rxq_one(rxq, vxb, ctx, buf, len);
+	}
+
+	return pkts;
+}
+
+/* A packet that a fast loop has met and leaves to the common code */
+static noinline void vnet_rxq_leave(struct vnet_rxq *rxq,
+				    struct vnet_xdp_buff *vxb,
+				    struct vnet_rx_ctx *ctx,
+				    struct vnet_rx_buf *buf, u32 len)
+{
+	vnet_rxq_one(rxq, vxb, ctx, buf, len);
+}
+
+/*
+ * The fast loops are for packets of one buffer that were not merged, and about
+ * which the header says no more than they know, by @flags: what they do with one
+ * is what the common code does. Each byte of the header is read once, the device
+ * may rewrite it.
+ */
+static __always_inline bool vnet_rx_is_plain(const struct vnet_rxq *rxq,
+					     const struct vnet_rx_buf *buf,
+					     u32 len, u8 *flags)
+{
+	const struct vnet_hdr *hdr = buf->va + buf->headroom;
+	u32 least = rxq->hdr_len + ETH_HLEN;
+
+	*flags = 0;
+	if (unlikely(len - least > (u32)buf->room - least) ||
+	    unlikely(READ_ONCE(hdr->gso_type)))
+		return false;
+	*flags = READ_ONCE(hdr->flags);
+
+	return !rxq->mergeable ||
+	       likely(READ_ONCE(hdr->num_buffers) == vnet_vring_put16(1));
+}
+
+/* The packets of one poll for the stack */
+static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
+					      struct vnet_xdp_buff *vxb,
+					      struct vnet_rx_ctx *ctx)
+{
+	u32 hdr_len = rxq->hdr_len, fast = 0, bytes = 0, pkts, len;
+	u32 most_copied = READ_ONCE(rxq->copybreak) + hdr_len;
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_buf *buf;
+	struct sk_buff *skb;
+	u8 flags;
+	int slot;
+
+	for (pkts = 0; pkts < ctx->budget; pkts++) {
+		slot = vnet_vq_get_own(&rxq->q, &len);
+		if (slot < 0)
+			break;
+
+		buf = &mem->bufs[slot];
+		if (unlikely(!vnet_rx_is_plain(rxq, buf, len, &flags)) ||
+		    unlikely(flags || len <= most_copied)) {
+			vnet_rxq_leave(rxq, vxb, ctx, buf, len);
+			continue;
+		}
+
+		len -= hdr_len;
+		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, len);
+		skb = vnet_rx_build_one(rxq, buf, len);
+		vnet_slots_put(&mem->slots, slot);
+		if (unlikely(!skb)) {
+			rxq->pkt.nr = 1;
+			rxq->pkt.len = len;
+			vnet_rxq_drop(rxq, &rxq->pkt, VNET_RX_NOMEM);
+			continue;
+		}
+		fast++;
+		bytes += len;
+		vnet_rx_gro(rxq, skb);
+	}
+	ctx->hot[VNET_RXS_CSUM_NONE] += fast;
+	ctx->hot[VNET_RXS_PACKETS] += fast;
+	ctx->hot[VNET_RXS_BYTES] += bytes;
+
+	return pkts;
+}
+
+/* What a program has decided of a plain packet, but to drop it or send it back */
+static noinline void vnet_rxq_act(struct vnet_rxq *rxq,
+				  struct vnet_xdp_buff *vxb,
+				  struct vnet_rx_ctx *ctx,
+				  struct vnet_rx_buf *buf, u32 act)
+{
+	struct vnet_rx_pkt *pkt = &rxq->pkt;
+	enum vnet_rx_fault fault;
+
+	pkt->bufs[0] = buf;
+	pkt->nr = 1;
+	pkt->skb = NULL;
+	fault = vnet_xdp_act(vxb, &vxb->xdp, pkt, ctx, act);
+	if (!fault && pkt->skb)
+		fault = vnet_rx_stack(rxq, pkt, pkt->skb, ctx);
+	vnet_rxq_put_slots(rxq, pkt, true);
+	if (unlikely(fault))
+		vnet_rxq_drop(rxq, pkt, fault);
+}
+
+/* The packets of one poll for a program */
+static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
+					    struct vnet_xdp_buff *vxb,
+					    struct vnet_rx_ctx *ctx)
+{
+	u32 hdr_len = rxq->hdr_len, dropped = 0, sent = 0, bytes = 0, pkts, act;
+	struct vnet_rx_mem *mem = &rxq->mem;
+	struct vnet_rx_pkt *pkt = &rxq->pkt;
+	struct vnet_rx_buf *buf;
+	u32 most = rxq->vd->txqs[rxq->index].max_len;
+	u32 len, ran = 0;
+	u8 flags;
+	int slot;
+
+	for (pkts = 0; pkts < ctx->budget; pkts++) {
+		slot = vnet_vq_get_own(&rxq->q, &len);
+		if (slot < 0)
+			break;
+
+		buf = &mem->bufs[slot];
+		if (unlikely(!vnet_rx_is_plain(rxq, buf, len, &flags)) ||
+		    unlikely(flags & ~VNET_HDR_DATA_VALID)) {
+			vnet_rxq_leave(rxq, vxb, ctx, buf, len);
+			continue;
+		}
+
+		len -= hdr_len;
+		pkt->hdr.flags = flags;
+		pkt->hdr.gso_type = VNET_HDR_GSO_NONE;
+		pkt->len = len;
+		pkt->lens[0] = len;
+		vnet_xdp_build_head(rxq, buf, len, &vxb->xdp);
+		ran++;
+		act = bpf_prog_run_xdp(vxb->prog, &vxb->xdp);
+		if (likely(act == XDP_DROP)) {
+			dropped++;
+			bytes += len;
+			vnet_vring_offer(&rxq->q.ring, slot);
+		} else if (act == XDP_TX &&
+			   likely(vnet_xdp_back(rxq, buf, &vxb->xdp, len,
+						most))) {
+			sent++;
+			bytes += len;
+		} else {
+			vnet_rxq_act(rxq, vxb, ctx, buf, act);
+		}
+	}
+	ctx->hot[VNET_RXS_XDP_PACKETS] += ran;
+	ctx->hot[VNET_RXS_XDP_DROPS] += dropped;
+	ctx->hot[VNET_RXS_PACKETS] += dropped + sent;
+	ctx->hot[VNET_RXS_BYTES] += bytes;
+
+	return pkts;
+}
+
+/* Where nothing is to be done to a buffer but to read it */
+static bool vnet_rxq_is_fast(const struct vnet_rxq *rxq)
+{
+	return vnet_vq_own(&rxq->q) && !rxq->mem.sync && !rxq->rx_hash &&
+	       !rxq->mem.xsk;
 }
 
 /**
@@ -589,10 +781,12 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	vxb.rxq = rxq;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
 	vnet_rxmem_look(rxq);
-	if (likely(vnet_vq_own(&rxq->q)))
-		vnet_rxq_run(rxq, &vxb, &ctx, true);
+	if (unlikely(!vnet_rxq_is_fast(rxq)))
+		ctx.pkts = vnet_rxq_run(rxq, &vxb, &ctx);
+	else if (vxb.prog)
+		ctx.pkts = vnet_rxq_run_xdp(rxq, &vxb, &ctx);
 	else
-		vnet_rxq_run_core(rxq, &vxb, &ctx);
+		ctx.pkts = vnet_rxq_run_stack(rxq, &vxb, &ctx);
 
 	return vnet_rxq_finish(rxq, &ctx);
 }

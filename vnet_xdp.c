@@ -112,19 +112,6 @@ static noinline void vnet_xdp_build_frags(struct vnet_rx_pkt *pkt,
 		xdp_buff_set_frags_flag(xdp);
 }
 
-/* Show the first buffer of @pkt as an XDP buffer. */
-static __always_inline void vnet_xdp_build_head(struct vnet_rxq *rxq,
-						struct vnet_rx_pkt *pkt,
-						struct xdp_buff *xdp)
-{
-	struct vnet_rx_buf *buf = pkt->bufs[0];
-
-	xdp->frame_sz = buf->truesize;
-	xdp->flags = 0;
-	xdp_prepare_buff(xdp, buf->va, buf->headroom + rxq->hdr_len,
-			 pkt->lens[0], true);
-}
-
 static bool vnet_xdp_is_xsk(const struct xdp_buff *xdp)
 {
 	return xdp->rxq->mem.type == MEM_TYPE_XSK_BUFF_POOL;
@@ -234,12 +221,23 @@ static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-/* Receive slots that the twin of @rxq is done with are free again. */
+/*
+ * Receive slots that the twin of @rxq is done with are free again. Their buffers
+ * are still there: where nothing needs syncing, they are offered as they are.
+ */
 static void vnet_xdp_fetch_home(struct vnet_rxq *rxq, struct vnet_tx_mem *twin)
 {
+	bool own = vnet_vq_own(&rxq->q) && !rxq->mem.sync;
+
 	rxq->mem.away -= twin->nr_home;
-	while (twin->nr_home)
-		vnet_slots_put(&rxq->mem.slots, twin->home[--twin->nr_home]);
+	while (twin->nr_home) {
+		u16 slot = twin->home[--twin->nr_home];
+
+		if (likely(own))
+			vnet_vring_offer(&rxq->q.ring, slot);
+		else
+			vnet_slots_put(&rxq->mem.slots, slot);
+	}
 }
 
 /* The ring was full: the packet is dropped, and was counted too early. */
@@ -326,7 +324,6 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 	const struct vnet_txq *txq = &rxq->vd->txqs[rxq->index];
 	u32 len = xdp->data_end - xdp->data;
 	struct vnet_rx_mem *mem = &rxq->mem;
-	struct vnet_back *back;
 
 	if (unlikely(rxq->nr_back == VNET_XDP_BULK))
 		vnet_xdp_flush_tx(rxq, ctx);
@@ -340,12 +337,9 @@ static enum vnet_rx_fault vnet_xdp_tx(struct vnet_rxq *rxq,
 	    vnet_size_too_long(txq->max_len, xdp->data, len, len))
 		return VNET_RX_XDP_TX;
 
-	back = &rxq->back[rxq->nr_back++];
-	back->buf = pkt->bufs[0];
-	back->data = xdp->data - xdp->data_hard_start;
-	back->len = len;
-	back->received = pkt->len;
-	mem->away++;
+	/* Tags of a VLAN do not count. */
+	if (unlikely(!vnet_xdp_back(rxq, pkt->bufs[0], xdp, pkt->len, len)))
+		return VNET_RX_XDP_TX;
 	pkt->nr = 0;
 
 	return VNET_RX_OK;
@@ -405,14 +399,13 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 	struct bpf_prog *prog = vxb->prog;
 	struct vnet_rxq *rxq = vxb->rxq;
 	struct xdp_buff *xdp = &vxb->xdp;
-	enum vnet_rx_fault fault = VNET_RX_OK;
-	u32 act;
+	enum vnet_rx_fault fault;
 
 	if (unlikely(rxq->mem.xsk)) {
 		xdp = pkt->bufs[0]->xdp;
 		xsk_buff_set_size(xdp, pkt->lens[0]);
 	} else {
-		vnet_xdp_build_head(rxq, pkt, xdp);
+		vnet_xdp_build_head(rxq, pkt->bufs[0], pkt->lens[0], xdp);
 	}
 	if (unlikely(pkt->nr > 1 || pkt->hdr.flags & VNET_HDR_NEEDS_CSUM)) {
 		fault = vnet_xdp_build_rest(vxb, pkt);
@@ -420,7 +413,29 @@ enum vnet_rx_fault vnet_xdp_run(struct vnet_xdp_buff *vxb,
 			return fault;
 	}
 	ctx->hot[VNET_RXS_XDP_PACKETS]++;
-	act = bpf_prog_run_xdp(prog, xdp);
+
+	return vnet_xdp_act(vxb, xdp, pkt, ctx, bpf_prog_run_xdp(prog, xdp));
+}
+
+/**
+ * vnet_xdp_act() - do with a packet what the program has decided
+ * @vxb: program
+ * @xdp: the packet as the program left it
+ * @pkt: the packet; what leaves for good leaves its slots
+ * @ctx: state of the poll
+ * @act: XDP_*
+ *
+ * Context: NAPI of the queue.
+ * Return: as vnet_xdp_run().
+ */
+enum vnet_rx_fault vnet_xdp_act(struct vnet_xdp_buff *vxb, struct xdp_buff *xdp,
+				struct vnet_rx_pkt *pkt,
+				struct vnet_rx_ctx *ctx, u32 act)
+{
+	enum vnet_rx_fault fault = VNET_RX_OK;
+	struct bpf_prog *prog = vxb->prog;
+	struct vnet_rxq *rxq = vxb->rxq;
+
 	switch (act) {
 	case XDP_PASS:
 		return vnet_xdp_pass(pkt, xdp);

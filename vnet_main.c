@@ -30,9 +30,6 @@
 #include "vnet_xdp.h"
 #include "vnet_xsk.h"
 
-#define CREATE_TRACE_POINTS
-#include "vnet_trace.h"
-
 /*
  * How long the stack waits for a stopped queue before it asks for a reset, and
  * complains: twice as long as the detectors of life/watch.c take.

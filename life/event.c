@@ -2,9 +2,13 @@
 /*
  * Events: whoever notices something sets a bit and queues a work, in any context,
  * and calls nobody. The work belongs to rooms above: the ladder, the detectors.
+ * Tracepoints are events for those who watch.
  */
 #include "heal.h"
 #include "vnet_event.h"
+
+#define CREATE_TRACE_POINTS
+#include "vnet_trace.h"
 
 /* Swap may lie behind a device that is to be healed. */
 static struct workqueue_struct *vnet_recovery_wq;

@@ -2,40 +2,10 @@
 """The table of rooms against the symbols of the objects, and rules on the text."""
 
 import re
-from pathlib import Path
 
+import rooms
 import trees
-from trees import TOP, SetupError
-
-TABLE = Path(__file__).with_name("layers.txt")
-
-
-class Table:
-    """layers.txt, read."""
-
-    def __init__(self):
-        self.level, self.pure, self.allowed = {}, set(), set()
-        plain, doors = [], []
-        for nr, line in enumerate(TABLE.read_text(encoding="ascii").splitlines(), 1):
-            word, _, rest = line.partition("#")[0].strip().partition(" ")
-            if word == "room":
-                level, name = rest.split()
-                self.level[name] = int(level)
-            elif word == "pure":
-                self.pure.add(rest)
-            elif word == "plain":
-                plain.append(rest)
-            elif word == "allow" and re.fullmatch(r"[\w/]+ -> [\w/]+: \S.*", rest):
-                self.allowed.add(tuple(rest.split(":")[0].split(" -> ")))
-            elif word == "door" and re.fullmatch(r"\S+: \S.*", rest):
-                doors.append(rest.split(": ")[0])
-            elif word:
-                raise SetupError(f"{TABLE}:{nr} is not understood: {line}")
-        self.plain = re.compile("|".join(plain))
-        self.doors = re.compile("|".join(doors))
-
-    def may(self, caller, callee):
-        return (caller, callee) in self.allowed or self.level[caller] > self.level[callee]
+from trees import TOP
 
 
 def symbols(path):
@@ -53,38 +23,24 @@ def room(path):
 
 def check(objects):
     """(findings, number of references between objects)"""
-    table = Table()
-    found = [f"{room(path)} has no room in lab/gates/layers.txt" for path in objects
-             if room(path) not in table.level]
-    tables = {room(path): symbols(path) for path in objects if room(path) in table.level}
-    owner = {symbol: room for room, (defined, _) in tables.items() for symbol in defined}
+    found, told = rooms.run(TOP)
+    table = rooms.Table((TOP / rooms.TABLE).read_text("ascii"))
+    found += [f"{room(path)} has no place in {rooms.TABLE}" for path in objects
+              if room(path) not in table.place]
+    tables = {room(path): symbols(path) for path in objects}
+    owner = {symbol: name for name, (defined, _) in tables.items() for symbol in defined}
     count, edges = 0, {}
     for caller, (_, wanted) in tables.items():
         for symbol in sorted(wanted):
-            callee = owner.get(symbol)
-            count += bool(callee)
-            if callee and not table.doors.fullmatch(symbol):
-                edges.setdefault((caller, callee), symbol)
-                if not table.may(caller, callee):
-                    found.append(f"{caller}.c (L{table.level[caller]}) refers to {symbol} "
-                                 f"of {callee}.c (L{table.level[callee]})")
-            elif not callee and caller in table.pure and not table.plain.fullmatch(symbol):
+            if symbol in owner:
+                count += 1
+                edges.setdefault((caller, owner[symbol]), symbol)
+            elif caller in table.pure and not table.plain.fullmatch(symbol):
                 found.append(f"{caller}.c is pure and refers to {symbol}")
-    return found + circles(table, edges), count
-
-
-def circles(table, edges):
-    """Rooms that reach themselves by allowed calls; a call upwards is a finding of its own."""
-    edges = [edge for edge in edges if table.may(*edge)]
-    found = []
-    for start in sorted(table.level):
-        reached, front = set(), {start}
-        while front:
-            front = {callee for caller, callee in edges if caller in front} - reached
-            reached |= front
-        if start in reached:
-            found.append(f"{start}.c reaches itself over other rooms")
-    return found
+    found += rooms.judge(table, edges)
+    found += [f"{rooms.PICTURE} has no dot for {caller}.c, which refers to {symbol} of {callee}.c"
+              for (caller, callee), symbol in sorted(edges.items()) if (caller, callee) not in told]
+    return found, count
 
 
 # Questions that a driver file may ask the preprocessor: include guards, the kernel's

@@ -232,7 +232,11 @@ static void vnet_tx_count(struct vnet_txq *txq, const struct sk_buff *skb)
 
 static bool vnet_txq_has_room(const struct vnet_txq *txq)
 {
-	return vnet_txq_free(txq) >= txq->stop_at && txq->mem.slots.nr_free;
+	/* Ours is never stopped at none: it takes one entry for each packet. */
+	if (likely(vnet_vq_own(&txq->q)))
+		return txq->mem.slots.nr_free >= txq->stop_at;
+
+	return txq->q.vq->num_free >= txq->stop_at && txq->mem.slots.nr_free;
 }
 
 /* Packets of one descriptor that XDP may send now */
@@ -399,9 +403,9 @@ static noinline bool vnet_txq_set_aside(struct vnet_txq *txq,
 }
 
 /* Release what @buf holds, no packet of the stack. Is its slot free now? */
-static bool vnet_txq_complete_frame(struct vnet_txq *txq,
-				    struct vnet_tx_buf *buf,
-				    struct vnet_tx_done *done)
+static noinline bool vnet_txq_complete_frame(struct vnet_txq *txq,
+					     struct vnet_tx_buf *buf,
+					     struct vnet_tx_done *done)
 {
 	done->frames++;
 	done->frame_bytes += buf->bytes;
@@ -429,8 +433,9 @@ static bool vnet_txq_complete_frame(struct vnet_txq *txq,
 }
 
 /* The completion: release what @buf holds and free its slot. */
-static void vnet_txq_complete(struct vnet_txq *txq, struct vnet_tx_buf *buf,
-			      struct vnet_tx_done *done)
+static __always_inline void vnet_txq_complete(struct vnet_txq *txq,
+					      struct vnet_tx_buf *buf,
+					      struct vnet_tx_done *done)
 {
 	if (likely(buf->type == VNET_TX_SKB)) {
 		done->skbs++;
@@ -544,6 +549,45 @@ static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 	return 0;
 }
 
+/*
+ * The straight path is for a packet that lies in one piece, has room for the
+ * header in front and asks the device for nothing, in a ring of our own engine:
+ * what it does is what vnet_tx_send_skb() and vnet_tx_count() do.
+ */
+static __always_inline bool vnet_tx_is_plain(const struct vnet_txq *txq,
+					     const struct sk_buff *skb)
+{
+	return txq->straight && !skb_is_nonlinear(skb) &&
+	       skb->ip_summed != CHECKSUM_PARTIAL && !skb_is_gso(skb) &&
+	       skb->len <= txq->max_len && !skb_header_cloned(skb) &&
+	       skb_headroom(skb) >= VNET_HDR_LEN_V1 &&
+	       IS_ALIGNED((unsigned long)skb->data,
+			  __alignof__(struct vnet_hdr));
+}
+
+static __always_inline void vnet_tx_send_plain(struct vnet_txq *txq,
+					       struct sk_buff *skb, u16 slot)
+{
+	void *hdr = skb->data - VNET_HDR_LEN_V1;
+
+	vnet_hdr_zero(hdr, VNET_HDR_LEN_V1);
+	vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr),
+			 VNET_HDR_LEN_V1 + skb->len);
+	vnet_txs_add(&txq->stats, VNET_TXS_CSUM_NONE, 1);
+}
+
+/* All other packets */
+static noinline int vnet_tx_send_any(struct vnet_txq *txq, struct sk_buff *skb,
+				     u16 slot)
+{
+	int err = vnet_tx_send_skb(txq, skb, slot);
+
+	if (likely(!err))
+		vnet_tx_count(txq, skb);
+
+	return err;
+}
+
 /* Transmit a packet; inlined once for each @type, so that neither pays. */
 static __always_inline netdev_tx_t
 vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
@@ -556,7 +600,11 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 
 	if (likely(txq->mem.slots.nr_free)) {
 		slot = vnet_slots_take(&txq->mem.slots);
-		err = vnet_tx_send_skb(txq, skb, slot);
+		err = 0;
+		if (vnet_tx_is_plain(txq, skb))
+			vnet_tx_send_plain(txq, skb, slot);
+		else
+			err = vnet_tx_send_any(txq, skb, slot);
 		if (unlikely(err))
 			vnet_slots_put(&txq->mem.slots, slot);
 	}
@@ -567,7 +615,6 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 	buf->skb = skb;
 	buf->bytes = skb->len;
 	buf->type = type;
-	vnet_tx_count(txq, skb);
 
 	if (type == VNET_TX_SKB)
 		skb_tx_timestamp(skb);

@@ -131,6 +131,7 @@ struct vnet_rxq {
  * @quiet: nobody has sent lately, and whoever does wakes the detectors
  * @special: any of @orphan, @closed and @quiet, which xmit asks for at once; all
  *	are written under the xmit lock
+ * @straight: a plain packet takes the straight path, see vnet_tx_is_plain()
  * @premapped: what XDP sends can be posted by bus address
  * @physical: the bus address is the physical address
  * @dma_dev: device that has mapped them, NULL when it is the physical address
@@ -161,6 +162,7 @@ struct vnet_txq {
 	struct vnet_hdr_tx hdr_ctx;
 	u16 index;
 	bool push_hdr;
+	bool straight;
 	bool premapped;
 	bool physical;
 	union {

@@ -25,6 +25,9 @@ HARMLESS = re.compile(
     r"|^make(\[\d+\])?: warning: jobserver unavailable")
 LOUD = re.compile(r"\b(?:warning|Warning|error):|\b(?:WARNING|ERROR)\b|\*\*\* ")
 FULL = (7, 2)   # the first kernel for which no probe fails, see docs/compat.rst
+# Machines with short cache lines (m68k, openrisc, parisc), as far as one x86 compiler can tell:
+# what the driver asserts about its structs has to hold there, too.
+SHORT_LINES = r"#undef CONFIG_X86_L1_CACHE_SHIFT\n#define CONFIG_X86_L1_CACHE_SHIFT 4\n"
 FORGET = r"find %s \( -name '*.o' -o -name '*.o.cmd' \) -delete"
 
 
@@ -94,7 +97,17 @@ def out_of_tree(release):
             found.append("the build made no vnet.ko")
         elif not status:
             found += probes(release, (work / "vnet_conftest.h").read_text(encoding="ascii"))
+            found += label(short_lines(release, work), "cache lines of 16 bytes")
     return found
+
+
+def short_lines(release, work):
+    """Findings of the assertions on structs, where cache lines have 16 bytes."""
+    status, output = trees.shell(
+        f"mount --bind {work} /mnt\nprintf '{SHORT_LINES}' > /mnt/short-lines.h\n"
+        f"make -C /lib/modules/{release}/build M=/mnt KCFLAGS='-include /mnt/short-lines.h' "
+        "vnet_main.o")
+    return failed(output) if status else []
 
 
 class Tree:

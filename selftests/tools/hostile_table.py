@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: hostile_table.py hostile.jsonl... > docs/hostile.rst
+"""usage: hostile_table.py [--into docs/hostile.rst] hostile.jsonl...
 
 Make the table of docs/hostile.rst from what runs of selftests/hostile.py left in
 their log directories ('python3 -m lab test -T "hostile.*" -d DRIVER -k KERNEL').
-A case that was run more than once counts as it went last.
+A case that was run more than once counts as it went last. Without --into the page is
+printed; with it the runs are added to what the page has recorded.
 """
 
+import argparse
 import json
-import sys
+import re
+from pathlib import Path
 
 HEAD = """.. SPDX-License-Identifier: GPL-2.0
 
@@ -18,7 +21,8 @@ What a hostile device achieves
 Made by ``selftests/tools/hostile_table.py`` from runs of ``selftests/hostile.py``;
 do not edit. Each line is something that the scripted device does to the driver,
 under traffic. Cases of the catalogue that are not listed were not part of these
-runs. Judged by one oracle (``selftests/_hostile.py``):
+runs, nor were those with ``--`` in a column. Judged by one oracle
+(``selftests/_hostile.py``):
 
 - *survives*: packets flow, nothing had to be reset
 - *recovers*: packets flow again after a reset of a queue or of the device
@@ -53,27 +57,64 @@ def table(rows):
     return "\n".join([rule, lines[0], rule, *lines[1:], rule])
 
 
-def main():
-    if len(sys.argv) < 2:
-        sys.exit(__doc__.strip())
-    cases, found = {}, {}
-    for name in sys.argv[1:]:
-        with open(name, encoding="utf-8") as file:
-            for line in file:
-                entry = json.loads(line)
-                cases[entry["case"]] = entry
-                found[entry["case"], entry["driver"], entry["kernel"]] = entry["found"]
+def recorded(page):
+    """({case: text}, {(case, driver, kernel): outcome}) of a page that was made before."""
+    cases, found, runs = {}, {}, []
+    widths = None
+    for line in page.splitlines():
+        if re.fullmatch(r"=+( =+)+", line):
+            widths = [match.span() for match in re.finditer("=+", line)]
+            continue
+        if not widths or not line.strip():
+            continue
+        cells = [line[start:end].strip() for start, end in widths]
+        if cells[0] == "case":
+            runs = [tuple(cell.split(" ", 1)) for cell in cells[2:]]
+        elif cells[0] == "outcome":
+            runs = []
+        elif runs:
+            cases[cells[0]] = cells[1]
+            found.update({(cells[0], *run): cell for run, cell in zip(runs, cells[2:])
+                          if cell != "--"})
+    return cases, found
+
+
+def add(cases, found, path):
+    """What a run has left."""
+    with open(path, encoding="utf-8") as file:
+        for entry in map(json.loads, file):
+            cve = f" (CVE-{entry['cve']})" if entry["cve"] else ""
+            cases[entry["case"]] = entry["text"] + cve
+            found[entry["case"], entry["driver"], entry["kernel"]] = entry["found"]
+
+
+def page_of(cases, found):
+    """The whole page."""
     runs = sorted({(driver, kernel) for _, driver, kernel in found})
     rows = [["case", "what the device does", *(f"{d} {k}" for d, k in runs)]]
-    for name, entry in sorted(cases.items()):
-        text = entry["text"] + (f" (CVE-{entry['cve']})" if entry["cve"] else "")
+    for name, text in sorted(cases.items()):
         rows.append([name, text, *(found.get((name, *run), "--") for run in runs)])
     sums = [["outcome", *(f"{d} {k}" for d, k in runs)]]
     for outcome in ("survives", "recovers", "refuses", "gives up", "fails", "stops", "hangs",
                     "warns", "oopses", "core"):
         sums.append([outcome, *(str(sum(have == outcome for key, have in found.items()
                                         if key[1:] == run)) for run in runs)])
-    print(HEAD + table(sums) + "\n\n" + table(rows))
+    return f"{HEAD}{table(sums)}\n\n{table(rows)}\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__.partition("\n")[0].partition(": ")[2])
+    parser.add_argument("--into", type=Path)
+    parser.add_argument("runs", nargs="+")
+    options = parser.parse_args()
+    cases, found = recorded(options.into.read_text("utf-8")) if options.into else ({}, {})
+    for path in options.runs:
+        add(cases, found, path)
+    page = page_of(cases, found)
+    if options.into:
+        options.into.write_text(page, "utf-8")
+    else:
+        print(page, end="")
 
 
 if __name__ == "__main__":

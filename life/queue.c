@@ -117,12 +117,16 @@ static void vnet_rxq_detach(struct vnet_rxq *rxq)
 }
 
 /*
- * The core cannot change whether a NAPI instance has a thread while it knows of
- * it and it is disabled: it waits for the end of a poll, for ever. So it knows
- * only of those that are in use whenever the instance lock is free; within, the
- * threads of a pair that stops and starts again are kept, with what the user has
- * set of them. Who has deleted one before waits for those who may still walk the
- * list; after the first of many queues nothing is left of it.
+ * The core must not know of a NAPI instance that is off while the instance lock
+ * is free: whoever switches "threaded" would wait for its poll to end, for ever.
+ * So an instance is added when its queue starts, and vnet_pair_forget() deletes
+ * it before the lock is released if the queue is off by then. A queue that stops
+ * and starts under one lock keeps its instance, and with it the thread and what
+ * the user has set of that.
+ *
+ * Readers may still walk over an instance that was deleted: before it is added
+ * again the grace period @gone must have ended. The first of many queues waits
+ * for that, the others find that it has.
  */
 static void vnet_napi_add_begin(struct napi_struct *napi, unsigned long gone)
 {

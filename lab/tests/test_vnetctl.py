@@ -51,6 +51,27 @@ class Names(unittest.TestCase):
             self.assertEqual(names.search(temp), [])
 
 
+    def test_drop_ins_of_networkd(self):
+        with tempfile.TemporaryDirectory() as temp:
+            for name, text in (("etc/systemd/network/a.network", "Driver=virtio_net"),
+                               ("run/systemd/network/n.network", "Driver=!virtio_net veth"),
+                               ("etc/systemd/network/b.link.d/x.conf", "Driver=virtio_net"),
+                               ("etc/netplan/1.yaml", "driver: virtio_net")):
+                path = Path(temp) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"[Match]\n{text}\n", encoding="ascii")
+            etc = Path(temp) / "etc/systemd/network"
+            self.assertEqual(sorted(names.fix(temp)), [
+                f"{etc}/{name}.d/99-vnet.conf" for name in ("a.network", "b.link", "n.network")])
+            for name, text in (("a.network", "vnet"), ("n.network", "!vnet"), ("b.link", "vnet")):
+                self.assertIn(f"[Match]\nDriver={text}\n",
+                              (etc / f"{name}.d/99-vnet.conf").read_text(encoding="ascii"))
+            # netplan's own file is its owner's to change
+            self.assertEqual([match.path for match in names.search(temp)],
+                             [f"{temp}/etc/netplan/1.yaml"])
+            self.assertEqual(names.fix(temp), [])
+
+
 class Masks(unittest.TestCase):
     def test_addresses_go_and_others_stay(self):
         text = ("52:54:00:99:00:01 10.99.0.2/24 2001:db8::1/64 fe80::5054:ff:fe99:1 "

@@ -23,6 +23,8 @@ def parser():
     one = verbs.add_parser("check", help="what stands in the way of a switch; touches nothing")
     one.add_argument("nic")
     one.add_argument("--to", choices=system.DRIVERS, default="vnet")
+    one.add_argument("--fix", action="store_true",
+                     help="write drop-ins for files of networkd that match virtio_net")
 
     one = verbs.add_parser("switch", help="give a device to vnet, with a way back")
     one.add_argument("nic")
@@ -99,6 +101,13 @@ def cmd_status(options):
 
 def cmd_check(options):
     nic = system.find(options.nic)
+    if options.fix:
+        system.need_root()
+        written = names.fix()
+        for path in written:
+            say(f"{path} adds vnet to what its file matches")
+        if written:
+            names.reread()
     found = checks.look(nic, options.to)
     for note in checks.notes():
         say(note)

@@ -8,6 +8,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from system import have, run, write
+
+NETWORKD = ("etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network",
+            "usr/local/lib/systemd/network")
+DROP_IN = "99-vnet.conf"
+DRIVER = re.compile(r"Driver\s*=\s*(!?)")
 WORD = re.compile(r"\bvirtio_net\b")
 BOTH = re.compile(r"(?<![\w-])vnet\b")
 
@@ -46,8 +52,7 @@ def manager(text):
 # (directories, patterns, what a line must have to be a match, mend)
 PLACES = (
     (("etc/netplan", "run/netplan", "usr/lib/netplan"), ("*.yaml",), r"driver\s*:", netplan),
-    (("etc/systemd/network", "run/systemd/network", "usr/lib/systemd/network",
-      "usr/local/lib/systemd/network"),
+    (NETWORKD,
      ("*.network", "*.link", "*.netdev", "*.d/*.conf"), r"Driver\s*=", networkd),
     (("etc/udev/rules.d", "run/udev/rules.d", "usr/lib/udev/rules.d"), ("*.rules",),
      r"DRIVERS?\}?\s*==", udev),
@@ -77,6 +82,20 @@ def look(path, must, mend):
             yield Match(str(path), number, text, mend(text))
 
 
+def drop_ins(path):
+    """The name of the directory of drop-ins that a file of networkd or udev's links has."""
+    parent = path.parent.name
+    return parent if parent.endswith(".d") else f"{path.name}.d"
+
+
+def mended(root, path):
+    """True if a drop-in names vnet for such a file."""
+    return any(DRIVER.match(line.strip()) and BOTH.search(line)
+               for directory in NETWORKD
+               for other in (Path(root) / directory / drop_ins(path)).glob("*.conf")
+               for line in other.read_text(encoding="utf-8", errors="replace").splitlines())
+
+
 def search(root="/"):
     """All matches on this machine."""
     found = []
@@ -84,6 +103,35 @@ def search(root="/"):
         for directory in directories:
             for pattern in patterns:
                 for path in sorted((Path(root) / directory).glob(pattern)):
-                    if path.is_file():
+                    if path.is_file() and not (mend is networkd and directories is NETWORKD and
+                                               mended(root, path)):
                         found += look(path, must, mend)
     return found
+
+
+def fix(root="/"):
+    """Write drop-ins for what networkd and udev's links match; the paths of those written.
+
+    A second Driver= adds to the first one, so what is there stays as it is.
+    """
+    written = []
+    for match in search(root):
+        path = Path(match.path)
+        sign = DRIVER.match(match.text)
+        if not sign or str(path.parent.relative_to(root)).removesuffix(
+                f"/{drop_ins(path)}") not in NETWORKD:
+            continue
+        target = Path(root) / NETWORKD[0] / drop_ins(path) / DROP_IN
+        if str(target) not in written:
+            write(target, "# Written by 'vnetctl check --fix'; goes when vnet-tools is purged\n"
+                          f"[Match]\nDriver={sign[1]}vnet\n")
+            target.chmod(0o644)
+            written.append(str(target))
+    return written
+
+
+def reread():
+    """Let those who read such files do so again; who does not run reads them when he starts."""
+    for command in (("networkctl", "reload"), ("udevadm", "control", "--reload")):
+        if have(command[0]):
+            run(*command)

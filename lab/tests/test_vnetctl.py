@@ -222,6 +222,7 @@ class DeadMan(unittest.TestCase):
         self.assertTrue(self.undone(30))
         self.assertIn("went back to virtio_net", move.waiting(self.nic))
         self.assertFalse(move.disarm(self.nic))
+        self.assertEqual(list(self.directory.glob("dead-man.*")), [])
 
     def test_confirmed_and_a_later_switch(self):
         move.arm(self.nic, self.back, "virtio_net", 2)

@@ -26,6 +26,7 @@ DEAD_MAN = """#!/bin/sh
 PATH={path}
 [ -n "$1" ] || sleep {seconds}
 mv {directory}/armed.{token} {directory}/fired 2>/dev/null || exit 0
+rm -f "$0"
 echo "vnetctl: {name}: not confirmed within {seconds} s, back to {driver}" > /dev/kmsg
 exec sh {script}
 """

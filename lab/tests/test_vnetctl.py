@@ -97,6 +97,18 @@ class Routes(unittest.TestCase):
                 "route replace default via 10.0.0.1 dev e0 proto dhcp src 10.0.0.2 metric 100"])
 
 
+class Hops(unittest.TestCase):
+    def test_whoever_is_logged_in(self):
+        routes = {"192.0.2.9": {"dev": "e0", "gateway": "10.0.0.1"}, "10.0.0.7": {"dev": "e0"},
+                  "fd00::7": {"dev": "e0"}, "127.0.0.1": {"dev": "lo"}}
+        with mock.patch.object(move, "answer", lambda *words: [routes[words[-1]]]):
+            for client, hops in (("192.0.2.9", [("-4", "10.0.0.1")]), ("127.0.0.1", []),
+                                 ("10.0.0.7", [("-4", "10.0.0.7")]), ("", []),
+                                 ("fd00::7", [("-6", "fd00::7")])):
+                with mock.patch.dict(move.os.environ, SSH_CONNECTION=f"{client} 50000 10.0.0.2 22"):
+                    self.assertEqual(move.ssh_hop("e0"), hops)
+
+
 class Claim(unittest.TestCase):
     def test_verdicts(self):
         with tempfile.TemporaryDirectory() as temp, \

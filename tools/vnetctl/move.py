@@ -101,6 +101,15 @@ def gateways(name):
     return found
 
 
+def ssh_hop(name):
+    """The next hop, if it is over this interface, to whoever is logged in by ssh: a list."""
+    client = os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+    for route in answer("ip", "-j", "route", "get", client) if client else ():
+        if route.get("dev") == name:
+            return [("-6" if ":" in client else "-4", route.get("gateway", client))]
+    return []
+
+
 def gateway_answers(name, gateway, seconds=GATEWAY_SECONDS):
     """Ask the neighbour by ARP or neighbour discovery."""
     family, address = gateway
@@ -149,8 +158,8 @@ def look_before(nic):
     before = capture.Capture(nic)
     before.manager = managers.of(nic.name)
     before.had_carrier = read(f"/sys/class/net/{nic.name}/carrier") == "1"
-    before.gateways = [gateway for gateway in gateways(nic.name)
-                       if gateway_answers(nic.name, gateway, 3)]
+    before.gateways = [hop for hop in dict.fromkeys(gateways(nic.name) + ssh_hop(nic.name))
+                       if gateway_answers(nic.name, hop, 3)]
     return before
 
 

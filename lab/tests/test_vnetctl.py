@@ -50,7 +50,6 @@ class Names(unittest.TestCase):
                 Path(temp, name).write_text(mend + "\n", encoding="ascii")
             self.assertEqual(names.search(temp), [])
 
-
     def test_drop_ins_of_networkd(self):
         with tempfile.TemporaryDirectory() as temp:
             for name, text in (("etc/systemd/network/a.network", "Driver=virtio_net"),
@@ -154,6 +153,8 @@ class Boot(unittest.TestCase):
         self.addCleanup(mock.patch.stopall)
 
     def script(self, *command, **_):
+        if command[0] == "udevadm":
+            return 0, "", ""
         self.done.append(command[-1])
         self.driver = command[-1].removeprefix("to-")
         return 0, "", ""

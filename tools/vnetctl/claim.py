@@ -27,7 +27,8 @@ LIST = Path("/etc/vnet/claim")
 STATE = Path("/var/lib/vnet/boot")
 HOOKS = Path("/etc/vnet/health.d")
 MOTD = Path("/run/motd.d/vnet")
-APPEAR_SECONDS = 10
+SETTLE_SECONDS = 60
+APPEAR_SECONDS = 5
 
 
 def wanted():
@@ -85,7 +86,10 @@ def tell(text):
 
 
 def appear(word):
-    """The device, which udev may still be naming."""
+    """The device, for which udev may still have to load virtio_net, or to name it."""
+    if Path("/run/udev/control").exists():
+        run("udevadm", "settle", f"--timeout={SETTLE_SECONDS}",
+            f"--exit-if-exists=/sys/class/net/{word}", timeout=SETTLE_SECONDS + 5)
     deadline = time.monotonic() + APPEAR_SECONDS
     while True:
         try:

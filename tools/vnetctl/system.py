@@ -29,17 +29,24 @@ def warn(text):
     print(f"vnetctl: {text}", file=sys.stderr, flush=True)
 
 
-def run(*command, timeout=30, text=None):
-    """Run a program; (status, output, errors). A program that is not there is status 127."""
+def run(*command, timeout=30):
+    """Run a program; (status, output, errors). A program that is not there is status 127.
+
+    One that does not end is 124. It is killed and not waited for: it may hang in the
+    kernel, where nothing ends it.
+    """
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace",
-                              input=text, timeout=timeout, check=False,
-                              env=dict(os.environ, PATH=PATH, LC_ALL="C.UTF-8"))
+        child = subprocess.Popen(command, text=True, errors="replace",
+                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                 env=dict(os.environ, PATH=PATH, LC_ALL="C.UTF-8"))
     except FileNotFoundError:
         return 127, "", f"there is no {command[0]}"
+    try:
+        out, errors = child.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
+        child.kill()
         return 124, "", f"{command[0]} did not end within {timeout} s"
-    return done.returncode, done.stdout, done.stderr
+    return child.returncode, out, errors
 
 
 def output(*command, **options):

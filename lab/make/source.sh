@@ -5,7 +5,7 @@ set -e
 here=$(CDPATH='' cd -- "$(dirname -- "$0")/../.." && pwd)
 target=$1
 version=$(cat "$here/VERSION")
-mkdir -p "$target/include" "$target/scripts"
+mkdir -p "$target/include" "$target/scripts" "$target/stand-in"
 target=$(cd -- "$target" && pwd)
 cd "$here"
 cp Kbuild Kconfig VERSION ./*.c "$target/"
@@ -15,5 +15,6 @@ for folder in data life policy; do
 	cp "$folder"/*.[ch] "$target/$folder/"
 done
 cp include/*.h "$target/include/"
-cp scripts/conftest.sh "$target/scripts/"
+cp scripts/conftest.sh scripts/dkms-build.sh "$target/scripts/"
+cp packaging/stand-in/* "$target/stand-in/"
 sed "s/@VERSION@/$version/" dkms.conf.in > "$target/dkms.conf"

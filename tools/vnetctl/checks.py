@@ -100,6 +100,10 @@ def target(driver):
     if status:
         yield Finding(f"there is no module {driver} for this kernel ({errors.strip()}): "
                       "install it, see 'dkms status'", hard=True)
+    elif driver == "vnet" and module("version").endswith("-stand-in"):
+        yield Finding("vnet did not build for this kernel, what is installed is a stand-in that "
+                      "does not load: see 'dkms status' and make.log under /var/lib/dkms/vnet",
+                      hard=True)
     elif driver == "vnet" and signature()[1]:
         yield Finding("this kernel takes only signed modules and vnet is not signed: see "
                       "security-boot in the documentation", hard=True)

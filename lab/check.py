@@ -4,7 +4,10 @@
 import json
 import os
 import resource
+import sys
+import threading
 import time
+from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +48,42 @@ class Times:
                                     sum(s.cpu for s in self.stages))]
         return "time: " + ", ".join(f"{s.name} {s.wall:.0f} s ({s.cpu:.0f} s of CPU)"
                                     for s in told if s.wall >= 0.5)
+
+
+@contextmanager
+def overheard(most=2000):
+    """What this process and those that it starts print meanwhile: the last lines, at the end.
+
+    It is printed as ever. A process that stays behind and keeps the pipe open is not waited for.
+    """
+    lines = deque(maxlen=most)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(fd) for fd in (1, 2)]
+    reading, writing = os.pipe()
+
+    def repeat():
+        with os.fdopen(reading, "rb") as pipe:
+            for line in pipe:
+                os.write(saved[0], line)
+                lines.append(line.decode("utf-8", "replace").rstrip("\n"))
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    os.dup2(writing, 1)
+    os.dup2(writing, 2)
+    os.close(writing)
+    thread.start()
+    try:
+        yield lines
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for fd, old in zip((1, 2), saved):
+            os.dup2(old, fd)
+        thread.join(5)
+        if not thread.is_alive():
+            for fd in saved:
+                os.close(fd)
 
 
 def cpu_seconds():
@@ -91,14 +130,14 @@ class Check:
     def step(self, name):
         """Run a step and count it; a status that ends the run, or None."""
         say(f"check: {name}")
-        with self.times.stage(name):
+        with self.times.stage(name), overheard() as lines:
             status = self.status(name)
         if status is not None and (status > 2 or status < 0):  # ended by a signal: so are we
             return status
         verdict = "skip" if status is None else "FAIL" if status else "ok"
         say(f"check: {name}: {verdict}")
         self.cases.append(results.Case("check", name, verdict, self.times.stages[-1].wall,
-                                       "" if verdict == "ok" else f"see above: {name}"))
+                                       "" if verdict == "ok" else results.complaints(lines)))
         return None
 
     def tests(self):
@@ -113,12 +152,18 @@ class Check:
             if status in (0, 1):
                 told = json.loads(part.read_text(encoding="utf-8"))
                 self.cases += [results.Case(**case) for case in told["cases"]]
+                self.judge_skips()
                 logs = Path(told["logs"])
                 results.write_junit(logs / "junit.xml", self.cases)
                 say(f"check: results for programs: {logs}/junit.xml")
             return status
         finally:
             part.unlink(missing_ok=True)
+
+    def judge_skips(self):
+        """A run for CI skips what is known to have to be skipped; all else would go unseen."""
+        if self.options.ci or self.options.full:
+            results.strict(self.cases, results.expected_skips())
 
     def run(self):
         say_empty(self.options)
@@ -132,6 +177,9 @@ class Check:
             status = self.tests()
             if status not in (0, 1):
                 return status
+        self.judge_skips()
+        for line in results.failed(self.cases):
+            say(line)
         say(self.times.text())
         say(results.closing(self.cases))
         return 1 if any(case.verdict == "FAIL" for case in self.cases) else 0

@@ -61,7 +61,7 @@ class Tally:
 
     @property
     def failures(self):
-        return [f"{case.where} {case.name}" for case in self.cases if case.verdict == "FAIL"]
+        return [case for case in self.cases if case.verdict == "FAIL"]
 
     def closing(self):
         return results.closing(self.cases)
@@ -439,13 +439,13 @@ def main(args):
     tally.begin()
     run_groups([(tour, modules[tour[0].kernel]) for tour in work if tour[0].kernel in modules],
                options, tally)
-    if tally.failures:
-        say("failed:\n  " + "\n  ".join(tally.failures))
     if options.part:  # of a run that has other parts: lab/check.py puts them together
         Path(options.part).write_text(json.dumps({
             "logs": str(outer(options.logs)),
             "cases": [case.as_dict() for case in tally.cases]}), encoding="utf-8")
     else:
         results.write_junit(options.logs / "junit.xml", tally.cases)
+        for line in results.failed(tally.cases):
+            say(line)
         say(tally.closing())
     return 1 if tally.failures else 0

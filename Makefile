@@ -9,6 +9,9 @@ T	?=
 PROFILE	?=
 KERNEL	?=
 J	?= 0
+N	?= 0
+SEED	?=
+G	?=
 
 # Python, or the way to get it: the only thing the lab cannot install itself.
 LAB	:= $(CURDIR)/lab/start
@@ -79,7 +82,7 @@ bench:
 	@$(LAB) bench
 
 mutants:
-	@$(LAB) mutants $(T)
+	@$(LAB) mutants $(T) --sample $(N) --seed '$(SEED)' $(if $(G),--generated)
 
 kselftest:
 	@$(LAB) kselftest -d '$(DRIVER)' -T '$(T)' -k '$(KERNEL)'

@@ -46,10 +46,7 @@ def compile_in(target, kernel):
     """Bring the copy in TARGET up to date and build it."""
     for pattern in SOURCES:
         for path in TOP.glob(pattern):
-            copy = target / path.relative_to(TOP)
-            if not copy.exists() or copy.read_bytes() != path.read_bytes():
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, copy)
+            lab.build.bring(path.relative_to(TOP), target / path.relative_to(TOP))
     say(f"kunit: building for {kernel.release}")
     jobs = len(os.sched_getaffinity(0))
     headers = Path("/lib/modules", kernel.release, "build")

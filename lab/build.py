@@ -21,6 +21,9 @@ PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.[ch]", "life/*.[ch]",
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
 
 
+PATCHED = {}    # path in the checkout -> what is built in its place, see planted()
+
+
 class BuildFailed(AssertionError):
     """The compiler or modpost refused."""
 
@@ -31,6 +34,31 @@ def sources():
     for pattern in PATTERNS:
         found |= {p.relative_to(CHECKOUT) for p in CHECKOUT.glob(pattern) if p.is_file()}
     return {p for p in found if not p.name.endswith((".o", ".ko", ".mod.c", ".cmd"))}
+
+
+@contextmanager
+def planted(path, text):
+    """Whatever is built meanwhile has this text for one file of the checkout."""
+    PATCHED[Path(path)] = text.encode()
+    try:
+        yield
+    finally:
+        del PATCHED[Path(path)]
+
+
+def contents(path):
+    """The bytes of a file of the checkout, as it is to be built."""
+    path = Path(path)
+    return PATCHED[path] if path in PATCHED else (CHECKOUT / path).read_bytes()
+
+
+def bring(path, copy):
+    """Bring one copy up to date, if it is not, so that make sees what changed."""
+    wanted = contents(path)
+    if not copy.exists() or copy.read_bytes() != wanted:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(CHECKOUT / path, copy)
+        copy.write_bytes(wanted)
 
 
 def copy_sources(target):
@@ -45,10 +73,7 @@ def copy_sources(target):
             (target / old).unlink(missing_ok=True)
     manifest.write_text("\n".join(sorted(map(str, wanted))), encoding="utf-8")
     for path in wanted:
-        source, copy = CHECKOUT / path, target / path
-        if not copy.exists() or copy.read_bytes() != source.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(source, copy)
+        bring(path, target / path)
 
 
 @contextmanager

@@ -54,7 +54,7 @@ def edges_of_mtu(env):
         env.host_ns.run(f"ip link set {env.host_ns.device} mtu 1500")
 
 
-@test(profiles=MODES, drivers=["vnet"], timeout=180)
+@test(profiles=(*MODES, "swiotlb"), drivers=["vnet"], timeout=180)
 def edges_of_buffers(env):
     "Datagrams around the size of every buffer go there and back unchanged, nothing is dropped."
     ends = Ends(env)

@@ -29,6 +29,8 @@ Test
   make fuzz              random input to them, a minute for each
   make mutants           defects planted into the driver (T=NAME one of them): does
                          a test find each?
+    N=10 SEED=HASH       so many of them, chosen by the commit or by SEED
+    G=1                  of those that are made by pattern (lab/mutate.py)
   make kselftest         the kernel's own tests of network drivers (T= KERNEL=
                          DRIVER='vnet virtio_net')
   make bench             vnet and virtio_net side by side

@@ -19,7 +19,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, initramfs, outer, profiles, say, vhost_user
+from . import SetupError, initramfs, outer, profiles, say, splats, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 from .patience import Deadline
 from .transcript import Transcript
@@ -43,20 +43,6 @@ for mac in {macs}; do
 done
 """
 PORTS = 2  # root ports for NICs, of every guest that has PCI
-SPLAT = re.compile(
-    r"BUG:|WARNING:|RIP:|Call Trace:|Oops|general protection|Kernel panic|KASAN:|KCSAN:|UBSAN:"
-    r"|possible circular locking|inconsistent lock state|suspicious RCU|sleeping function called"
-    r"|stalled pool shutdown|blocked for more than|soft lockup|hard LOCKUP|rcu_.*detected stall"
-    r"|unregister_netdevice: waiting|NETDEV WATCHDOG|refcount_t:|list_add corruption"
-    r"|list_del corruption|memory leak|DMA-API:|scheduling while atomic|use-after-free")
-# The kernel's own, which nobody here can help: net_failover never initializes its
-# lock, which only lockdep minds (and is off from then on); an interrupt whose
-# files in /proc could not be made for want of memory complains when they go.
-KNOWN = re.compile(r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>).)*?"
-                   r"net_failover_get_stats.*?</TASK>|"
-                   r"[^\n]*WARNING: fs/proc/generic\.c(?:(?!end trace).)*? unregister_irq_proc"
-                   r".*?end trace[^\n]*", re.DOTALL)
-
 # bad page, died, warning, soft lockup
 TAINT_WARN = 1 << 9
 TAINT_BAD = 1 << 5 | 1 << 7 | TAINT_WARN | 1 << 14
@@ -64,17 +50,6 @@ TAINT_BAD = 1 << 5 | 1 << 7 | TAINT_WARN | 1 << 14
 # What says that the detector of a debug kernel is at work.
 DETECTORS = {"kasan": ("/proc/lockdep_stats", r"debug_locks: +1"),
              "kcsan": ("/sys/kernel/debug/kcsan", "enabled: 1")}
-# A data race as KCSAN tells of it: the core kernel has some, and a stack that
-# goes through a driver is not yet the driver's.
-RACE_BEGIN, RACE_END = "BUG: KCSAN:", "Reported by Kernel Concurrency Sanitizer"
-RACE = re.compile(f"{RACE_BEGIN}.*?{RACE_END}", re.DOTALL)
-ACCESS = re.compile(r" by (?:task|interrupt)[^\n]*:\s*\n((?:[^\n]*\n){3})")
-
-
-def own_race(match):
-    """A race with a driver of NICs among the first three functions of an access, or nothing."""
-    return match.group() if any(re.search(r"\[(vnet|virtio_net)\]", functions)
-                                for functions in ACCESS.findall(match.group())) else ""
 
 
 class GuestDied(AssertionError):
@@ -181,20 +156,27 @@ class Guest:
         except FileNotFoundError:
             return ""
 
-    def splats(self, start=0):
-        """Lines of the console that tell of a defect, from an offset on."""
-        for _ in range(30):  # half a report does not tell whose race it is
+    def whole_console(self, start=0):
+        """The console from an offset on, not in the middle of a report of a race."""
+        for _ in range(30):
             text = self.console_text(start)
-            if text.rfind(RACE_BEGIN) <= text.rfind(RACE_END):
+            if not splats.half(text):
                 break
             time.sleep(0.1)
-        text = RACE.sub(own_race, KNOWN.sub("", text))
-        return [line for line in text.splitlines() if SPLAT.search(line)]
+        return text
+
+    def splats(self, start=0):
+        """Lines of the console that tell of a defect, from an offset on."""
+        return splats.lines(self.whole_console(start))
+
+    def complaints(self, start=0):
+        """The same as complaints with their stacks, see lab/splats.py."""
+        return splats.find(self.whole_console(start))
 
     def taint(self):
         """What taints the kernel and should not; 0 after a warning that is the kernel's own."""
-        taint = int(self.run("cat /proc/sys/kernel/tainted").out) & TAINT_BAD
-        if any("WARNING:" in known for known in KNOWN.findall(self.console_text())):
+        taint = int(self.launch("cat /proc/sys/kernel/tainted").wait().out) & TAINT_BAD
+        if any("WARNING:" in known for known in splats.KNOWN.findall(self.console_text())):
             taint &= ~TAINT_WARN
         return taint
 

@@ -215,15 +215,25 @@ class Group:
         except OSError:
             pass
 
+    def decoded(self, splats):
+        """The first complaint in words, with its stack; all of them go into a file of the log."""
+        module = self.guest.root / "lab" / f"{self.options.driver}.ko"
+        module = module if module.exists() else None
+        text = "\n\n".join(splat.text(module) for splat in splats)
+        (self.guest.log / "splats").write_text(text + "\n", encoding="utf-8")
+        first = splats[0].text(module).split("\n")
+        stack = "".join(f"\n      {line}" for line in first[1:])
+        return f"{splats[0].line} (splat {splats[0].fingerprint}, {len(splats)} in all){stack}"
+
     def complaint(self, over):
         """What the kernel said on the console or by its taint bits since the last look.
 
         Of a guest that was ended, because its time was OVER, there is only the console.
         """
-        splats = self.guest.splats(self.seen)
+        splats = self.guest.complaints(self.seen)
         self.seen = len(self.guest.console_text())
         if splats:
-            return splats[0].strip()
+            return self.decoded(splats)
         if over:
             return None
         if not self.guest.alive():

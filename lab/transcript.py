@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 
-SHOWN = 8        # commands beside a failure; all are in the file
+SHOWN = 10       # commands beside a failure; all are in the file
 LONGEST = 160    # characters of one of them
 
 

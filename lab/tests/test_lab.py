@@ -18,7 +18,7 @@ from unittest import mock
 from lab import SetupError, build, check, host, kernels, kselftest, layers, mutants, mutate, net
 from lab import options, patience, profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
-from lab.guest import SPLAT, Guest, GuestDied, NotUp
+from lab.guest import Guest, GuestDied, NotUp
 
 
 class Profiles(unittest.TestCase):
@@ -530,54 +530,6 @@ class Patience(unittest.TestCase):
     def test_a_process_that_is_gone(self):
         self.assertEqual(patience.delays(2 ** 22 + 1), {})
         self.assertTrue(patience.delays(os.getpid()))
-
-
-class Splats(unittest.TestCase):
-    BAD = ("[    1.0] BUG: kernel NULL pointer dereference, address: 0",
-           "[    1.0] WARNING: CPU: 0 PID: 1 at net/core/dev.c:1 x+0x1/0x2",
-           "[    1.0] BUG: KASAN: slab-use-after-free in x",
-           "[    1.0] page_pool_release_retry() stalled pool shutdown: id 1, 2 inflight 60 sec",
-           "[    1.0] INFO: task ip:1 blocked for more than 60 seconds.",
-           "[    1.0] watchdog: BUG: soft lockup - CPU#0 stuck for 22s!",
-           "[    1.0] WARNING: possible circular locking dependency detected",
-           "[    1.0] WARNING: suspicious RCU usage",
-           "[    1.0] unregister_netdevice: waiting for eth0 to become free. Usage count = 2",
-           "[    1.0] virtio_net virtio1 eth0: NETDEV WATCHDOG: CPU: 0: transmit queue 0 timed out")
-    GOOD = ("[    1.0] virtio_net virtio1 eth0: renamed", "[    1.0] vnet: 4 queue pairs",
-            "[    1.0] vnet: loading out-of-tree module taints kernel.")
-
-    def test_lines(self):
-        for line in self.BAD:
-            self.assertTrue(SPLAT.search(line), line)
-        for line in self.GOOD:
-            self.assertFalse(SPLAT.search(line), line)
-
-    RACE = """==================================================================
-BUG: KCSAN: data-race in {0} / {1}
-
-write to 0xffff88800510c0d8 of 8 bytes by task 300 on cpu 0:
- {0}+0x1a/0x40{2}
- two+0x1a/0x40
- three+0x1a/0x40
- vnet_start_xmit+0x300/0x900 [vnet]
-
-read to 0xffff88800510c0d8 of 8 bytes by interrupt on cpu 1:
- {1}+0x30/0x120{3}
- two+0x1a/0x40
- three+0x1a/0x40
-
-value changed: 0x0000000000000001 -> 0x0000000000000002
-
-Reported by Kernel Concurrency Sanitizer on:
-CPU: 1 UID: 0 PID: 0 Comm: swapper/1 Not tainted 7.3.4
-==================================================================
-"""
-
-    def test_races(self):
-        for write, read, count in (("", "", 0), (" [vnet]", "", 1), ("", " [virtio_net]", 1)):
-            text = self.RACE.format("a", "b", write, read) + "BUG: other\n"
-            guest = SimpleNamespace(console_text=lambda start, text=text: text)
-            self.assertEqual(len(Guest.splats(guest)), count + 1, text)
 
 
 class HostSide(unittest.TestCase):

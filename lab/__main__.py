@@ -23,8 +23,8 @@ INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "fuzz", "bench", "kselftest", "mutants", "debug-kernel", "kernels", "package", "exec",
-            "gc")
+            "fuzz", "bench", "kselftest", "mutants", "coverage", "debug-kernel", "kernels",
+            "package", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
@@ -46,6 +46,7 @@ USAGE = """commands:
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
   mutants [NAME...]   defects planted into the driver: does a test find each?
+  coverage [OPTIONS]  the lines of the driver that tests reach
   debug-kernel [NAME] build the debug kernel: kasan, kcsan or faults
   kernels [WORD...]   compile for every kernel of the archive (headers only)
   package WHAT        the packages and pages: deb, rpm or html
@@ -198,7 +199,8 @@ def main():
             return program(options.command, options.args)
         if options.command in MODULES:
             return MODULES[options.command].main(functools.partial(enter, rootdir), options.args)
-        if options.command in ("run", "shell", "boot", "test", "check", "kselftest", "mutants"):
+        if options.command in ("run", "shell", "boot", "test", "check", "kselftest", "mutants",
+                               "coverage"):
             host.check_memory()
         if options.command == "fuzz":
             return fuzz(rootdir, options.args)

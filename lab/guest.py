@@ -42,6 +42,7 @@ for mac in {macs}; do
     exit 1
 done
 """
+EXECUTED = None  # QEMU's plugin of lab/coverage, for a run that counts lines
 PORTS = 2  # root ports for NICs, of every guest that has PCI
 # bad page, died, warning, soft lockup
 TAINT_WARN = 1 << 9
@@ -298,6 +299,7 @@ class Guest:
             "-device", f"virtio-serial-{bus}",
             "-chardev", self.socket("agent"),
             "-device", "virtserialport,chardev=agent,name=vnet.agent",
+            *(["-plugin", f"{EXECUTED},out={self.log}/coverage"] if EXECUTED else []),
             *(["-chardev", self.socket("shell"), "-device", "virtconsole,chardev=shell"]
               if self.shell else []),
         ]
@@ -510,6 +512,9 @@ class Guest:
             self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
                      f"modprobe $m || exit; done")
         self.insmod(driver)
+        if EXECUTED and driver == "vnet":
+            (self.log / "coverage.text").write_text(
+                self.run("cat /sys/module/vnet/sections/.text").out, encoding="ascii")
         if self.kernel.name in DETECTORS:
             self.check_detector(*DETECTORS[self.kernel.name])
 

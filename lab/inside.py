@@ -95,6 +95,11 @@ def cmd_mutants(args):
     return mutants.main(args)
 
 
+def cmd_coverage(args):
+    from . import coverage
+    return coverage.main(args)
+
+
 def cmd_run(args):
     from . import demo
     return demo.run(args)

@@ -243,6 +243,7 @@ class Group:
 
 
 STOP = threading.Event()
+LAST = []       # directories of the logs of the runs of this process
 
 
 def discover():
@@ -419,6 +420,11 @@ def choose(options, skips):
     return chosen + debug
 
 
+def last_logs():
+    """The directory of the logs of the last run, or None."""
+    return LAST[-1] if LAST else None
+
+
 def main(args):
     options = parse(args)
     tests = [t for t in discover() if matches(t.name, options.test)
@@ -437,6 +443,7 @@ def main(args):
             say(f"{group.where}: {' '.join(t.name for t in group.tests)}")
         return 0
     options.logs = logs.new("test")
+    LAST.append(options.logs)
     total = sum(len(g.tests) for g in groups) + len(skips)
     total += len(chosen) if options.driver == "vnet" else 0
     tally = Tally(total)

@@ -12,12 +12,13 @@ J	?= 0
 N	?= 0
 SEED	?=
 G	?=
+KEEP	?=
 
 # Python, or the way to get it: the only thing the lab cannot install itself.
 LAB	:= $(CURDIR)/lab/start
 # Variables of the command line that select nothing: 'make check T='.
 EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(if $($v),,--empty=$v)))
-SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY)
+SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY) $(if $(KEEP),--keep)
 
 .PHONY: all modules in-tree install uninstall clean run check check-ci check-full \
 	shell kunit gates fuzz bench kselftest mutants kernels dkms deb rpm dist \

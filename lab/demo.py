@@ -98,7 +98,7 @@ def console(guest):
                         f"stty rows {size.lines} cols {size.columns}; "
                         f"export TERM={term} PS1='guest# '; exec bash --norc -i")
     attach = subprocess.Popen(["socat", f"STDIO,raw,echo=0,escape={ESCAPE}",
-                               f"UNIX-CONNECT:{guest.run_dir / 'shell.sock'}"],
+                               f"UNIX-CONNECT:{guest.door('shell')}"],
                               stderr=subprocess.DEVNULL)
     try:
         while attach.poll() is None and guest.alive() and shell.poll() is None:

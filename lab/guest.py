@@ -105,15 +105,18 @@ class Guest:
 
     extra: further QEMU arguments. memory in MiB. shell: a console for a user.
     over: directories laid over the root, beside the layers of the session.
+    doors: the sockets of that console and of QEMU's debugger are beside the logs, where
+    somebody outside finds them; see keep().
     """
 
     def __init__(self, kernel, profile, log, *, append="", extra=(), memory=1024, smp=2,
-                 shell=False, over=()):
+                 shell=False, over=(), doors=False):
         self.kernel = kernel
         self.profile = profiles.get(profile) if isinstance(profile, str) else profile
         self.log = Path(log)
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
-        self.shell = shell
+        self.shell = shell or doors
+        self.doors = doors
         self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
         self.accel = os.environ.get("VNET_ACCEL") or "tcg"
         self.over = [*over, *(Path("/cache/layers") / name
@@ -266,8 +269,13 @@ class Guest:
         self.device = client.Device(**options).start()
         self.macs = [mac]
 
+    def door(self, name):
+        """The path of a socket that people use."""
+        return (self.log if self.doors else self.run_dir) / f"{name}.sock"
+
     def socket(self, name):
-        return f"socket,id={name},path={self.run_dir / name}.sock,server=on,wait=off"
+        path = self.door(name) if name == "shell" else f"{self.run_dir / name}.sock"
+        return f"socket,id={name},path={path},server=on,wait=off"
 
     @property
     def microvm(self):
@@ -395,9 +403,13 @@ class Guest:
         with self.lock:
             return self.monitor.cmd(command, **args)
 
+    def hmp_say(self, command):
+        """A command of QEMU's own monitor that has something to say; what it says."""
+        return self.qmp("human-monitor-command", **{"command-line": command}).strip()
+
     def hmp(self, command):
         """A command of QEMU's own monitor, for what has the syntax of the command line."""
-        said = self.qmp("human-monitor-command", **{"command-line": command}).strip()
+        said = self.hmp_say(command)
         if said:
             raise SetupError(f"QEMU refuses '{command}': {said}")
 
@@ -446,6 +458,22 @@ class Guest:
             self.start_device()
             self.qmp("device_add", **json.loads(self.device.qemu_args(bus="rp0")[-1]))
         self.run(FOUND.format(macs=" ".join(self.macs)))
+
+    def keep(self):
+        """Open the doors: a shell on the console of users, and QEMU's debugger; how to get in."""
+        shell, gdb = self.door("shell"), self.door("gdb")
+        self.start("while :; do setsid -c bash --norc -i < /dev/hvc0 > /dev/hvc0 2>&1; sleep 1; "
+                   "done")
+        self.hmp_say(f"gdbserver unix:{gdb},server=on,wait=off")
+        loaded = self.run("cat /sys/module/vnet/sections/.text", check=False).out.strip()
+        symbols = f" -ex 'add-symbol-file {outer(self.log)}/vnet.ko {loaded}'" if loaded else ""
+        if loaded:
+            shutil.copy(self.root / "lab/vnet.ko", self.log)
+        return [f"shell: socat STDIO,raw,echo=0,escape=0x1d UNIX-CONNECT:{outer(shell)}"
+                "   (Enter; leave with Ctrl-])",
+                f"gdb:   gdb -ex 'target remote {outer(gdb)}'{symbols}",
+                f"logs:  {outer(self.log)}",
+                "end:   'poweroff -f' in the guest, or ^C here"]
 
     # ---- commands ------------------------------------------------------
 

@@ -22,6 +22,8 @@ def parse(args):
     parser.add_argument("--full", action="store_true", help="long tests, all rounds and kernels")
     parser.add_argument("--slow", type=float, default=1.0, help="stretch every time-out")
     parser.add_argument("--list", action="store_true", help="only tell what would run")
+    parser.add_argument("--keep", action="store_true",
+                        help="leave the guest of the first failing test running")
     parser.add_argument("--empty", action="append", default=[], help=argparse.SUPPRESS)
     parser.add_argument("--part", default="", help=argparse.SUPPRESS)
     return parser.parse_args(args)

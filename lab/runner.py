@@ -15,7 +15,7 @@ from pathlib import Path
 from . import SetupError, api, build, kernels, logs, outer, profiles, quick, results, say
 from . import vhost_user
 from . import options as test_options
-from .guest import Guest, GuestDied
+from .guest import Guest, GuestDied, QMPError
 from .net import CommandFailed, have_tap
 
 SELFTESTS = Path("/vnet/selftests")
@@ -116,7 +116,7 @@ class Group:
 
     def boot(self, module):
         log = self.options.logs / f"{self.kernel.name}-{self.profile.name}-{next(self.boots)}"
-        guest = Guest(self.kernel, self.profile, log)
+        guest = Guest(self.kernel, self.profile, log, doors=getattr(self.options, "keep", False))
         guest.__enter__()
         try:
             guest.load(self.options.driver, module)
@@ -185,6 +185,7 @@ class Group:
             if self.guest:
                 text += "".join(f"\n      {line}" for line in self.guest.transcript.last())
                 text += f"\n      logs: {outer(self.guest.log)}"
+                self.keep(test, text)
             self.shut()
         return verdict, text
 
@@ -206,9 +207,25 @@ class Group:
                 file.write(f"{test.name}\n{traceback.format_exc()}\n")
             return "FAIL", explain(error)
 
+    def keep(self, test, text):
+        """With --keep: leave the guest of a failure as it is until somebody ends it."""
+        if not getattr(self.options, "keep", False) or STOP.is_set() or not self.guest.alive():
+            return
+        with KEPT:      # one at a time has the terminal
+            say(f"kept: {self.where} {test.name}: {text}")
+            try:
+                for line in self.guest.keep():
+                    say(f"      {line}")
+            except (GuestDied, CommandFailed, QMPError) as error:
+                say(f"      it does not answer: {error}")
+            while self.guest.alive() and not STOP.is_set():
+                time.sleep(0.5)
+
     def expire(self, expired):
-        """The time of a test is up: dump the tasks that hang, end QEMU."""
+        """The time of a test is up: end QEMU, unless the guest is to be kept."""
         expired.set()
+        if getattr(self.options, "keep", False) and not STOP.is_set():
+            return
         try:
             if self.guest and self.guest.alive():
                 self.guest.qemu.stop()
@@ -244,6 +261,7 @@ class Group:
 
 STOP = threading.Event()
 LAST = []       # directories of the logs of the runs of this process
+KEPT = threading.Lock()
 
 
 def discover():

@@ -22,6 +22,7 @@ Test
     KERNEL=6.12          a kernel of the guest root, by its series
     DRIVER=virtio_net    the in-tree driver instead
     J=N                  guests at a time
+    KEEP=1               leave the guest of the first failing test running, and say how to get in
   make check-ci          what CI runs after that, about half an hour
   make check-full        the long tests and all rounds, on every kernel: hours
   make gates             compilers, sparse, checkpatch, kernel-doc, layers

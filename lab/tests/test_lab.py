@@ -378,6 +378,21 @@ class Selection(unittest.TestCase):
             group.run(None, tally)
         self.assertEqual(tally.closing(), "0 passed, 2 failed, 0 skipped")
 
+    def test_a_guest_is_kept_until_it_ends(self):
+        answers = [True, True, False]
+
+        def alive():
+            return answers.pop(0)
+
+        for keep, lines in ((False, []), (True, ["kept: 7.2 packed a.b: lost", "      shell: x"])):
+            group = runner.Group(kernels.Kernel("7.2", "7.2.1", Path("/x")),
+                                 profiles.get("packed"), [], SimpleNamespace(keep=keep))
+            group.guest = SimpleNamespace(alive=alive, keep=lambda: ["shell: x"])
+            said = []
+            with mock.patch.object(runner, "say", said.append):
+                group.keep(SimpleNamespace(name="a.b"), "lost")
+            self.assertEqual(said, lines)
+
     def test_closing_line(self):
         tally = runner.Tally(3)
         with mock.patch.object(runner, "say"):

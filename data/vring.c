@@ -152,7 +152,7 @@ static enum hrtimer_restart vnet_wrap_look(struct hrtimer *timer)
 		return HRTIMER_NORESTART;
 
 	if (vnet_vring_used_idx(r) != READ_ONCE(r->taken)) {
-		napi_schedule(wrap->napi);
+		wrap->found += napi_schedule(wrap->napi);
 		return HRTIMER_NORESTART;
 	}
 

@@ -74,6 +74,7 @@ struct vnet_vq {
  * @q: the queue
  * @napi: its poll
  * @delay: until the next look, in nanoseconds
+ * @found: polls that it has scheduled: interrupts that were lost
  *
  * The virtio core takes an interrupt for another's while the used index is what
  * it has itself, and with our own engine that is 0 for ever: the interrupt of a
@@ -84,6 +85,7 @@ struct vnet_wrap {
 	struct vnet_vq *q;
 	struct napi_struct *napi;
 	u64 delay;
+	u32 found;
 };
 
 /* data/vring.c: who is driven by our own engine */

@@ -148,13 +148,16 @@ static void vnet_health_put_vring(struct vnet_dev *vd,
 /* The ring of a data queue */
 static void vnet_health_put_ring(struct vnet_dev *vd,
 				 struct devlink_fmsg *fmsg,
-				 const struct vnet_vq *q)
+				 const struct vnet_vq *q,
+				 const struct vnet_wrap *wrap)
 {
 	if (!q->vq)
 		return;
 
 	devlink_fmsg_string_pair_put(fmsg, "engine",
 				     vnet_vq_own(q) ? "vnet" : "core");
+	devlink_fmsg_u32_pair_put(fmsg, "found_at_wrap",
+				  READ_ONCE(wrap->found));
 	vnet_health_put_vring(vd, fmsg, q->vq, vnet_vq_free(q));
 }
 
@@ -184,7 +187,7 @@ static void vnet_health_put_txq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &txq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_tx_index(txq->index));
-	vnet_health_put_ring(vd, fmsg, &txq->q);
+	vnet_health_put_ring(vd, fmsg, &txq->q, &txq->wrap);
 	devlink_fmsg_obj_nest_end(fmsg);
 }
 
@@ -202,7 +205,7 @@ static void vnet_health_put_rxq(struct vnet_dev *vd, struct devlink_fmsg *fmsg,
 	devlink_fmsg_bool_pair_put(fmsg, "napi_scheduled",
 				   test_bit(NAPI_STATE_SCHED, &rxq->napi.state));
 	vnet_health_put_watch(vd, fmsg, vnet_vq_rx_index(rxq->index));
-	vnet_health_put_ring(vd, fmsg, &rxq->q);
+	vnet_health_put_ring(vd, fmsg, &rxq->q, &rxq->wrap);
 	devlink_fmsg_obj_nest_end(fmsg);
 }
 

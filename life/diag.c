@@ -152,9 +152,11 @@ static void vnet_regs_pair(struct vnet_dev *vd, u16 pair, u32 *regs)
 	if (!vnet_live(vd))
 		return;
 
-	regs[0] |= virtqueue_is_broken(rxq->q.vq) << 3;
+	regs[0] |= virtqueue_is_broken(rxq->q.vq) << 3 |
+		   vnet_vq_own(&rxq->q) << 4;
 	regs[7] = vnet_vq_free(&rxq->q);
-	regs[8] |= virtqueue_is_broken(txq->q.vq) << 3;
+	regs[8] |= virtqueue_is_broken(txq->q.vq) << 3 |
+		   vnet_vq_own(&txq->q) << 4;
 	regs[11] = vnet_vq_free(&txq->q);
 }
 

@@ -74,12 +74,16 @@ static int vnet_ethtool_set_link(struct net_device *dev,
 
 static u32 vnet_ethtool_get_msglevel(struct net_device *dev)
 {
-	return vnet_policy(dev)->msg_enable;
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	return vd->msg_enable;
 }
 
 static void vnet_ethtool_set_msglevel(struct net_device *dev, u32 level)
 {
-	vnet_policy(dev)->msg_enable = level;
+	struct vnet_dev *vd = netdev_priv(dev);
+
+	vd->msg_enable = level;
 }
 
 /* Queues and rings */

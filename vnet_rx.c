@@ -11,7 +11,6 @@
 #include "vnet.h"
 #include "vnet_dim.h"
 #include "vnet_event.h"
-#include "vnet_policy.h"
 #include "vnet_rx.h"
 #include "vnet_rxbuf.h"
 #include "vnet_trace.h"

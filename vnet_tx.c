@@ -13,7 +13,6 @@
 #include "vnet.h"
 #include "vnet_dim.h"
 #include "vnet_event.h"
-#include "vnet_policy.h"
 #include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"

@@ -227,6 +227,7 @@ static_assert(offsetof(struct vnet_txq, napi) % SMP_CACHE_BYTES == 0);
  * @ctrl: control queue transport, NULL without a control queue
  * @failover: master of a standby device, or NULL
  * @life: what the device is to be, and what it is
+ * @msg_enable: NETIF_MSG_* that the user wants to see
  * @speed: link speed in Mbit/s or SPEED_UNKNOWN
  * @duplex: DUPLEX_* value
  * @config_work: reacts to configuration change interrupts
@@ -257,6 +258,7 @@ struct vnet_dev {
 	struct vnet_ctrl *ctrl;
 	struct failover *failover;
 	struct vnet_life life;
+	u32 msg_enable;
 	u32 speed;
 	u8 duplex;
 	struct work_struct config_work;
@@ -276,8 +278,7 @@ struct vnet_dev {
 do {									\
 	const struct vnet_dev *__vd = (vd);				\
 									\
-	netif_warn(__vd->cfg.policy, type, __vd->dev, fmt,		\
-		   ##__VA_ARGS__);					\
+	netif_warn(__vd, type, __vd->dev, fmt, ##__VA_ARGS__);		\
 } while (0)
 
 /* The device is past DRIVER_OK and its virtqueues exist. */

@@ -7,7 +7,40 @@
 #ifndef VNET_DIM_H
 #define VNET_DIM_H
 
+#include <linux/dim.h>
+
 #include "vnet.h"
+
+/**
+ * struct vnet_coal - when the device notifies; zero of either: at once
+ * @packets: after so many packets; zero of a transmit queue means that packets
+ *	are orphaned, see struct vnet_txq
+ * @usecs: or so many microseconds after the first of them
+ */
+struct vnet_coal {
+	u32 packets;
+	u32 usecs;
+};
+
+/**
+ * struct vnet_coal_queue - coalescing of one virtqueue
+ * @coal: what the device was asked for
+ * @own: set for this virtqueue; else it follows the global values
+ * @adaptive: @dim decides
+ * @vq: virtqueue number
+ * @events: polls so far
+ * @vd: device
+ * @dim: dynamic moderation; @dim.work tells the device
+ */
+struct vnet_coal_queue {
+	struct vnet_coal coal;
+	bool own;
+	bool adaptive;
+	u16 vq;
+	u16 events;
+	struct vnet_dev *vd;
+	struct dim dim;
+};
 
 static inline void vnet_dim_sample(struct vnet_coal_queue *cq, u64 packets,
 				   u64 bytes)

@@ -438,7 +438,7 @@ static bool vnet_health_loud(struct vnet_dev *vd, const struct vnet_heal *heal)
 	    vnet_life_tries(&vd->life) > 1)
 		return false;
 
-	return (READ_ONCE(vd->cfg.policy->msg_enable) &
+	return (READ_ONCE(vd->msg_enable) &
 		vnet_health_msg[heal->reporter]) && net_ratelimit();
 }
 

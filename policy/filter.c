@@ -738,7 +738,7 @@ int vnet_policy_create(struct vnet_dev *vd)
 		return -ENOMEM;
 
 	vd->cfg.policy->offloads = vd->caps.guest_offloads;
-	vd->cfg.policy->msg_enable = VNET_MSG_DEFAULT;
+	vd->msg_enable = VNET_MSG_DEFAULT;
 	vnet_filter_init(vd);
 
 	err = vnet_rss_create(vd);

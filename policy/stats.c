@@ -13,6 +13,7 @@
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_event.h"
+#include "vnet_policy.h"
 
 /* Values that are derived from others, behind them in a snapshot */
 #define VNET_RXV_DROPS		VNET_RXS_NR

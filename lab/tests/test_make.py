@@ -97,7 +97,8 @@ class Source(unittest.TestCase):
         with tempfile.TemporaryDirectory() as target:
             subprocess.run(["sh", "/vnet/lab/make/source.sh", target], check=True)
             have = {str(path.relative_to(target)) for path in Path(target).rglob("*.c")}
-        self.assertEqual(have, self.wanted)
+        # what takes the driver's place where it cannot be built
+        self.assertEqual(have - {"stand-in/vnet.c"}, self.wanted)
 
     def test_of_the_lab(self):
         have = {str(path) for path in build.sources() if path.suffix == ".c"}

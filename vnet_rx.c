@@ -266,19 +266,14 @@ static noinline void vnet_rxq_drop(struct vnet_rxq *rxq,
 					 vnet_vq_rx_index(rxq->index));
 }
 
-/* Small packet: copy it, so that its buffers stay in their slots. */
-static struct sk_buff *vnet_rx_copy(struct vnet_rxq *rxq,
-				    struct vnet_rx_pkt *pkt,
-				    struct vnet_rx_ctx *ctx)
+/* Small packet: copy it, so that its buffer stays in its slot. */
+static __always_inline struct sk_buff *
+vnet_rx_copy(struct vnet_rxq *rxq, const struct vnet_rx_buf *buf, u32 len)
 {
-	struct sk_buff *skb;
+	struct sk_buff *skb = napi_alloc_skb(&rxq->napi, len);
 
-	skb = napi_alloc_skb(&rxq->napi, pkt->len);
-	if (unlikely(!skb))
-		return NULL;
-
-	skb_put_data(skb, vnet_rx_data(rxq, pkt, 0), pkt->len);
-	ctx->hot[VNET_RXS_COPYBREAK]++;
+	if (likely(skb))
+		skb_put_data(skb, buf->va + buf->headroom + rxq->hdr_len, len);
 
 	return skb;
 }
@@ -364,8 +359,10 @@ static struct sk_buff *vnet_rx_build(struct vnet_rxq *rxq,
 	struct sk_buff *skb;
 	u16 i;
 
-	if (pkt->len <= rxq->copybreak && pkt->nr == 1)
-		return vnet_rx_copy(rxq, pkt, ctx);
+	if (pkt->len <= rxq->copybreak && pkt->nr == 1) {
+		ctx->hot[VNET_RXS_COPYBREAK]++;
+		return vnet_rx_copy(rxq, buf, pkt->len);
+	}
 
 	skb = vnet_rx_build_one(rxq, buf, pkt->lens[0]);
 	if (unlikely(!skb))
@@ -636,8 +633,8 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 					      struct vnet_xdp_buff *vxb,
 					      struct vnet_rx_ctx *ctx)
 {
-	u32 hdr_len = rxq->hdr_len, fast = 0, bytes = 0, pkts, len;
-	u32 most_copied = READ_ONCE(rxq->copybreak) + hdr_len;
+	u32 hdr_len = rxq->hdr_len, fast = 0, bytes = 0, pkts, len, copied = 0;
+	u32 most_copied = READ_ONCE(rxq->copybreak);
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_buf *buf;
 	struct sk_buff *skb;
@@ -651,15 +648,21 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 
 		buf = &mem->bufs[slot];
 		if (unlikely(!vnet_rx_is_plain(rxq, buf, len, &flags)) ||
-		    unlikely(flags || len <= most_copied)) {
+		    unlikely(flags)) {
 			vnet_rxq_leave(rxq, vxb, ctx, buf, len);
 			continue;
 		}
 
 		len -= hdr_len;
 		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, len);
-		skb = vnet_rx_build_one(rxq, buf, len);
-		vnet_slots_put(&mem->slots, slot);
+		if (len <= most_copied) {
+			skb = vnet_rx_copy(rxq, buf, len);
+			vnet_vring_offer(&rxq->q.ring, slot);
+			copied++;
+		} else {
+			skb = vnet_rx_build_one(rxq, buf, len);
+			vnet_slots_put(&mem->slots, slot);
+		}
 		if (unlikely(!skb)) {
 			rxq->pkt.nr = 1;
 			rxq->pkt.len = len;
@@ -670,6 +673,7 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 		bytes += len;
 		vnet_rx_gro(rxq, skb);
 	}
+	ctx->hot[VNET_RXS_COPYBREAK] += copied;
 	ctx->hot[VNET_RXS_CSUM_NONE] += fast;
 	ctx->hot[VNET_RXS_PACKETS] += fast;
 	ctx->hot[VNET_RXS_BYTES] += bytes;

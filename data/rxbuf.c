@@ -18,7 +18,7 @@
 /* How long a starved queue waits before it asks for memory again. */
 #define VNET_STARVE_DELAY	(HZ / 50 + 1)
 
-/* Pages of this order are cut into buffers; see vnet_rxbuf_alloc(). */
+/* The largest pages that buffers are cut from */
 #define VNET_RX_PAGE_ORDER	get_order(SZ_32K)
 
 /* Most memory that a queue keeps in smaller pages while there are no large ones */
@@ -84,6 +84,23 @@ static bool vnet_rxmem_whole(const struct vnet_caps *caps,
 		!cfg->xdp->aux->xdp_has_frags);
 }
 
+/*
+ * A packet that is not read keeps the whole page that its buffer was cut from,
+ * and its socket is charged for the buffer: a page has two of the largest, if
+ * there are such pages.
+ */
+static unsigned int vnet_rxmem_order(const struct vnet_rx_mem *mem,
+				     const struct vnet_caps *caps,
+				     const struct vnet_cfg *cfg)
+{
+	u32 most = max(mem->layout.truesize, mem->layout.frag_size);
+
+	if (caps->rx_mode == VNET_RX_MERGEABLE)
+		most = max(most, cfg->rx_buf_len);
+
+	return min(get_order(2 * most), VNET_RX_PAGE_ORDER);
+}
+
 static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 			    const struct vnet_cfg *cfg, struct vnet_rx_mem *mem,
 			    u32 slots)
@@ -91,7 +108,7 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	const struct vnet_rx_layout *l = &mem->layout;
 	u32 bytes = slots * (l->truesize + l->nr_frags * l->frag_size);
 	bool one = mem->xdp && !VNET_COMPAT_XDP_MIXED_POOLS;
-	unsigned int order = VNET_RX_PAGE_ORDER, spare;
+	unsigned int order = vnet_rxmem_order(mem, caps, cfg), spare;
 
 	/* A single pool had better be one that always has memory. */
 	if (one && mem->stride == 1)
@@ -108,8 +125,9 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		return 0;
 
 	mem->spare_size = PAGE_SIZE << spare;
-	mem->pool0 = vnet_rxmem_pool(rxq, mem, spare,
-				     min(bytes, VNET_RX_SPARE_MAX));
+	if (l->truesize > mem->spare_size)
+		bytes = min(bytes, VNET_RX_SPARE_MAX);
+	mem->pool0 = vnet_rxmem_pool(rxq, mem, spare, bytes);
 	return PTR_ERR_OR_ZERO(mem->pool0);
 }
 
@@ -217,7 +235,7 @@ static void vnet_rxmem_cut_end(struct vnet_rx_mem *mem)
 		return;
 
 	if (!page_pool_unref_page(cut->page, VNET_RX_PAGE_REFS - cut->users))
-		page_pool_put_unrefed_page(mem->pool, cut->page, -1, false);
+		page_pool_put_unrefed_page(cut->pool, cut->page, -1, false);
 	cut->page = NULL;
 	cut->left = 0;
 }
@@ -288,28 +306,52 @@ static gfp_t vnet_rxmem_large_gfp(const struct vnet_rx_mem *mem, gfp_t gfp)
 	return gfp | __GFP_NOWARN | __GFP_NORETRY;
 }
 
-/* Take a new page to cut buffers from. */
-static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, gfp_t gfp)
+/* Take a large page, but not again at once when there is none. */
+static struct page *vnet_rxmem_large_page(struct vnet_rx_mem *mem, gfp_t gfp)
 {
 	struct vnet_rx_cut *cut = &mem->cut;
+	struct page *page;
+
+	if (cut->waits && time_before(jiffies, cut->again))
+		return NULL;
+
+	page = vnet_compat_pool_alloc(mem->pool,
+				      vnet_rxmem_large_gfp(mem, gfp));
+	cut->waits = !page && mem->pool0;
+	if (page)
+		return page;
+
+	cut->again = jiffies + VNET_RX_LARGE_DELAY;
+	cut->failed++;
+
+	return NULL;
+}
+
+/* Take a new page to cut buffers of @size bytes from. */
+static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, u32 size,
+					  gfp_t gfp)
+{
+	struct vnet_rx_cut *cut = &mem->cut;
+	struct page *page;
 
 	vnet_rxmem_cut_end(mem);
-	if (cut->waits && time_before(jiffies, cut->again))
+	if (mem->pool0 && size <= mem->spare_size) {
+		cut->pool = mem->pool0;
+		page = vnet_compat_pool_alloc(cut->pool, gfp | __GFP_NOWARN);
+		cut->failed += !page;
+	} else {
+		cut->pool = mem->pool;
+		page = vnet_rxmem_large_page(mem, gfp);
+	}
+	if (unlikely(!page))
 		return false;
 
-	cut->page = vnet_compat_pool_alloc(mem->pool,
-					   vnet_rxmem_large_gfp(mem, gfp));
-	cut->waits = !cut->page && mem->pool0;
-	if (!cut->page) {
-		cut->again = jiffies + VNET_RX_LARGE_DELAY;
-		cut->failed++;
-		return false;
-	}
+	cut->page = page;
 
 	page_pool_fragment_page(cut->page, VNET_RX_PAGE_REFS);
 	cut->va = page_address(cut->page);
 	cut->addr = vnet_rxmem_page_addr(mem, cut->page);
-	cut->left = cut->size;
+	cut->left = cut->pool == mem->pool ? cut->size : mem->spare_size;
 	cut->users = 0;
 
 	return true;
@@ -322,10 +364,10 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 {
 	unsigned int offset;
 
-	if (!mem->pool0)
+	if (!mem->pool0 || size <= mem->spare_size)
 		return false;
 
-	size = min(size, mem->spare_size);
+	size = mem->spare_size;
 	buf->page = page_pool_alloc_frag(mem->pool0, &offset, size,
 					 gfp | __GFP_NOWARN);
 	if (!buf->page)
@@ -339,9 +381,10 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 }
 
 /*
- * Cut a region of @size bytes from the large pages. When there are none (the
- * memory of a small guest is easily fragmented), it comes from the pool of
- * smaller pages, and is smaller where a packet may take several.
+ * Cut a region of @size bytes from a page that it fits. When there are no large
+ * ones (the memory of a small guest is easily fragmented), a region that needs
+ * one comes from the pool of smaller pages, and is smaller, where a packet may
+ * take several.
  */
 static __always_inline bool
 vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf, u32 size,
@@ -350,7 +393,7 @@ vnet_rxbuf_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf, u32 size,
 	struct vnet_rx_cut *cut = &mem->cut;
 
 	if (unlikely(cut->left < size) &&
-	    unlikely(!vnet_rxmem_cut_begin(mem, gfp)))
+	    unlikely(!vnet_rxmem_cut_begin(mem, size, gfp)))
 		return vnet_rxbuf_alloc_small(mem, buf, size, gfp);
 
 	buf->page = cut->page;

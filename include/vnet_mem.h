@@ -85,17 +85,19 @@ struct vnet_back {
 /**
  * struct vnet_rx_cut - the page that buffers are cut from
  * @page: page, or NULL
+ * @pool: where it comes from
  * @va: address of the rest, which is not cut off yet
  * @addr: its bus address
  * @left: its bytes, 0 without a page
  * @users: buffers that were cut off
- * @size: bytes of a whole page
+ * @size: bytes of a whole large page
  * @failed: pages that were not to be had, and that nobody has counted yet
  * @again: not before this time is another one asked for, in jiffies
  * @waits: @again is to be waited for
  */
 struct vnet_rx_cut {
 	struct page *page;
+	struct page_pool *pool;
 	void *va;
 	dma_addr_t addr;
 	u32 left;

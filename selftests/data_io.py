@@ -49,6 +49,75 @@ def zerocopy(env):
         assert told["copied"] <= told["calls"] // 10, f"{told}"
 
 
+# Sockets that nobody reads, and among their datagrams many for one that is read.
+UNREAD = """
+import socket, sys, time
+NR, EVERY, EACH = 60, 17, 60
+held = []
+for i in range(NR):
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.bind(("", 6000 + i))
+    held.append(s)
+read = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+read.bind(("", 5999))
+read.settimeout(1)
+
+def free():
+    with open("/proc/sys/vm/drop_caches", "w") as f:
+        f.write("1")
+    with open("/proc/meminfo") as f:
+        values = dict(line.split(":") for line in f)
+    return sum(int(values[name].split()[0]) for name in ("MemFree", "Buffers", "Cached"))
+
+def charged():
+    with open("/proc/net/udp") as f:
+        lines = [line.split() for line in f][1:]
+    return sum(int(line[4].split(":")[1], 16) for line in lines
+               if 6000 <= int(line[1].split(":")[1], 16) < 6000 + NR) // 1024
+
+before = free()
+open("/tmp/ready", "w").close()
+ended = time.monotonic() + 120
+quiet = 0
+while quiet < 3 and time.monotonic() < ended:
+    try:
+        read.recv(2000)
+        quiet = 0
+    except TimeoutError:
+        quiet += 1
+print(charged(), before - free(), flush=True)
+"""
+SEND = """
+import socket, sys, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+data = b"x" * 1000
+n = 0
+for turn in range(60):
+    for i in range(60):
+        s.sendto(data, (sys.argv[1], 6000 + i))
+        for j in range(16):
+            s.sendto(data, (sys.argv[1], 5999))
+            n += 1
+        if n % 320 == 0:
+            time.sleep(0.02)
+"""
+
+
+@test(profiles=["modern-split", "packed", "small"], timeout=240, drivers=["vnet"])
+def unread(env):
+    "What a packet that nobody reads keeps is no more than 2.5 times what its socket is charged."
+    env.guest.put(UNREAD.encode(), "/tmp/unread.py")
+    job = env.guest.start("exec python3 /tmp/unread.py")
+    env.wait(lambda: not env.guest.run("test -e /tmp/ready", check=False).status,
+             "the sockets are not open", 30)
+    env.host_ns.run(f"python3 -c '{SEND}' {env.ip}", timeout=120)
+    done = job.wait(180)
+    assert not done.status, str(done)
+    charged, gone = (int(n) for n in done.out.split()[-2:])
+    assert charged > 2000, f"only {charged} KiB were left unread"
+    assert gone < 2.5 * charged, f"{gone} KiB are gone for {charged} KiB that sockets are charged"
+
+
 # Wants a quiet machine: the stack's watchdog complains when a packet is held for 5 s.
 @test(profiles=["scripted"], drivers=["vnet"], full=True)
 def zerocopy_waits(env):

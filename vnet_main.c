@@ -449,6 +449,16 @@ static void vnet_device_leave(struct vnet_dev *vd)
 	vnet_life_release(vd);
 }
 
+/*
+ * Probing has failed and the device has been reset. To what its status is now the
+ * core adds FAILED, and DRIVER at the next attempt: it is to stay acknowledged.
+ */
+static void vnet_virtio_acknowledge(struct virtio_device *vdev)
+{
+	if (!vdev->config->get_status(vdev))
+		virtio_add_status(vdev, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+}
+
 static int vnet_virtio_probe(struct virtio_device *vdev)
 {
 	struct vnet_dev *vd;
@@ -515,6 +525,7 @@ err_standby:
 	vnet_standby_destroy(vd);
 err_device:
 	vnet_device_leave(vd);
+	vnet_virtio_acknowledge(vdev);
 	vnet_queues_destroy(vd);
 err_ctrl:
 	vnet_ctrl_destroy(vd);

@@ -13,7 +13,9 @@ import time
 
 from lab.api import test
 
-from ._hostile import FORGED, LOCKED, Attack, Case
+from ._hostile import FAR, FORGED, LOCKED, OWN, PEER_MAC, Attack, Case
+from ._xdp import PASS, Program
+from .device import packet
 from .xsk_zc import Client
 
 CASES = []
@@ -62,11 +64,20 @@ def used_len_mtu(a):
     used_len(a)
 
 
-@case("A1_used_len_follower", "used lengths of a second buffer", cve="2025-38375", exact=False)
+@case("A1_used_len_follower", "used lengths of a second buffer, also where a program would have "
+      "them in one piece", cve="2025-38375", exact=False)
 def used_len_follower(a):
-    for length in (0, 1, 4097, 65536, 1 << 20, 0xffffffff):
-        a.inject(used_len=[None, length], buffers=2)
-        a.inject()
+    program = Program(a.env)
+    program.plan(PASS)
+    for name in (None, "plain", "frags"):
+        if name:
+            program.attach(program=name)
+        for length in (0, 1, 4097, 65536, 1 << 20, 0xffffffff):
+            a.inject(used_len=[None, length], buffers=2)
+            a.inject()
+        if name:
+            program.detach()
+    program.close()
 
 
 @case("A1_used_len_xsk", "used lengths above the frames of an AF_XDP socket", cve="2025-38413",
@@ -199,28 +210,100 @@ def in_order(a):
 # ---- B: receive headers ---------------------------------------------------------
 
 EDGE = (0, 1, 13, 14, 33, 34, 54, 199, 200, 65534, 65535)
+
+
+def tcp_frame(a, to, size, words=5):
+    """A TCP segment of so many bytes in all, with a header of so many words."""
+    head = struct.pack(">HHIIBBHHH", 9, 9, 1, 1, words << 4, 0x10, 1000, 0, 0)
+    data = head.ljust(4 * words, b"\1") + bytes(size - 34 - 4 * words)
+    ip = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(data), 0, 0x4000, 64, 6, 0,
+                     packet.packed_address(FAR), packet.packed_address(to))
+    ip = ip[:10] + struct.pack(">H", packet.checksum(ip)) + ip[12:]
+    return bytes.fromhex(a.env.mac.replace(":", "")) + PEER_MAC + b"\x08\0" + ip + data
+
+
+def udp(a, to, size):
+    mac = bytes.fromhex(a.env.mac.replace(":", ""))
+    return packet.udp_frame(mac, PEER_MAC, to, FAR, 9, 7, bytes(size - 42))
+
+
+# What the number is about: the frames, and their headers.
 CVE_HEADERS = {
-    "2024-43817": {"gso_type": 1, "gso_size": 100, "flags": 1, "csum_start": 34,
-                   "csum_offset": 65535},
-    "2024-43897": {"gso_type": 5, "gso_size": 100, "flags": 1, "csum_start": 65535,
-                   "csum_offset": 6},
-    "2024-49947": {"gso_type": 1, "gso_size": 100, "flags": 1, "csum_start": 10,
-                   "csum_offset": 16},
-    "2024-49948": {"gso_type": 3, "gso_size": 1, "flags": 1, "csum_start": 34, "csum_offset": 6},
-    "2023-54051": {"gso_type": 1, "gso_size": 0xffff, "flags": 1, "csum_start": 34,
-                   "csum_offset": 16},
-    "2023-53439": {"gso_type": 4, "gso_size": 100, "flags": 0, "csum_start": 0,
-                   "csum_offset": 0},
-    "2025-38622": {"gso_type": 3, "gso_size": 8, "flags": 1, "csum_start": 34, "csum_offset": 6,
-                   "hdr_len": 42},
+    "2023-53439": ("the checksum begins where the transport header counts as not set", udp,
+                   (65549,), [{"flags": 1, "csum_start": 65535 - room, "csum_offset": 6}
+                              for room in range(56, 86, 2)]),
+    "2023-54051": ("a segment size that means a list of fragments", tcp_frame, (200, 1400),
+                   [{"gso_type": 1, "gso_size": 0xffff, "flags": flags, "csum_start": 34,
+                     "csum_offset": 16} for flags in (0, 1, 2)]),
+    "2024-43817": ("segments that end before the checksum's place", udp, (90, 1400),
+                   [{"gso_type": kind, "gso_size": size, "flags": 1, "csum_start": start,
+                     "csum_offset": 6} for kind in (3, 5) for size in (1, 8, 30, 1300)
+                    for start in (34, 80)]),
+    "2024-43897": ("a checksum that is not where its protocol has it", udp, (200, 1400),
+                   [{"gso_type": kind, "gso_size": 100, "flags": 1, "csum_start": start,
+                     "csum_offset": offset} for kind in (1, 3, 5)
+                    for start, offset in ((34, 16), (34, 2), (20, 6), (100, 6), (65535, 6))]),
+    "2024-49947": ("a checksum that begins before the transport header", tcp_frame, (200, 1400),
+                   [{"gso_type": kind, "gso_size": 100, "flags": 1, "csum_start": start,
+                     "csum_offset": 16} for kind in (0, 1) for start in (0, 10, 14, 24, 33)]),
+    "2024-49948": ("a TCP header longer than what is left of the packet",
+                   lambda a, to, size: tcp_frame(a, to, size, 15), (94, 96, 110),
+                   [{"gso_type": 1, "gso_size": 8, "flags": 1, "csum_start": 34,
+                     "csum_offset": 16}]),
+    "2025-38622": ("a fragmented UDP packet (UFO) for a socket", udp, (200, 1400),
+                   [{"gso_type": 3, "gso_size": 8 * size, "flags": flags, "csum_start": 34,
+                     "csum_offset": 6} for size in (1, 20) for flags in (0, 1)]),
 }
 
-for _cve, _header in CVE_HEADERS.items():
-    @case(f"B1_header_CVE_{_cve.replace('-', '_')}", f"a header as of CVE-{_cve}", cve=_cve)
-    def cve_header(a, header=_header):
-        for size in (60, 200, 1400):
-            for _ in range(4):
-                a.inject(frame=a.frame(size), hdr=header)
+# A socket for what is for the guest, and a way out, in software, for what is not.
+ROUTER = """
+sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.NIC.rp_filter=0 \
+    net.ipv4.conf.all.send_redirects=0 net.ipv4.conf.NIC.send_redirects=0
+ethtool -K NIC tx off
+ip neigh replace FAR lladdr 52:54:00:76:6e:fe nud permanent dev NIC
+ip route replace 192.0.2.0/24 via FAR dev NIC
+"""
+UNROUTE = """
+ip route del 192.0.2.0/24; ip neigh del FAR dev NIC; ethtool -K NIC tx on tso on gso on
+sysctl -qw net.ipv4.ip_forward=0
+"""
+SOCKET = """exec python3 -c '
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("", 9))
+while True:
+    s.recv(65536)
+'"""
+
+
+def make_cve_case(number, text, make, sizes, headers):
+    """One number's frames, to the socket and through the router."""
+    @case(f"B1_header_CVE_{number.replace('-', '_')}", f"headers, delivered and routed: {text}",
+          cve=number)
+    def cve_headers(a):
+        a.run(ROUTER.replace("FAR", FAR), check=True)
+        job = a.guest.start(SOCKET)
+        try:
+            for size in sizes:
+                for to in (OWN, "192.0.2.9"):
+                    frame = make(a, to, size)
+                    for header in headers:
+                        a.inject(frame=frame, hdr=header)
+            a.wait(0.5)
+            if "54051" in number:
+                # To see that the way out is one: the same without a lie
+                a.device.call("tx", clear=True)
+                a.inject(frame=make(a, "192.0.2.9", sizes[-1]))
+                a.wait(0.5)
+                out = [f for f in a.device.call("tx")["frames"] if "c0000209" in f["frame"]]
+                assert out, "the guest routes nothing"
+        finally:
+            job.kill()
+            a.run(UNROUTE.replace("FAR", FAR))
+
+
+for _cve, _entry in CVE_HEADERS.items():
+    make_cve_case(_cve, *_entry)
 
 
 for _mode in ("mergeable", "big", "small"):

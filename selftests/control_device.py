@@ -854,6 +854,29 @@ def small_control_ring(env):
 
 
 @test(**ONE)
+def command_parts(env):
+    """What legacy devices ask for is done on all: 2 bytes, the data, 1 byte (VIRTIO 1.4, 5.1.9.8).
+
+    A MAC table is in two parts; a reply has one of its own.
+    """
+    with Scripted(env, pairs=2, features=EVERYTHING + ["DEVICE_STATS"]) as nut:
+        mark = nut.device.mark()
+        nut.run("ip link set NIC promisc on; ip link set NIC promisc off; "
+                "ip link set NIC address 52:54:00:aa:bb:cc; "
+                "ip maddr add 01:00:5e:01:02:03 dev NIC; "
+                "ip link add link NIC name v9 type vlan id 9; ip link del v9; "
+                "ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 30; ethtool -S NIC")
+        commands = nut.device.commands(since=mark)
+        names = {entry["name"] for entry in commands}
+        assert {"rx.promisc", "mac.addr", "mac.table", "vlan.add", "vlan.del", "stats.get"} <= names
+        for entry in commands:
+            parts, replies = entry["out"], entry["in"]
+            assert parts[0] == 2 and sum(parts[1:]) == len(entry["data"]) // 2, entry
+            assert len(parts) - 1 == (2 if entry["name"] == "mac.table" else sum(parts) > 2), entry
+            assert replies[0] == 1 and len(replies) == (2 if sum(replies) > 1 else 1), entry
+
+
+@test(**ONE)
 def mac_without_receive_modes(env):
     "Where only the address can be set by command, it is: docs/conformance, mac-without-ctrl-rx."
     features = ["default", "-CTRL_RX", "-CTRL_RX_EXTRA", "-CTRL_VLAN"]

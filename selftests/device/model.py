@@ -568,6 +568,8 @@ class NetModel:
         self.log("ctrl", **{
             "class": number[0], "cmd": number[1], "name": name,
             "data": data[2:].hex(), "room": chain.in_len, "status": status,
+            "out": [length for _, length in chain.out],
+            "in": [length for _, length in chain.inn],
             "reply": reply.hex(), "decoded": decoded, "error": error,
             "applied": applied, "fault": rule.id if rule else None,
             "action": action})

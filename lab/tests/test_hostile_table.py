@@ -30,7 +30,7 @@ class Page(unittest.TestCase):
 
     def test_a_run_is_added(self):
         cases, found = {"A1": "what (CVE-1)"}, {("A1", "vnet", "6.12"): "survives"}
-        entry = {"case": "A1", "text": "another", "cve": "", "driver": "vnet", "kernel": "7.3",
+        entry = {"case": "A1", "text": "what", "cve": "", "driver": "vnet", "kernel": "7.3",
                  "found": "recovers"}
         with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as run:
             run.write(json.dumps(entry) + "\n" + json.dumps({**entry, "case": "A2"}) + "\n")
@@ -39,9 +39,19 @@ class Page(unittest.TestCase):
         page = self.tool.page_of(cases, found)
         self.assertEqual(self.tool.recorded(page), (cases, found))
         row = next(line for line in page.splitlines() if line.startswith("A1"))
-        self.assertEqual(row.split(), ["A1", "another", "survives", "recovers"])
+        self.assertEqual(row.split(), ["A1", "what", "survives", "recovers"])
         row = next(line for line in page.splitlines() if line.startswith("A2"))
-        self.assertEqual(row.split(), ["A2", "another", "--", "recovers"])
+        self.assertEqual(row.split(), ["A2", "what", "--", "recovers"])
+
+    def test_another_deed_has_other_outcomes(self):
+        cases, found = {"A1": "what (CVE-1)"}, {("A1", "vnet", "6.12"): "survives"}
+        entry = {"case": "A1", "text": "another", "cve": "1", "driver": "vnet", "kernel": "7.3",
+                 "found": "recovers"}
+        with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as run:
+            run.write(json.dumps(entry) + "\n")
+            run.flush()
+            self.tool.add(cases, found, run.name)
+        self.assertEqual(found, {("A1", "vnet", "7.3"): "recovers"})
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ def enter(rootdir, command, over=()):
 
 
 # layer -> the file of selftests/ whose tests need it
-LAYERS = {"programs": "users", "managers": "users", "peers": "peers", "xdp": "xdp_clients"}
+LAYERS = {"programs": "users", "managers": "users", "peers": "peers", "xdp": "xdp_clients",
+          "boot": "package_boot"}
 
 
 def test_layers(rootdir, options):

@@ -107,16 +107,19 @@ class Guest:
     over: directories laid over the root, beside the layers of the session.
     doors: the sockets of that console and of QEMU's debugger are beside the logs, where
     somebody outside finds them; see keep().
+    prepare: a function that gets the guest's root before it boots.
     """
 
+    init = "/lab/init"
+
     def __init__(self, kernel, profile, log, *, append="", extra=(), memory=1024, smp=2,
-                 shell=False, over=(), doors=False):
+                 shell=False, over=(), doors=False, prepare=None):
         self.kernel = kernel
         self.profile = profiles.get(profile) if isinstance(profile, str) else profile
         self.log = Path(log)
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
         self.shell = shell or doors
-        self.doors = doors
+        self.doors, self.prepare = doors, prepare
         self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
         self.accel = os.environ.get("VNET_ACCEL") or "tcg"
         self.over = [*over, *(Path("/cache/layers") / name
@@ -130,7 +133,7 @@ class Guest:
         self.monitor = self.ga = self.qemu = self.host_ns = None
         self.transcript = Transcript(self.log / "commands.log")
         self.lock = threading.Lock()
-        self.share = itertools.count()
+        self.share, self.boots = itertools.count(), itertools.count(1)
 
     # ---- life ----------------------------------------------------------
 
@@ -189,7 +192,8 @@ class Guest:
             raise SetupError("this user may not open /dev/net/tun: run 'chmod 666 /dev/net/tun' "
                              "as root, or start again as root")
         self.log.mkdir(parents=True, exist_ok=True)
-        self.make_root()
+        if not self.root.is_mount():
+            self.make_root()
         self.host_ns = HostNs(self.pids, self.transcript.note)
         self.netdev_args = {index: self.netdev(index) for index in range(self.profile.nics)}
         netdevs = [*self.netdev_args.values()]
@@ -240,6 +244,8 @@ class Guest:
         lab = self.root / "lab"
         lab.mkdir()
         shutil.copy("/vnet/lab/guest_init.sh", lab / "init")
+        if self.prepare:
+            self.prepare(self.root)
 
     def spawn(self, name, command):
         """Start a helper process of the guest, its output in the log directory."""
@@ -285,7 +291,7 @@ class Guest:
     def machine_args(self):
         machine, bus = ("microvm,acpi=off,pic=on,pit=on,rtc=on", "device") if self.microvm else \
             ("q35", "pci")
-        append = ("root=root rootfstype=virtiofs rw init=/lab/init console=ttyS0 quiet panic=-1 "
+        append = (f"root=root rootfstype=virtiofs rw init={self.init} console=ttyS0 quiet panic=-1 "
                   "mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
                   f"{self.profile.append} {self.append}")
         return [
@@ -366,8 +372,23 @@ class Guest:
     def alive(self):
         return self.qemu is not None and self.qemu.running()
 
+    def restart(self):
+        """Switch it off and on: what was written to its root is there, nothing else is."""
+        self.stop()
+        for socket in self.run_dir.glob("*.sock*"):
+            socket.unlink()
+        self.console.rename(self.log / f"console-{next(self.boots)}.log")
+        self.boot()
+
     def close(self):
         """End the guest and everything around it; never fails."""
+        self.stop()
+        for mount in (self.root, self.run_dir / "layer"):
+            subprocess.run(["umount", "-l", str(mount)], check=False, stderr=subprocess.DEVNULL)
+        shutil.rmtree(self.run_dir, ignore_errors=True)
+
+    def stop(self):
+        """End its processes; its root stays."""
         if self.monitor and self.alive():
             try:
                 self.monitor.settimeout(5)
@@ -391,9 +412,6 @@ class Guest:
         if self.host_ns:
             self.host_ns.close()
             self.host_ns = None
-        for mount in (self.root, self.run_dir / "layer"):
-            subprocess.run(["umount", "-l", str(mount)], check=False, stderr=subprocess.DEVNULL)
-        shutil.rmtree(self.run_dir, ignore_errors=True)
 
     # ---- QEMU ----------------------------------------------------------
 

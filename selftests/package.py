@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lab.api import quote, test
 from lab.guest import Guest
+from lab.machine import module_index
 from selftests.users import Udev
 
 TOP = Path(__file__).resolve().parent.parent
@@ -62,14 +63,19 @@ MATCH = "network:\n  ethernets:\n    x:\n      match: {name: y}\n      match:\n"
 
 LONG = "--dead-man 900"    # a busy machine makes everything slow
 CTL = "PYTHONDONTWRITEBYTECODE=1 python3 /lab/vnetctl"
-INSTALL = "dir=/lib/modules/$(uname -r)/updates; mkdir -p $dir && cp /lab/vnet.ko $dir && " \
-          "depmod && modprobe virtio_net"
+INSTALL = "dir=/lib/modules/$(uname -r); mkdir -p $dir/updates && " \
+          "cp /lab/vnet.ko $dir/updates && cp /lab/index/* $dir && modprobe virtio_net"
 
 
 def install(guest):
-    """Put vnetctl into a guest."""
+    """Put vnetctl and the module into a guest."""
     shutil.copytree(TOP / "tools/vnetctl", guest.root / "lab/vnetctl", dirs_exist_ok=True,
                     ignore=shutil.ignore_patterns("__pycache__"))
+    index = guest.root / "lab/index"
+    if not index.exists():
+        index.mkdir()
+        module_index(guest.kernel, guest.root / "lab/vnet.ko", index)
+    guest.run(INSTALL, timeout=240)
 
 
 class Box:
@@ -78,7 +84,7 @@ class Box:
     def __init__(self, env):
         self.env, self.run = env, env.guest.run
         install(env.guest)
-        self.run(f"rm -f /tmp/enough; {INSTALL}", timeout=240)
+        self.run("rm -f /tmp/enough")
         self.run(f"ip route add default via {env.gateway} dev {env.nic}")
 
     def __enter__(self):
@@ -123,9 +129,8 @@ def other(env, append=""):
     """A machine of its own on virtio_net, with vnet installed and not loaded."""
     log = env.guest.log / f"other{append.replace('.', '-')}"
     with Guest(env.kernel, "modern-split", log, append=append) as guest:
-        install(guest)
         shutil.copy(env.guest.root / "lab/vnet.ko", guest.root / "lab/vnet.ko")
-        guest.run(INSTALL, timeout=240)
+        install(guest)
         yield guest
 
 
@@ -326,13 +331,13 @@ def claim(env):
 
         # without the module nothing happens
         begin()
-        env.guest.run("rmmod vnet; rm -r /lib/modules/$(uname -r)/updates; depmod", timeout=60)
+        env.guest.run("rmmod vnet; rm -r /lib/modules/$(uname -r)/updates", timeout=60)
         assert "does not load" in box.ctl("claim --boot")
         box.on("virtio_net")
         env.guest.run("insmod /lab/vnet.ko")
 
 
-@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500, quick=True)
 def reload(env):
     """The module is replaced under iperf3; the connection lives."""
     with Box(env) as box:

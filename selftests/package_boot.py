@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Machines that boot by systemd with vnet installed: what claims a device, early and late.
+
+Each has a root of its own that lives from one boot to the next, as a disk does.
+"""
+
+import contextlib
+import re
+from pathlib import Path
+
+from lab import build
+from lab.api import quote, test
+from lab.guest import GuestDied
+from lab.machine import Machine, install_module, put
+from selftests.package import ECHO, STREAM, cut
+
+ON = {"profiles": ["modern-split"], "drivers": ["vnet"]}
+BROKEN = Path(__file__).with_name("tools") / "broken"
+STATE = "var/lib/vnet/boot/eth0"
+MOTD = "/run/motd.d/vnet"
+NETWORKD = {"/etc/systemd/network/10-lab.network":
+            "[Match]\nName=eth0\n[Network]\nAddress=10.99.0.2/24\nGateway=10.99.0.1\n"}
+
+
+def machine(env, name, **options):
+    """A machine with the vnet under test, which is to have eth0."""
+    options.setdefault("module", env.guest.root / "lab/vnet.ko")
+    options.setdefault("claim", "eth0\n")
+    options.setdefault("files", NETWORKD)
+    options.setdefault("enable", ["systemd-networkd.service"])
+    return Machine(env.kernel, env.guest.log / name, **options)
+
+
+def booted(guest):
+    """The boot has ended: none of our units failed, and the network is there."""
+    guest.run("systemctl is-system-running --wait; true", timeout=400)
+    failed = guest.run("systemctl --failed --plain --no-legend").out
+    assert "vnet" not in failed, f"{failed}\n{guest.journal('vnet-*')}"
+    guest.run(f"ping -q -c 3 -i 0.2 -W 10 {guest.host_ns.ip}")
+
+
+def on(guest, driver):
+    assert guest.driver() == driver, \
+        f"the driver is {guest.driver()}: {guest.journal('vnet-claim')}"
+
+
+def state(guest):
+    """What is on the disk, seen without the guest."""
+    path = guest.root / STATE
+    return path.read_text(encoding="ascii").split()[0] if path.exists() else ""
+
+
+def started(guest, unit, what):
+    return int(guest.run(f"systemctl show --value -p {what}Monotonic {unit}").out)
+
+
+def stays(guest, why):
+    """It is on virtio_net, with its network, and says so to whoever looks."""
+    booted(guest)
+    on(guest, "virtio_net")
+    assert why in guest.journal("vnet-claim"), guest.journal("vnet-claim")
+    assert why in guest.run(f"cat {MOTD}").out
+
+
+@test(**ON, timeout=900)
+def claim(env):
+    """Claimed before the network is configured; the timer of the dead man; no module."""
+    with machine(env, "claim") as guest:
+        booted(guest)
+        on(guest, "vnet")
+        assert state(guest) == "good", guest.journal("vnet-*")
+        assert not guest.run(f"cat {MOTD}", check=False).out
+        assert started(guest, "vnet-claim", "ActiveEnterTimestamp") <= \
+            started(guest, "systemd-networkd", "ExecMainStartTimestamp")
+
+        guest.run("vnetctl switch eth0 --to virtio_net --no-wait --dead-man 300", timeout=240)
+        on(guest, "virtio_net")
+        assert "vnet-back-" in guest.run("systemctl list-timers --all").out
+        guest.run("vnetctl confirm", timeout=60)
+        assert "vnet-back-" not in guest.run("systemctl list-units --all").out
+        guest.run("vnetctl switch eth0 --no-wait --dead-man 60", timeout=240)
+        on(guest, "vnet")
+        with cut(guest):
+            env.wait(lambda: guest.driver() == "virtio_net", "the dead man did not come", 200)
+        env.wait(lambda: "vnet-back-" not in guest.run("systemctl list-units --all").out,
+                 "units of the dead man are left")
+        booted(guest)
+
+        install_module(guest.root, env.kernel, None)
+        guest.restart()
+        stays(guest, "vnet does not load")
+
+
+@test(**ON, timeout=900)
+def crash(env):
+    """A vnet that panics when it gets the device: the next boot is on virtio_net, and says so."""
+    broken = build.make_external(env.kernel, BROKEN, "vnet")
+    with machine(env, "crash", module=broken, claim="") as guest:
+        put(guest.root, "/etc/vnet/claim", "eth0\n")
+        with contextlib.suppress(GuestDied):    # it may be up before it panics
+            guest.restart()
+        env.wait(lambda: not guest.alive(), "it does not panic", 300)
+        assert "a panic that was planted" in guest.console_text()
+        assert state(guest) == "trying"
+        guest.restart()
+        stays(guest, "did not end well")
+        assert "did not end well" in guest.run("vnetctl status", timeout=60).out
+        # the next version is tried again
+        install_module(guest.root, env.kernel, env.guest.root / "lab/vnet.ko")
+        guest.restart()
+        booted(guest)
+        on(guest, "vnet")
+        assert state(guest) == "good"
+
+
+@test(**ON, timeout=900)
+def oops(env):
+    """A vnet that dies in its probe and never lets go of the device: the boot ends all the same."""
+    broken = build.make_external(env.kernel, BROKEN, "vnet")
+    with machine(env, "oops", module=broken, files={
+            **NETWORKD, "/etc/modprobe.d/broken.conf": "options vnet how=oops\n"}) as guest:
+        guest.run("systemctl is-system-running --wait; true", timeout=400)
+        assert state(guest) == "bad", guest.journal("vnet-*")
+        guest.restart()
+        stays(guest, "did not bring eth0 up")
+
+
+@test(**ON, timeout=1200)
+def early(env):
+    """softdep in the initramfs: with vnet, with a vnet that refuses, without vnet."""
+    broken = build.make_external(env.kernel, BROKEN, "vnet")
+    files = {**NETWORKD,
+             "/etc/modprobe.d/vnet-early.conf": "softdep virtio_net pre: vnet\n",
+             "/etc/modprobe.d/broken.conf": "options vnet how=refuse\n"}
+    with machine(env, "early", files=files, claim="", initrd=True) as guest:
+        assert "/updates/vnet.ko" in guest.initrd, guest.initrd
+        booted(guest)
+        on(guest, "vnet")
+        assert ", early" in guest.run("vnetctl status", timeout=60).out
+        kernel = guest.run("dmesg").out
+        assert re.search(r"vnet.*\n(.*\n)*.*systemd\[1\]", kernel), kernel[-3000:]
+
+        install_module(guest.root, env.kernel, broken)
+        guest.make_initrd()
+        assert "/updates/vnet.ko" in guest.initrd, guest.initrd
+        guest.restart()
+        booted(guest)
+        on(guest, "virtio_net")
+        assert guest.run("cat /sys/module/vnet/version").out.strip() == "0.0.1-broken"
+
+        install_module(guest.root, env.kernel, None)
+        guest.make_initrd()
+        assert "vnet.ko" not in guest.initrd, guest.initrd
+        guest.restart()
+        booted(guest)
+        on(guest, "virtio_net")
+
+
+def managed(env, name, enable, files, has):
+    """A manager has eth0 by DHCP: at boot, and after switches under a TCP stream."""
+    with machine(env, name, enable=enable, files=files) as guest:
+        guest.host_ns.serve_dhcp()
+        guest.host_ns.serve(ECHO, 5001)
+        booted(guest)
+        on(guest, "vnet")
+        env.wait(lambda: state(guest) == "good", guest.journal("vnet-health"))
+        job = guest.start(f"exec python3 -c {quote(STREAM)} {guest.host_ns.ip}")
+        for driver in ("virtio_net", "vnet"):
+            done = guest.run(f"vnetctl switch eth0 --to {driver} --yes --dead-man 900",
+                             timeout=300)
+            assert "does not take eth0 back" not in done.err, done.err
+            on(guest, driver)
+            env.wait(lambda: has(guest), f"{name} has lost eth0", 60)
+            text = guest.run("ip addr show eth0; ip route show dev eth0").out
+            assert "10.99.0.1" in text and "default via" in text, text
+        guest.run("touch /tmp/enough")
+        done = job.wait(60)
+        assert done.status == 0, done.err
+        print(f"{name}: longest silence {done.out.split()[0]} s")
+
+
+@test(**ON, timeout=900)
+def networkd(env):
+    """systemd-networkd with a file that matches virtio_net, after check --fix."""
+    files = {"/etc/systemd/network/10-lab.network":
+             "[Match]\nDriver=virtio_net\n[Network]\nDHCP=ipv4\n",
+             "/etc/systemd/network/10-lab.network.d/99-vnet.conf": "[Match]\nDriver=vnet\n"}
+    managed(env, "networkd", ["systemd-networkd.service"], files, lambda guest: "configured" in
+            guest.run("networkctl --no-pager status eth0", check=False).out)
+
+
+@test(**ON, timeout=900)
+def network_manager(env):
+    """NetworkManager by a keyfile."""
+    if not Path("/usr/sbin/NetworkManager").exists():
+        env.skip("the guest root has no NetworkManager: lab/layers/managers")
+    path = "/etc/NetworkManager/system-connections/lab.nmconnection"
+    files = {path: "[connection]\nid=lab\ntype=ethernet\ninterface-name=eth0\n"
+                   "[ipv4]\nmethod=auto\n[ipv6]\nmethod=disabled\n"}
+    managed(env, "NetworkManager", ["NetworkManager.service"], files, lambda guest: "100" in
+            guest.run("nmcli -g GENERAL.STATE device show eth0", check=False).out)
+
+
+@test(**ON, timeout=900)
+def ifupdown(env):
+    """ifupdown with 'auto', which brings nothing up by itself that goes and comes back."""
+    if not Path("/usr/sbin/ifup").exists():
+        env.skip("the guest root has no ifupdown: lab/layers/managers")
+    files = {"/etc/network/interfaces": "auto lo\niface lo inet loopback\n"
+                                        "auto eth0\niface eth0 inet dhcp\n"}
+    managed(env, "ifupdown", ["networking.service"], files, lambda guest: "eth0" in
+            guest.run("ifquery --state", check=False).out)

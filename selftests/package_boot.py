@@ -197,8 +197,9 @@ def network_manager(env):
     path = "/etc/NetworkManager/system-connections/lab.nmconnection"
     files = {path: "[connection]\nid=lab\ntype=ethernet\ninterface-name=eth0\n"
                    "[ipv4]\nmethod=auto\n[ipv6]\nmethod=disabled\n"}
-    managed(env, "NetworkManager", ["NetworkManager.service"], files, lambda guest: "100" in
-            guest.run("nmcli -g GENERAL.STATE device show eth0", check=False).out)
+    managed(env, "NetworkManager", ["NetworkManager.service"], files, lambda guest:
+            guest.run("nmcli -g GENERAL.STATE,GENERAL.CONNECTION device show eth0",
+                      check=False).out.split("\n")[:2] == ["100 (connected)", "lab"])
 
 
 @test(**ON, timeout=900)

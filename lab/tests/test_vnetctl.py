@@ -15,6 +15,7 @@ sys.path.insert(0, str(TOP / "tools/vnetctl"))
 
 import capture  # noqa: E402
 import claim  # noqa: E402
+import managers  # noqa: E402
 import move  # noqa: E402
 import names  # noqa: E402
 import report  # noqa: E402
@@ -106,6 +107,22 @@ class Hops(unittest.TestCase):
                                  ("fd00::7", [("-6", "fd00::7")])):
                 with mock.patch.dict(move.os.environ, SSH_CONNECTION=f"{client} 50000 10.0.0.2 22"):
                     self.assertEqual(move.ssh_hop("e0"), hops)
+
+
+class Managers(unittest.TestCase):
+    def test_connections_of_network_manager(self):
+        self.addCleanup(mock.patch.stopall)
+        mock.patch.object(managers, "have", lambda program: True).start()
+        mock.patch.object(managers.Path, "is_dir", lambda path: True).start()
+        for state, found in (("100 (connected)", True), ("50 (connecting (starting IP))", True),
+                             ("100 (connected (externally))", False), ("10 (unmanaged)", False),
+                             ("20 (unavailable)", False), ("", False)):
+            said = {"GENERAL.STATE": state, "GENERAL.CON-UUID": "a-b"}
+            with mock.patch.object(managers, "output", lambda *words, **_: said[words[2]] + "\n"):
+                manager = managers.network_manager("e0")
+            self.assertEqual(bool(manager), found, state)
+            if found:
+                self.assertEqual(manager.commands[0][2:], ("up", "uuid", "a-b", "ifname", "e0"))
 
 
 class Claim(unittest.TestCase):

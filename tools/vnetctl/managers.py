@@ -1,53 +1,67 @@
 # SPDX-License-Identifier: GPL-2.0
 """Who manages an interface, and how it is told that the interface is back."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from system import have, output, run, warn
 
+# states of NetworkManager in which a device is nobody's
+UNMANAGED = ("", "0", "10", "20")
+
+
+@dataclass(frozen=True)
+class Manager:
+    """Its name, and commands of which the first that works is enough."""
+
+    name: str
+    commands: tuple
+
 
 def networkd(name):
     if not Path("/run/systemd/netif/links").is_dir() or not have("networkctl"):
-        return False
+        return None
     text = output("networkctl", "--no-pager", "status", name, timeout=10)
-    return "Network File: " in text and "Network File: n/a" not in text
+    if "Network File: " not in text or "Network File: n/a" in text:
+        return None
+    return Manager("systemd-networkd", (("networkctl", "reconfigure", name),))
 
 
 def network_manager(name):
+    """By its connection: it takes an interface that comes with addresses for somebody else's."""
     if not Path("/run/NetworkManager").is_dir() or not have("nmcli"):
-        return False
-    state = output("nmcli", "-g", "GENERAL.STATE", "device", "show", name, timeout=10)
-    return bool(state) and not state.startswith("10")
+        return None
+    state = output("nmcli", "-g", "GENERAL.STATE", "device", "show", name, timeout=10).strip()
+    uuid = output("nmcli", "-g", "GENERAL.CON-UUID", "device", "show", name, timeout=10).strip()
+    if state.partition(" ")[0] in UNMANAGED or "external" in state:
+        return None
+    again = (("nmcli", "connection", "up", "uuid", uuid, "ifname", name),) if uuid else ()
+    return Manager("NetworkManager", (*again, ("nmcli", "device", "connect", name)))
 
 
 def ifupdown(name):
     try:
         lines = Path("/run/network/ifstate").read_text(encoding="ascii").splitlines()
     except OSError:
-        return False
-    return any(line.split("=")[0] == name for line in lines)
-
-
-# (name, does it manage, commands of which the first that works is enough)
-MANAGERS = (
-    ("systemd-networkd", networkd, (("networkctl", "reconfigure", "{}"),)),
-    ("NetworkManager", network_manager, (("nmcli", "device", "reapply", "{}"),
-                                         ("nmcli", "device", "connect", "{}"))),
-    ("ifupdown", ifupdown, (("ifup", "--force", "{}"),)),
-)
+        return None
+    if not any(line.split("=")[0] == name for line in lines):
+        return None
+    return Manager("ifupdown", (("ifup", "--force", name),))
 
 
 def of(name):
     """The manager of an interface, or None; to be asked while the interface is there."""
-    return next((manager for manager in MANAGERS if manager[1](name)), None)
+    return next((found for found in (ask(name) for ask in (networkd, network_manager, ifupdown))
+                 if found), None)
 
 
 def tell(manager, name):
     """The addresses are back already; leases and the rest are the manager's."""
     if not manager:
         return
-    for command in manager[2]:
-        status, _, errors = run(*(word.format(name) for word in command), timeout=60)
+    errors = ""
+    for command in manager.commands:
+        status, _, errors = run(*command, timeout=60)
         if not status:
             return
-    warn(f"{manager[0]} does not take {name} back ({errors.strip()}); the addresses are there")
+    warn(f"{manager.name} does not take {name} back ({errors.strip()}); the addresses are there")

@@ -121,8 +121,8 @@ def enter(rootdir, command, over=()):
 
 
 # layer -> the file of selftests/ whose tests need it
-LAYERS = {"programs": "users", "managers": "users", "peers": "peers", "xdp": "xdp_clients",
-          "boot": "package_boot"}
+LAYERS = {"boot": "package_boot", "programs": "users", "managers": "users",
+          "peers": "peers", "xdp": "xdp_clients"}
 
 
 def test_layers(rootdir, options):

@@ -177,7 +177,9 @@ class NotRun(unittest.TestCase):
             for args, wanted in (([], []), (["-T", "traffic.ping"], []),
                                  (["-T", "peers.*"], ["peers"]),
                                  (["-T", "xdp_*"], ["xdp"]),
-                                 (["--full"], ["programs", "managers", "peers", "xdp"])):
+                                 (["-T", "package_boot.claim"], ["boot"]),
+                                 (["-T", "package.*"], []),
+                                 (["--full"], ["boot", "programs", "managers", "peers", "xdp"])):
                 self.assertEqual(door.test_layers(self.ROOT, options.parse(args)), wanted, args)
 
     def test_host_that_is_not_installed(self):

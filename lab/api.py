@@ -12,10 +12,13 @@ A test fails by an exception (assert, CommandFailed) or by what the kernel
 says on its console while it runs.
 """
 
+import re
 import time
 from dataclasses import dataclass
 
+from . import SetupError, oracle
 from . import profiles as known
+from .net import lost_pings
 from .patience import Deadline
 
 TESTS = []
@@ -57,11 +60,10 @@ END
 """
 CARRIER = """
 for i in $(seq 600); do
-    read -r up < /sys/class/net/$nic1/carrier && [ $up = 1 ] && exit 0
+    read -r up < /sys/class/net/$nic1/carrier && [ $up = 1 ] && break
     sleep 0.1
 done
-echo "$nic1 has no carrier" >&2
-exit 1
+[ "$up" = 1 ] || { echo "$nic1 has no carrier" >&2; exit 1; }
 """
 
 
@@ -82,10 +84,13 @@ class Test:
     drivers: tuple
     kernel_min: tuple
     quick: bool
+    moves: tuple = ()
+    changes: tuple = ()
+    says: tuple = ()
 
 
 def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers=(),
-         kernel_min=(0, 0), quick=False):
+         kernel_min=(0, 0), quick=False, moves=(), changes=(), says=()):
     """Make a function a test.
 
     profiles    names of device profiles; one run for each and each kernel
@@ -95,14 +100,22 @@ def test(profiles=known.SINGLE_PAIR, *, timeout=90, full=False, up=True, drivers
     drivers     run only on these drivers
     kernel_min  run only on this kernel and newer ones
     quick       run by 'make check' though the rest of its file is too long for it
+    moves       counters that an honest device leaves alone and this test moves (globs)
+    changes     settings that are others when it ends: names of oracle.SETTINGS and MACHINE
+    says        warnings of the driver that it provokes (globs); see lab/oracle.py
     """
     for name in profiles:
         known.get(name)
+    unknown = {*changes} - {*oracle.SETTINGS, *oracle.MACHINE, "nic"}
+    if unknown:
+        raise SetupError(f"there are no settings {' '.join(sorted(unknown))}; there are: "
+                         f"{' '.join((*oracle.SETTINGS, *oracle.MACHINE))} nic")
 
     def register(func):
         module = func.__module__.rsplit(".", 1)[-1]
         TESTS.append(Test(f"{module}.{func.__name__}", func, tuple(profiles), timeout, full, up,
-                          tuple(drivers), kernel_min, quick))
+                          tuple(drivers), kernel_min, quick, tuple(moves), tuple(changes),
+                          tuple(says)))
         return func
     return register
 
@@ -146,6 +159,60 @@ class Env:
         self.mac = guest.macs[0]
         self.ip, self.ip6 = self.host_ns.guest_ip, self.host_ns.guest_ip6
         self.nic = self.peer = self.virtio = None
+        self.uptime = 0.0
+        self.deferred = []
+        self.allow = {"moves": [], "changes": [], "says": []}
+
+    # ---- what the oracle may find (lab/oracle.py) -------------------------
+
+    def may_move(self, *counters):
+        """These counters (globs) move from here on, though the device is honest."""
+        self.allow["moves"] += counters
+
+    def may_change(self, *settings):
+        """These settings are not those of the beginning when the test ends."""
+        self.allow["changes"] += settings
+
+    def may_say(self, *texts):
+        """The driver may warn of this (globs)."""
+        self.allow["says"] += texts
+
+    # ---- what must be undone -----------------------------------------------
+
+    def defer(self, func, *args, **options):
+        """Call this when the test is over, however it ends; the last one first."""
+        self.deferred.append((func, args, options))
+
+    def undo(self):
+        """Do what was deferred."""
+        while self.deferred:
+            func, args, options = self.deferred.pop()
+            func(*args, **options)
+
+    def sysctl(self, run=None, **values):
+        """Set these (net__ipv4__tcp_ecn=1) in the guest, or where RUN runs, for this test."""
+        run = run or self.guest.run
+        for name, value in values.items():
+            name = name.replace("__", ".")
+            before = run(f"sysctl -n {name}").out.strip()
+            run(f"sysctl -q -w {name}={value}")
+            self.defer(run, f"sysctl -q -w {name}='{before}'")
+
+    # ---- packets ----------------------------------------------------------
+
+    def ping(self, to=None, count=3, sizes=(56,), *, within=20, interval=0.05, options="",
+             run=None):
+        """Each of COUNT pings of each size is answered, and once; the times that it took, in ms.
+
+        run: where from, env.guest.run if not given
+        """
+        to = to or self.gateway
+        text = "".join(f"ping -n -c {count} -i {interval} -w {within} -s {size} {options} {to}; "
+                       for size in sizes)
+        out = (run or self.guest.run)(text, timeout=within * len(sizes) + 10, check=False).out
+        lost = lost_pings(out, count, len(sizes))
+        assert not lost, f"pings of {to}, sizes {sizes}: {lost}"
+        return [float(ms) for ms in re.findall(r" time=([\d.]+) ms", out)]
 
     @property
     def tap(self):
@@ -226,11 +293,14 @@ class Env:
     def reset(self, up=False):
         """A device as after boot: driver bound anew, no addresses, link up, no helpers."""
         self.host_ns.stop_daemons()
+        lied = self.device and self.device.touched
         if self.device:
             self.restore_device()
         for index in range(self.profile.nics):
             self.guest.set_link(True, index)
         self.prepare(reset=True, up=up)
+        if lied:    # what is said until now is the last test's
+            self.guest.judged = self.uptime
 
     def prepare(self, reset, up):
         """Bring the interfaces into a known state by one script."""
@@ -248,7 +318,10 @@ class Env:
                 script.append(UP.format(nic="$nic2", where="-n peer", ip4=ns.peer_ip,
                                         ip6=ns.peer_ip6))
             script.append(CARRIER)
-        self.learn(self.guest.run("\n".join(script), timeout=90).out.split())
+        script.append("read -r up _ < /proc/uptime; echo $up")
+        *words, uptime = self.guest.run("\n".join(script), timeout=90).out.split()
+        self.uptime = float(uptime)
+        self.learn(words)
 
     def carrier(self):
         return self.guest.run(f"cat /sys/class/net/{self.nic}/carrier").out.strip() == "1"
@@ -262,3 +335,4 @@ class Env:
         self.device.call("network", net=self.profile.device.get("net", "answer"))
         self.device.call("offer", features=self.profile.device["features"])
         self.device.call("violations", clear=True)
+        self.device.touched = False

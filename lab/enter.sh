@@ -43,5 +43,6 @@ pivot_root . .old
 exec chroot . /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/vnet PYTHONDONTWRITEBYTECODE=1 \
 	CCACHE_DIR=/cache/ccache VNET_LAB=1 VNET_CACHE="$cache" VNET_CHECKOUT="$checkout" \
-	VNET_ACCEL="${VNET_ACCEL:-}" VNET_SEED="${VNET_SEED:-}" VNET_LAYERS="$VNET_LAYERS" \
+	VNET_ACCEL="${VNET_ACCEL:-}" VNET_SEED="${VNET_SEED:-}" \
+	VNET_ORACLE="${VNET_ORACLE:-}" VNET_LAYERS="$VNET_LAYERS" \
 	sh -c 'umount -l /.old && rmdir /.old && cd /vnet && exec "$@"' sh "$@"

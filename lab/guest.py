@@ -131,6 +131,7 @@ class Guest:
         self.device = None  # the scripted one, see selftests/device
         self.processes = []
         self.monitor = self.ga = self.qemu = self.host_ns = None
+        self.judged = 0.0  # the guest's clock at the oracle's last look
         self.transcript = Transcript(self.log / "commands.log")
         self.lock = threading.Lock()
         self.share, self.boots = itertools.count(), itertools.count(1)

@@ -3,6 +3,7 @@
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import time
@@ -39,6 +40,26 @@ class CommandFailed(AssertionError):
 
 class TimedOut(CommandFailed):
     """A command did not end in time."""
+
+
+def lost_pings(text, count, runs=1):
+    """What is missing in the output of one or more runs of 'ping -c COUNT', or "".
+
+    Each of the first COUNT requests has one answer. Whether ping sent more, because
+    answers were slow, does not matter; a hole in the numbers does.
+    """
+    heads = re.split(r"^PING ", text, flags=re.M)[1:]
+    if len(heads) != runs:
+        return f"{len(heads)} of {runs} runs; {text.strip()[-200:]}"
+    for head in heads:
+        seen = [int(n) for n in re.findall(r"icmp_seq=(\d+) ttl=", head)]
+        missing = sorted(set(range(1, count + 1)) - set(seen))
+        if missing:
+            return f"no answer to number {', '.join(map(str, missing[:9]))} of {count}: " \
+                f"{head.splitlines()[0]}"
+        if len(seen) != len(set(seen)):
+            return f"{len(seen) - len(set(seen))} answers came twice: {head.splitlines()[0]}"
+    return ""
 
 
 def have_tap():

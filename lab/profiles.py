@@ -54,6 +54,7 @@ class Profile:
     on, off    feature bits that a driver should find, cannot find
     kernel_min oldest kernel that can drive it, and why
     drivers    the drivers that can drive it, all if empty
+    says       what vnet warns of when it binds to such a device (globs)
     """
 
     name: str
@@ -75,6 +76,7 @@ class Profile:
     kernel_min: tuple = (0, 0)
     why_min: str = ""
     drivers: tuple = ()
+    says: tuple = ()
 
     @property
     def pluggable(self):
@@ -145,7 +147,8 @@ PROFILES = {p.name: p for p in (
             args=("-global", "virtio-mmio.force-legacy=true"), off=("VERSION_1",)),
     Profile("contradictory", "offers features without the ones that they depend on",
             {**MODERN, "guest_csum": "off", "csum": "off", "ctrl_vq": "off", "mq": "on"},
-            off=("GUEST_CSUM", "CSUM", "CTRL_VQ"), drivers=("vnet",)),
+            off=("GUEST_CSUM", "CSUM", "CTRL_VQ"), drivers=("vnet",),
+            says=("contradicts the others, not used",)),
     Profile("user", "QEMU's user-mode network: a back end without virtio_net_hdr", MODERN,
             net="user"),
     Profile("passt", "passt (vhost-user): the host is a program without privileges", MODERN,

@@ -12,7 +12,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, logs, outer, profiles, quick, results, say
+from . import SetupError, api, build, kernels, logs, oracle, outer, profiles, quick, results, say
 from . import vhost_user
 from . import options as test_options
 from .guest import Guest, GuestDied, QMPError
@@ -110,7 +110,7 @@ class Group:
         self.kernel, self.profile, self.tests, self.options = kernel, profile, tests, options
         self.where = f"{kernel.name} {profile.name}"
         self.boots = itertools.count(1)
-        self.guest = self.env = None
+        self.guest = self.env = self.oracle = None
         self.seen = 0
         self.fresh = False
 
@@ -137,7 +137,7 @@ class Group:
         self.take(guest)
 
     def take(self, guest):
-        self.guest, self.fresh = guest, True
+        self.guest, self.fresh, self.oracle = guest, True, oracle.Oracle()
         self.env = api.Env(guest, self.options.driver, self.options.full,
                            self.options.slow * guest.slow)
 
@@ -183,6 +183,7 @@ class Group:
             verdict, text = "FAIL", f"boot: {error!r}"
         if verdict == "FAIL":
             if self.guest:
+                text += self.moved()
                 text += "".join(f"\n      {line}" for line in self.guest.transcript.last())
                 text += f"\n      logs: {outer(self.guest.log)}"
                 self.keep(test, text)
@@ -198,8 +199,13 @@ class Group:
             else:
                 self.env.find()
             self.fresh = False
-            test.func(self.env)
-            return "ok", ""
+            self.oracle.begin(self.env, test)
+            try:
+                test.func(self.env)
+            finally:
+                self.env.undo()
+            wrong = self.oracle.end(self.env, test)
+            return ("FAIL", "; ".join(wrong)) if wrong else ("ok", "")
         except api.Skip as skip:
             return "skip", str(skip)
         except Exception as error:  # a defect of the test is a failure, not the end of the run
@@ -220,6 +226,14 @@ class Group:
                 say(f"      it does not answer: {error}")
             while self.guest.alive() and not STOP.is_set():
                 time.sleep(0.5)
+
+    def moved(self):
+        """What the driver has counted that it need not count, below a failure."""
+        try:
+            found = self.oracle.told(self.env)
+        except Exception:  # the guest may be in any state
+            return ""
+        return f"\n      counters that moved: {found}" if found else ""
 
     def expire(self, expired):
         """The time of a test is up: end QEMU, unless the guest is to be kept."""
@@ -474,6 +488,8 @@ def main(args):
     tally.begin()
     run_groups([(tour, modules[tour[0].kernel]) for tour in work if tour[0].kernel in modules],
                options, tally)
+    if oracle.SPENT:
+        say(f"test: the oracle looked {len(oracle.SPENT)} times, {sum(oracle.SPENT):.0f} s in all")
     if options.part:  # of a run that has other parts: lab/check.py puts them together
         Path(options.part).write_text(json.dumps({
             "logs": str(outer(options.logs)),

@@ -19,6 +19,7 @@ class Transcript:
         self.path, self.now = path, now
         self.start = now()
         self.recent = deque(maxlen=SHOWN)
+        self.commands = []      # of guest and QEMU since mark()
         self.lock = threading.Lock()
 
     def note(self, who, command, outcome=""):
@@ -26,10 +27,17 @@ class Transcript:
         text = " ".join(str(command).split())
         line = f"{self.now() - self.start:8.2f} {who:<5} {text}"
         with self.lock:
+            if who != "host":
+                self.commands.append(text)
             self.recent.append(line[:LONGEST] + ("..." if len(line) > LONGEST else "")
                                + (f" -> {outcome}" if outcome else ""))
             with open(self.path, "a", encoding="utf-8", errors="replace") as file:
                 file.write(line + (f" -> {outcome}" if outcome else "") + "\n")
+
+    def mark(self):
+        """A test begins."""
+        with self.lock:
+            self.commands = []
 
     def last(self):
         """The last few, oldest first."""

@@ -114,7 +114,7 @@ CHANGES = ("ethtool -G {nic} rx 128 tx 128", "ethtool -L {nic} combined 1",
            "ip link set {nic} down; ip link set {nic} up")
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=180)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180, moves=["*_purged", "tx_drops"])
 def receive_loss_is_counted(env):
     "rx under -G, -L, MTU and down/up: what the device gave is received or counted as dropped."
     given, counted = books(env, "rx", lambda: Change(env))
@@ -134,7 +134,7 @@ def receive_loss_is_counted(env):
     check_sums(env)
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=180)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180, moves=["*_purged", "tx_drops"])
 def transmit_loss_is_counted(env):
     "tx under the same: what the stack gave to the driver is sent or counted as lost."
     env.guest.put(TOOLS / "flow.py", "/tmp/flow.py")
@@ -201,7 +201,7 @@ def sums(env):
                     assert sum(queues) == table[name], f"{name}: {queues}, {table[name]}"
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=120)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=120, moves=["rx_drop_purged"])
 def nothing_stale(env):
     "Frames that nobody polled before down are not delivered after up; they are counted."
     taken = "awk '/^Udp:/ && $2 ~ /^[0-9]/ {print $2 + $3}' /proc/net/snmp"

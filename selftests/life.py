@@ -101,7 +101,7 @@ def reload_200(env):
     rounds(env, insmod_step(env), 200, warm=20)
 
 
-@test(profiles=profiles.CORE, timeout=240)
+@test(profiles=profiles.CORE, timeout=240, moves=["*_purged"])
 def down_up(env):
     "The interface goes down and up in a circle under traffic."
     rounds(env, f"ip link set {env.nic} down; ip link set {env.nic} up; sleep 0.05",

@@ -62,7 +62,7 @@ def pci(env):
     return env.guest.run(f"readlink -f /sys/class/net/{env.nic}/device/..").out.strip()
 
 
-@test(profiles=QEMU, timeout=180, drivers=["vnet"])
+@test(profiles=QEMU, timeout=180, drivers=["vnet"], moves=["*_purged"])
 def function_level_reset(env):
     "A PCI function level reset: connections and settings survive it."
     change_settings(env)
@@ -289,7 +289,8 @@ def not_wanted(env):
     healthy(env)
 
 
-@test(profiles=["modern-split", "packed"], drivers=["vnet"], timeout=120, quick=True)
+@test(profiles=["modern-split", "packed"], drivers=["vnet"], timeout=120, quick=True,
+      moves=["*_purged"])
 def tcp_survives(env):
     "A TCP connection survives function level resets."
     env.host_ns.serve("iperf3 -s -1", 5201)

@@ -2,11 +2,12 @@
 """XDP: what a program decides is what happens to the packet, and all are counted."""
 
 from lab.api import test
+from lab.oracle import differences, settings
 
 from ._data import Change, Ends, result
 from .tools.flow import datagram
 from ._xdp import (ABORTED, BYTES, DROP, EVERY, FAILED, KINDS, MARKED, PASS, PORT, REDIRECT, SINK,
-                   TAPS, TX, UNKNOWN, Program, back, difference, settings, tap_drops)
+                   TAPS, TX, UNKNOWN, Program, back, tap_drops)
 
 
 def account(env, sent, seen, moved, dropped):
@@ -26,7 +27,7 @@ def account(env, sent, seen, moved, dropped):
     assert moved["rx_packets"] - others == reached - moved.get("rx_drops", 0), f"{moved}"
 
 
-@test(profiles=TAPS, drivers=["vnet"], timeout=120, quick=True)
+@test(profiles=TAPS, drivers=["vnet"], timeout=120, quick=True, moves=["rx_drop_xdp_aborted"])
 def actions(env):
     "Every action by turns: each packet goes the way that the program says; settings come back."
     ends, before = Ends(env), settings(env)
@@ -45,7 +46,7 @@ def actions(env):
         assert not seen[FAILED], f"{seen}"
         program.detach()
         after = settings(env)
-        assert before == after, f"after detaching: {difference(before, after)}"
+        assert before == after, f"after detaching: {differences(before, after)}"
     finally:
         program.close()
     ends.serve()
@@ -83,7 +84,7 @@ def check_shape(frame, head, tail, size):
     assert have[8:] == want[8:], f"head {head}, tail {tail}: contents differ"
 
 
-@test(profiles=TAPS, drivers=["vnet"], timeout=120)
+@test(profiles=TAPS, drivers=["vnet"], timeout=120, moves=["rx_drop_xdp_aborted"])
 def adjust(env):
     "bpf_xdp_adjust_head, _tail and _meta within 256 bytes of headroom; contents stay right."
     env.need_tap()
@@ -101,7 +102,7 @@ def adjust(env):
         program.close()
 
 
-@test(profiles=KINDS, drivers=["vnet"], timeout=120)
+@test(profiles=KINDS, drivers=["vnet"], timeout=120, moves=["rx_drop_xdp_aborted"])
 def metadata(env):
     "Metadata of a program reaches the stack; the whole headroom can be used and given back."
     ends, program = Ends(env), Program(env)
@@ -123,7 +124,8 @@ def metadata(env):
 
 
 @test(profiles=["modern-split", "packed", "small", "big", "legacy", "iommu", "no-indirect",
-                "no-ctrl-vq", "mtu-jumbo"], drivers=["vnet"], timeout=180, quick=True)
+                "no-ctrl-vq", "mtu-jumbo"], drivers=["vnet"], timeout=180, quick=True,
+      moves=["rx_drop_xdp_aborted"])
 def jumbo(env):
     "Packets of several buffers with every action, at an MTU of 9000; contents right."
     env.host_ns.ip_cmd("link", "set", env.host_ns.taps[0], "mtu", "9000")

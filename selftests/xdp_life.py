@@ -5,10 +5,11 @@ import json
 import time
 
 from lab.api import test
+from lab.oracle import differences, settings
 
 from ._data import Change, Ends, counters, netdev, refused, result
-from ._xdp import (DROP, KINDS, PASS, PORT, REDIRECT, TX, Program, back, compiled, difference,
-                   settings, tap_drops)
+from ._xdp import (DROP, KINDS, LOSSES, PASS, PORT, REDIRECT, TX, Program, back, compiled,
+                   tap_drops)
 from .data_queues import steady, totals
 from .device import packet
 
@@ -29,7 +30,7 @@ def under_traffic(env, steps, rate=400, seconds=8):
     for step in steps:
         step()
     sent, passed = result(sender, 60), result(job, 60)
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.gateway}")
+    env.ping()
     moved = change.total()
     missing = sent["sent"] - sent["refused"] - passed["distinct"] - (tap_drops(env) - lost)
     assert not passed["damaged"], f"{passed}"
@@ -42,7 +43,7 @@ def needs_btf(env):
         env.skip("this debug kernel has no BTF")
 
 
-@test(profiles=KINDS, drivers=["vnet"], timeout=240)
+@test(profiles=KINDS, drivers=["vnet"], timeout=240, moves=LOSSES)
 def storm(env):
     "Attach and detach under traffic: what does not arrive was counted; settings come back."
     before, program = settings(env), Program(env)
@@ -53,7 +54,7 @@ def storm(env):
         counted = moved.get("rx_drops", 0) + SLACK * 2 * turns
         assert missing <= counted, f"{missing} packets are missing, {counted} counted: {moved}"
         after = settings(env)
-        assert before == after, f"{difference(before, after)}"
+        assert before == after, f"{differences(before, after)}"
     finally:
         program.close()
 
@@ -79,7 +80,7 @@ def storm_given(env, turns):
     return given, moved["rx_packets"] + moved["rx_drops"], change.total()
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=180, quick=True)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=180, quick=True, moves=LOSSES)
 def storm_counted(env):
     """What the device gave is received or counted as dropped.
 
@@ -98,7 +99,7 @@ def storm_counted(env):
     assert given == seen + lost, f"{given} given, {seen} seen, {lost} came too late: {moved}"
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=240)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=240, moves=LOSSES)
 def storm_device_reset(env):
     "Without RING_RESET the device is reset: what it gave is received or counted, all of it."
     env.unbind()
@@ -109,7 +110,7 @@ def storm_device_reset(env):
     assert given == seen, f"{given} given, {seen} seen: {moved}"
 
 
-@test(profiles=["mq", "rss", "two-nics"], drivers=["vnet"], timeout=240)
+@test(profiles=["mq", "rss", "two-nics"], drivers=["vnet"], timeout=240, moves=LOSSES)
 def exchange(env):
     "One program replaces another under traffic: not a packet is lost."
     program = Program(env)
@@ -127,7 +128,7 @@ def exchange(env):
         program.close()
 
 
-@test(profiles=["mq", "rss"], drivers=["vnet"], timeout=240)
+@test(profiles=["mq", "rss"], drivers=["vnet"], timeout=240, moves=LOSSES)
 def channels(env):
     "ethtool -L and -G while a program is loaded and sends packets back: it goes on running."
     program = Program(env)
@@ -152,7 +153,7 @@ def channels(env):
 
 
 @test(profiles=["modern-split", "mq", "legacy", "big", "no-ctrl-vq"], drivers=["vnet"],
-      timeout=120)
+      timeout=120, moves=LOSSES)
 def down_up(env):
     "A program attached while the interface is down, kept over down and up and a new MTU."
     program = Program(env)
@@ -248,12 +249,12 @@ def rx_hash(env):
         program.close()
 
 
-@test(profiles=["two-nics"], drivers=["vnet"], timeout=150, quick=True, up=False)
+@test(profiles=["two-nics"], drivers=["vnet"], timeout=150, quick=True, up=False, moves=LOSSES)
 def redirect_nics(env):
     "From one NIC to the other, which has no program; then to one that is down."
     other = env.guest.interface(env.guest.macs[1])
-    env.guest.run("sysctl -q -w net.ipv4.conf.all.arp_ignore=1; "
-                  f"ip addr add {env.ip}/24 dev {env.nic}; ip link set {env.nic} up; "
+    env.sysctl(net__ipv4__conf__all__arp_ignore=1)
+    env.guest.run(f"ip addr add {env.ip}/24 dev {env.nic}; ip link set {env.nic} up; "
                   f"ip link set {other} up")
     env.wait_carrier()
     program = Program(env)
@@ -310,7 +311,7 @@ def full_ring(env):
             env.device.clear(rule)
         for i in range(4):
             env.device.release(f"tx{i}")
-        env.guest.run("ping -q -c 3 -i 0.2 -W 5 10.0.2.2")
+        env.ping()
         change = Change(env)
         env.device.call("inject", queue="rx0", frame=frame, count=16)
         time.sleep(1)

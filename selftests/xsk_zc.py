@@ -11,10 +11,11 @@ import sys
 import sysconfig
 
 from lab.api import test
+from lab.oracle import differences, settings
 
 from ._data import TOOLS, Change, Ends, result
-from ._xdp import (ABORTED, DROP, EVERY, PASS, REDIRECT, SINK, TX, UNKNOWN, Program, back,
-                   difference, host_mac, settings, tap_drops)
+from ._xdp import (ABORTED, DROP, EVERY, LOSSES, PASS, REDIRECT, SINK, TX, UNKNOWN, Program, back,
+                   host_mac, tap_drops)
 from ._xdp import PORT as PLANNED
 from .recovery_suspend import END, START, Inside, suspended
 from .xdp_actions import account
@@ -61,7 +62,7 @@ class Client:
 
 def traffic(env, sizes="64-163", port=PORT):
     """Datagrams of these sizes come back as they were; how many were there."""
-    end = Ends(env).host(f"sizes {env.ip} {port} {sizes}", timeout=90)
+    end = Ends(env).host(f"sizes {env.ip} {port} {sizes} --retries 3", timeout=90)
     first, _, last = sizes.partition("-")
     return int(last or first) - int(first) + 1 + end["retries"]
 
@@ -77,7 +78,7 @@ def echo(env):
     client = Client(env)
     change = Change(env)
     count = traffic(env)
-    env.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {env.gateway}")
+    env.ping()
     seen = change()
     done = client.stop()
     assert total(done, "rx") == total(done, "tx") == total(done, "done") == count, (count, done)
@@ -88,7 +89,7 @@ def echo(env):
 
 def traffic_stack(env):
     """After the pool is gone the stack has its own buffers again."""
-    env.guest.run(f"ping -q -c 3 -i 0.2 -s 1400 -W 5 {env.gateway}")
+    env.ping(sizes=[1400])
 
 
 def every_action(env, program, count, **how):
@@ -104,7 +105,7 @@ def every_action(env, program, count, **how):
 
 
 @test(profiles=["modern-split", "packed", "legacy", "small", "big", "iommu", "mmio"],
-      drivers=["vnet"], timeout=150, full=True)
+      drivers=["vnet"], timeout=150, full=True, moves=LOSSES)
 def actions(env):
     "A program that keeps packets from the socket: every action, each packet goes its way."
     program = Program(env)
@@ -123,7 +124,7 @@ def actions(env):
     traffic_stack(env)
 
 
-@test(profiles=["modern-split", "big"], drivers=["vnet"], timeout=150, full=True)
+@test(profiles=["modern-split", "big"], drivers=["vnet"], timeout=150, full=True, moves=LOSSES)
 def actions_of_several(env):
     "The same with packets of two frames: what the core would cut is dropped and counted."
     program = Program(env)
@@ -145,7 +146,8 @@ def actions_of_several(env):
     client.stop()
 
 
-@test(profiles=["mq"], drivers=["vnet"], timeout=300, full=True)
+@test(profiles=["mq"], drivers=["vnet"], timeout=300, full=True,
+      moves=[*LOSSES, "reset_user", "heal_device_resets"])
 def life(env):
     "Channels, rings, MTU, down and up, and a reset of the device with the sockets open."
     client = Client(env, queues="0,1")
@@ -234,7 +236,8 @@ def hibernate(env):
     sleeps(env, "swap", 768)
 
 
-@test(profiles=EXTREMES, drivers=["vnet"], timeout=200, full=True)
+@test(profiles=EXTREMES, drivers=["vnet"], timeout=200, full=True,
+      moves=[*LOSSES, "reset_user", "heal_device_resets"])
 def reset(env):
     "Rings of another size and a link that goes down and up, with the socket open."
     client = Client(env)
@@ -450,6 +453,6 @@ def unmappable(env):
     change = Change(env)
     assert bind(env, "0") == [errno.errorcode[errno.EOPNOTSUPP]]
     assert "no ACCESS_PLATFORM" in env.guest.run("dmesg").out
-    assert settings(env) == before, difference(before, settings(env))
+    assert settings(env) == before, differences(before, settings(env))
     traffic_stack(env)
     assert not change()["rx_xsk_copies"], change()

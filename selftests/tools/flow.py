@@ -4,7 +4,8 @@
     flow.py serve PORT                       TCP and UDP server: gives, takes, echoes
     flow.py get HOST PORT BYTES              take a stream over TCP and check it
     flow.py put HOST PORT BYTES [--zerocopy] send one; the server checks it
-    flow.py sizes HOST PORT SIZES            datagrams of these sizes there and back, DF set
+    flow.py sizes HOST PORT SIZES [--retries N]  datagrams of these sizes there and back, DF set;
+                                             one that is lost fails, unless it may be sent again
     flow.py sink PORT [SECONDS]              count numbered datagrams until nothing comes
     flow.py send HOST PORT COUNT SIZE [--gso N] [--rate N] [--stamps]
 
@@ -162,12 +163,12 @@ def parse_sizes(text):
 
 def sizes(args):
     sock = udp_socket()
-    sock.settimeout(1)
+    sock.settimeout(1 if args.retries else 15)
     sock.connect((mapped(args.host), args.port))
     retries = 0
     for seq, size in enumerate(parse_sizes(args.sizes)):
         data = datagram(seq, size)
-        for _ in range(4):
+        for _ in range(args.retries + 1):
             sock.send(data)
             try:
                 back = sock.recv(1 << 16)
@@ -265,7 +266,7 @@ def main():
     command(serve, "port")
     command(get, "host", "port", "bytes")
     command(put, "host", "port", "bytes").add_argument("--zerocopy", action="store_true")
-    command(sizes, "host", "port", "sizes")
+    command(sizes, "host", "port", "sizes").add_argument("--retries", type=int, default=0)
     command(sink, "port").add_argument("seconds", type=float, nargs="?", default=2)
     sub = command(send, "host", "port", "count", "size")
     sub.add_argument("--gso", type=int, default=0)

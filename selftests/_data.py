@@ -5,6 +5,8 @@ import json
 import time
 from pathlib import Path
 
+from lab import oracle
+
 TOOLS = Path(__file__).parent / "tools"
 PORT = 5300
 
@@ -73,12 +75,7 @@ def result(job, timeout=60):
 
 def counters(env, nic=None, run=None):
     """All of ethtool -S."""
-    out = (run or env.guest.run)(f"ethtool -S {nic or env.nic}").out
-    found = {}
-    for line in out.splitlines()[1:]:
-        name, _, value = line.strip().rpartition(": ")
-        found[name] = int(value)
-    return found
+    return oracle.counters((run or env.guest.run)(f"ethtool -S {nic or env.nic}").out)
 
 
 class Change:
@@ -107,6 +104,14 @@ def netdev(env):
     """What netlink's family netdev says; see tools/netdev.py."""
     env.guest.put(TOOLS / "netdev.py", "/tmp/netdev.py")
     return json.loads(env.guest.run(f"python3 /tmp/netdev.py {env.nic}").out)
+
+
+def qstats(env):
+    """The family's counters: of the device, and of each queue by its number as a text."""
+    told = netdev(env)
+    return {"device": told["qstats"],
+            **{way: {name[2:]: queue.get("stats", {}) for name, queue in told["queues"].items()
+                     if name.startswith(way)} for way in ("rx", "tx")}}
 
 
 def feature(env, name):

@@ -11,6 +11,7 @@ import json
 import time
 from dataclasses import dataclass, field
 
+from lab import oracle
 from lab.guest import GuestDied
 from lab.net import CommandFailed, TimedOut
 
@@ -195,10 +196,7 @@ class Attack:
         queues = self.device.state()["queues"]
         given = sum(q["counters"].get("rx_packets", 0) for q in queues)
         taken = sum(q["counters"].get("tx_packets", 0) for q in queues)
-        lines = self.run("ethtool -S NIC", check=True).out.splitlines()[1:]
-        driver = {name.strip(): int(value) for name, value in
-                  (line.rsplit(":", 1) for line in lines)}
-        return given, taken, driver
+        return given, taken, oracle.counters(self.run("ethtool -S NIC", check=True).out)
 
     def packets(self):
         """Of numbers() those that only packets change."""

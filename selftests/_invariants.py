@@ -6,6 +6,8 @@ import json
 import time
 from pathlib import Path
 
+from lab import oracle
+
 TOOL = Path(__file__).parent / "tools" / "netdev.py"
 SEPARATOR = "=== next ==="
 
@@ -20,9 +22,7 @@ def ask(env):
         f"devlink -j health diagnose virtio/{env.virtio} reporter rx")
     text = env.guest.run(f"; echo '{SEPARATOR}'; ".join(commands), timeout=60).out
     told, lines, link, inflight, tx, rx = text.split(SEPARATOR)
-    counters = {name.strip(): int(value) for name, value in
-                (line.rsplit(":", 1) for line in lines.strip().splitlines()[1:])}
-    return {"netdev": json.loads(told), "counters": counters,
+    return {"netdev": json.loads(told), "counters": oracle.counters(lines),
             "rtnl": json.loads(link)[0]["stats64"], "bql": [int(n) for n in inflight.split()],
             "queues": json.loads(tx)["queues"] + json.loads(rx)["queues"]}
 

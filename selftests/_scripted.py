@@ -20,7 +20,9 @@ import json
 import time
 from pathlib import Path
 
+from lab import oracle
 from lab.guest import Guest
+from lab.net import lost_pings
 from lab.profiles import Profile
 
 from . import _data
@@ -64,6 +66,7 @@ class Bench:
     def renew(self, features):
         """As after boot: the module loaded anew, no faults, no log of violations."""
         self.device.clear()
+        self.device.touched = False
         self.guest.run(f"rmmod {self.driver}; for d in $(ls /sys/class/net); do "
                        "case $(readlink /sys/class/net/$d) in */virtual/*) "
                        "[ $d = lo ] || ip link del $d;; esac; done", check=False, timeout=60)
@@ -113,7 +116,7 @@ class Scripted:
     """The guest, the device and the interface between them, for one test."""
 
     def __init__(self, env, **options):
-        self.env, self.options = env, options
+        self.env, self.options, self.driver = env, options, env.driver
         self.bench = self.device = self.guest = self.nic = None
         self.since = 0
 
@@ -133,6 +136,8 @@ class Scripted:
             if kind is None:
                 splats = self.guest.splats(self.splats)
                 assert not splats, f"the kernel complained: {splats[0]}"
+                assert self.driver != "vnet" or self.device.touched or not self.moved(), \
+                    f"counters moved on an honest device: {self.moved()}"
                 violations = self.device.violations()
                 assert not violations, f"the device complains: {violations[0]}"
                 KEPT[self.env.kernel.name] = self.bench
@@ -140,6 +145,12 @@ class Scripted:
         finally:
             if self.bench:
                 self.bench.close()
+
+    def moved(self):
+        """What was healed, lost or reset, though nobody lied to the driver."""
+        text = self.guest.run(f"ethtool -S {self.nic}", check=False).out
+        return {name: value for name, value in oracle.moved({}, oracle.counters(text)).items()
+                if name.startswith(("heal_", "lost_", "reset_", "stalls"))}
 
     # ---- the guest's side ----------------------------------------------
 
@@ -162,7 +173,8 @@ class Scripted:
         return text
 
     def ping(self):
-        self.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {OTHER}")
+        out = self.guest.run(f"ping -n -c 3 -i 0.2 -w 20 {OTHER}", check=False).out
+        assert not lost_pings(out, 3), lost_pings(out, 3)
 
     def counters(self):
         """ethtool -S as a dictionary."""
@@ -171,9 +183,9 @@ class Scripted:
     def settings(self):
         """What the user's tools read back, for a comparison: see _snapshot.py."""
         if not self.bench.tools:
-            for name in ("qstats", "snapshot"):
-                source = Path(__file__).with_name(f"_{name}.py").read_bytes()
-                self.guest.put(source, f"/tmp/{name}.py")
+            here = Path(__file__).parent
+            self.guest.put(here / "tools" / "netdev.py", "/tmp/netdev.py")
+            self.guest.put(here / "_snapshot.py", "/tmp/snapshot.py")
             self.bench.tools = True
         return json.loads(self.guest.run(f"python3 /tmp/snapshot.py {self.nic}", timeout=60).out)
 

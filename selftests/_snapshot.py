@@ -13,10 +13,8 @@ import struct
 import subprocess
 import sys
 
-from qstats import (CTRL_ID, FAMILY_ID, FAMILY_NAME, GETFAMILY, NLM_F_DUMP, Netlink, attribute,
-                    number)
+from netdev import DEV_GET, NAPI_GET, NLM_ACK, QUEUE_GET, Netlink, attribute, number
 
-DEV_GET, QUEUE_GET, NAPI_GET = 1, 10, 11
 NAPI_ID, IRQ, TYPE, NAPI, RX = 2, 3, 3, 4, 0     # attributes of a NAPI and of a queue
 ETHTOOL = ("", "-k", "-l", "-g", "-c", "-x", "-i", "-T", "--show-priv-flags",
            "--get-tunable DEV rx-copybreak")
@@ -63,18 +61,18 @@ def numbers(answers):
 def netdev(name):
     """dev-get, queue-get and napi-get of the family netdev, numbers of attributes as keys."""
     netlink = Netlink()
-    family = number(next(netlink.ask(CTRL_ID, GETFAMILY, 0, attribute(
-        FAMILY_NAME, b"netdev\0")))[FAMILY_ID])
     index = struct.pack("=I", socket.if_nametoindex(name))
-    queues = numbers(netlink.ask(family, QUEUE_GET, NLM_F_DUMP, attribute(2, index)))
-    napis = numbers(netlink.ask(family, NAPI_GET, NLM_F_DUMP, attribute(1, index)))
+    device = [dict(reply) for reply in netlink.ask(netlink.family, DEV_GET, attribute(1, index),
+                                                   NLM_ACK)]
+    queues = numbers(netlink.dump(QUEUE_GET, attribute(2, index)))
+    napis = numbers(netlink.dump(NAPI_GET, attribute(1, index)))
     # The core keeps the number and the settings of the NAPI of a receive queue only.
     kept = {queue.get(NAPI) for queue in queues if queue[TYPE] == RX}
     for queue in queues:
         if queue[TYPE] != RX:
             queue.pop(NAPI, None)
     return {
-        "dev": numbers(netlink.ask(family, DEV_GET, 0, attribute(1, index))),
+        "dev": numbers(device),
         "queues": sorted(queues, key=json.dumps),
         "napis": [{key: value for key, value in napi.items() if key != IRQ}
                   for napi in napis if napi[NAPI_ID] in kept],

@@ -5,10 +5,10 @@ import json
 import re
 import struct
 import time
-from pathlib import Path
 
 from lab.api import test
 
+from ._data import qstats
 from ._scripted import MAC, OTHER, Scripted
 
 EVERYTHING = ["default", "MQ", "CTRL_RX_EXTRA", "GUEST_ANNOUNCE", "NOTF_COAL", "VQ_NOTF_COAL",
@@ -139,7 +139,10 @@ def bad_answers(env):
             assert nut.control()["mac"] == MAC, f"{fault}: the device has another address"
         nut.device.fault(cmd="coal.vq_get", action="answer", used_len=3)
         nut.run("ethtool -C NIC rx-usecs 4")
+        refused = nut.counters()["ctrl_refused"]
         assert "rx-usecs: 4" in nut.out("ethtool -Q NIC queue_mask 1 --show-coalesce")
+        nut.sent("coal.vq_get")
+        assert nut.counters()["ctrl_refused"] > refused, "three bytes were taken for an answer"
         nut.ping()
 
 
@@ -189,10 +192,14 @@ def answered_late(env):
     with Scripted(env, pairs=2, features=EVERYTHING) as nut:
         nut.run("echo 300 > /sys/module/vnet/parameters/ctrl_timeout_ms")
         control, settings = nut.control(), nut.settings()
+        before = nut.counters()
         for _ in range(5):
             nut.device.fault(cmd="coal.rx", action="delay", seconds=0.31, count=1)
             nut.run("ethtool -C NIC rx-usecs 5", check=False)
             nut.run("ethtool -C NIC rx-usecs 0; sleep 0.5", check=False)
+        now = nut.counters()
+        assert now["ctrl_timeouts"] > before["ctrl_timeouts"], "no command was late"
+        assert now["ctrl_late"] > before["ctrl_late"], "a late answer was not counted as one"
         nut.run("ethtool -C NIC rx-usecs 0")
         nut.same(control, settings, "after late answers")
         nut.ping()
@@ -327,8 +334,7 @@ def statistics(env):
         assert now["rx0_hw_packets"] + now["rx1_hw_packets"] >= 3, now
         assert now["tx0_hw_packets"] + now["tx1_hw_packets"] >= 3, now
         assert now["cq_hw_command_num"] > 0 and now["hw_stats_errors"] == 0, now
-        nut.guest.put(Path(__file__).with_name("_qstats.py").read_bytes(), "/tmp/qstats.py")
-        device = json.loads(nut.out("python3 /tmp/qstats.py NIC"))["device"]
+        device = qstats(nut)["device"]
         assert "rx-hw-drops" in device and "tx-hw-drop-errors" in device, device
         big = struct.pack("<6Q", *[1 << 60] * 6)
         for reply in ("", "00", record(0, 0, 0) * 20, record(0, 0, 7), record(0, 0, 0xffff),
@@ -338,7 +344,7 @@ def statistics(env):
             shown = nut.counters()
             assert list(shown) == list(now), f"reply {reply}: other counters than before"
             assert all(value < 1 << 60 for value in shown.values()), f"reply {reply}: {shown}"
-            nut.out("python3 /tmp/qstats.py NIC")
+            qstats(nut)
             nut.device.clear()
         assert nut.counters()["hw_stats_errors"] > 0
         nut.device.fault(cmd="stats.get", action="refuse")

@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Settings as QEMU's device receives them, counters, and the rest of ethtool."""
 
-import json
-from pathlib import Path
-
 from lab import profiles
 from lab.api import test
 
-from ._data import counters
+from ._data import counters, qstats
 
 FILTERS = ["modern-split", "packed", "legacy", "mmio"]
 TOTALS = ("rx_packets", "rx_bytes", "rx_drops", "rx_xdp_packets", "rx_xdp_tx", "rx_xdp_redirects",
@@ -18,11 +15,6 @@ OURS = {"drivers": ["vnet"]}
 
 def rx_filter(env):
     return env.qmp("query-rx-filter", name="nic0")[0]
-
-
-def qstats(env):
-    env.guest.put(Path(__file__).with_name("_qstats.py").read_bytes(), "/tmp/qstats.py")
-    return json.loads(env.guest.run(f"python3 /tmp/qstats.py {env.nic}").out)
 
 
 @test(profiles=FILTERS, **OURS)
@@ -58,7 +50,7 @@ def many_addresses(env):
     env.guest.run("bridge -batch /tmp/fdb")
     state = rx_filter(env)
     assert state["unicast-overflow"] or state["promiscuous"] or state["unicast"] == "all", state
-    env.guest.run(f"ping -q -c 1 -W 10 {env.gateway}")
+    env.ping(count=1)
 
 
 @test(profiles=["modern-split", "packed"], **OURS)
@@ -110,7 +102,7 @@ def sums(env):
             assert abs(strings[key] - total) <= room, f"{when}: {key}: ethtool {strings[key]}"
             assert each <= total + room, f"{when}: {key}: queues {each}, device {total}"
         return queues["device"]
-    env.guest.run(f"ping -q -c 50 -i 0.02 -s 800 -W 5 {env.gateway}")
+    env.ping(count=50, sizes=[800])
     before = check("after a ping")
     if env.profile.name == "mq":
         env.guest.run(f"ethtool -L {env.nic} combined 1")
@@ -137,7 +129,7 @@ def rss(env):
     assert table == {"0", "1"}, text
     env.guest.run(f"ethtool -X {nic} default; ethtool -L {nic} combined 3")
     assert " 2 " in env.guest.run(f"ethtool -x {nic}").out
-    env.guest.run(f"ping -q -c 3 -i 0.2 -W 5 {env.gateway}")
+    env.ping()
     assert counters(env)["ctrl_refused"] == 0
 
 
@@ -152,7 +144,7 @@ def offload_switches(env):
         for state in ("off", "on"):
             env.guest.run(f"ethtool -K {nic} {name} {state}")
             assert f"{flag}: {state}" in env.guest.run(f"ethtool -k {nic}").out
-            env.guest.run(f"ping -q -c 2 -i 0.2 -W 10 {env.gateway}")
+            env.ping(count=2)
 
 
 @test(profiles=["legacy"], **OURS)

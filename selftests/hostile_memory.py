@@ -8,7 +8,7 @@ from lab.api import test
 from ._data import Change
 from ._hostile import FAR, OWN, PEER_MAC
 from ._invariants import at_rest
-from .control_qemu import qstats
+from ._data import qstats
 from .device import packet
 
 TOOLS = Path(__file__).parent / "tools"

@@ -10,7 +10,7 @@ from lab import hosts, profiles
 from lab.api import test
 
 from . import _xdp, xsk_zc
-from ._data import TOOLS
+from ._data import TOOLS, counters
 
 RESULTS = Path("/cache/peers")
 DEVICE = Path(__file__).parent / "device"
@@ -109,7 +109,7 @@ class Inner(Host):
 def reach(env, host):
     env.wait(lambda: not env.guest.run(f"ping -q -c 1 -W 1 {host.ip}", check=False).status,
              "no answer", 10)
-    env.guest.run(f"ping -q -c 20 -i 0.02 -s 1400 -W 5 {host.ip}")
+    env.ping(host.ip, count=20, sizes=[1400])
 
 
 def stream(env, host, seconds=2):
@@ -136,8 +136,8 @@ def offloads(env, host):
 
 def seen(env, host):
     """Packets that a program has seen, by the driver's counters."""
-    out = env.guest.run(f"ethtool -S {host.nic}").out
-    return sum(int(n) for n in re.findall(r"rx(?:_queue_)?\d+_xdp_packets: (\d+)", out))
+    return sum(value for name, value in counters(env, host.nic).items()
+               if re.fullmatch(r"rx(?:_queue_)?\d+_xdp_packets", name))
 
 
 def said(done):

@@ -11,6 +11,8 @@ import re
 
 from lab.api import test
 
+from ._data import counters
+
 ON = ["two-nics"]
 NEAR, FAR = "10.98.0.1", "10.98.0.2"
 # frames that only one end sees: address resolution of IPv6, multicast reports
@@ -58,8 +60,7 @@ class Ledger:
         """The counters of the queues and the total are the same."""
         if self.env.driver != "vnet":
             return
-        out = self.env.guest.run(f"ethtool -S {self.env.nic}").out
-        found = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", out)}
+        found = counters(self.env)
         for way in ("rx", "tx"):
             parts = sum(value for key, value in found.items()
                         if re.fullmatch(way + r"\d+_packets", key))
@@ -88,7 +89,7 @@ def far_server(env, command, port):
 
 def traffic(env, address, seconds=1):
     """TCP both ways, UDP one, and a few pings."""
-    env.guest.run(f"ping -q -c 3 -i 0.1 -W 5 {address}")
+    env.ping(address)
     server = far_server(env, "iperf3 -s", 5201)
     try:
         for options in ("", "-R", "-u -b 4M -l 1100"):
@@ -175,7 +176,7 @@ def tcpdump(env):
     "tcpdump sees every ping in both directions and turns promiscuous mode off again."
     job = env.guest.start(f"exec timeout -s INT 20 tcpdump -n -i {env.nic} -w /tmp/t.pcap icmp")
     env.wait(lambda: promiscuity(env), "tcpdump does not listen")
-    env.guest.run(f"ping -q -c 50 -i 0.02 -W 5 {env.peer.ip}")
+    env.ping(env.peer.ip, count=50)
     env.guest.run("sleep 1; pkill -INT tcpdump; sleep 1")
     job.wait(30)
     seen = env.guest.run("tcpdump -n -r /tmp/t.pcap 2>/dev/null").out
@@ -299,7 +300,8 @@ table inet fast {{
     env.guest.run("ip netns add inner; ip link add out0 type veth peer name in0 netns inner; "
                   "ip addr add 10.97.0.1/24 dev out0; ip link set out0 up; "
                   "ip -n inner addr add 10.97.0.2/24 dev in0; ip -n inner link set in0 up; "
-                  "ip -n inner route add default via 10.97.0.1; sysctl -q -w net.ipv4.ip_forward=1")
+                  "ip -n inner route add default via 10.97.0.1")
+    env.sysctl(net__ipv4__ip_forward=1)
     try:
         env.guest.run("nft -f /tmp/fast.nft")
         env.peer.run(f"ip route add 10.97.0.0/24 via {env.ip}")
@@ -341,7 +343,7 @@ def tc(env):
 @test(profiles=ON, timeout=150)
 def link_storm(env):
     "The link goes down and up, and MTU and receive modes change, all under traffic."
-    env.guest.run("sysctl -q -w net.ipv6.conf.all.keep_addr_on_down=1")
+    env.sysctl(net__ipv6__conf__all__keep_addr_on_down=1)
     flood = env.peer.start(f"exec ping -q -f -w 90 {env.ip}")
     nic = env.nic
     env.guest.run(f"for i in $(seq 30); do ip link set {nic} down; ip link set {nic} up; done",

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """What the kernel tells about a net device over the netlink family "netdev".
 
+The only reader of it: _snapshot.py imports it.
+
     netdev.py INTERFACE    one JSON object: qstats (the device), queues (with
                            their statistics and NAPI), napis, pools,
                            xdp_features (bits)
@@ -101,4 +103,5 @@ def main():
                       "napis": napis, "pools": pools, "xdp_features": xdp[0] if xdp else 0}))
 
 
-main()
+if __name__ == "__main__":
+    main()

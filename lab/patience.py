@@ -47,9 +47,11 @@ class Deadline:
                           for thread, delay in delays(pid).items()), default=0.0)
         return total
 
+    def spent(self):
+        """Seconds that count: without those of waiting for a CPU."""
+        elapsed = self.now() - self.start
+        return elapsed - min(self.waited(), elapsed * (1 - 1 / MOST))
+
     def passed(self):
         """Is the time up?"""
-        elapsed = self.now() - self.start
-        if elapsed <= self.seconds:
-            return False
-        return elapsed - min(self.waited(), elapsed * (1 - 1 / MOST)) > self.seconds
+        return self.now() - self.start > self.seconds and self.spent() > self.seconds

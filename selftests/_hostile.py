@@ -7,9 +7,11 @@ complain, the tools answer, packets flow again, every packet is in one counter,
 the driver has broken no rule of the specification, and it can be unbound.
 """
 
+import functools
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from lab import oracle
 from lab.guest import GuestDied
@@ -38,8 +40,31 @@ HOPELESS = 0.4      # of these times are waited for a driver that has no time-ou
 ANSWER = 15         # seconds within which a command of the user's ends, whatever it says
 LOCKED = 10         # seconds for which a command of the control queue may hold up the tools
 CHATTER = 150       # lines that one attack may cost in the kernel's log
+EXPECTED = Path(__file__).with_name("hostile_expected.txt")
 FORGED = ("avail-index-jump", "descriptor-reuse", "ring-overrun")
 OOPS = ("BUG:", "Oops", "KASAN", "general protection", "Kernel panic")
+
+
+@functools.cache
+def expected():
+    """{case: (outcomes, seconds or None)} of hostile_expected.txt."""
+    found = {}
+    for line in EXPECTED.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            name, outcomes, *seconds = (word.strip() for word in line.split("|"))
+            found[name] = (tuple(word.strip() for word in outcomes.split(",")),
+                           float(seconds[0]) if seconds else None)
+    return found
+
+
+def surprise(name, found, seconds):
+    """Why an outcome is not the one that is written down, or None."""
+    outcomes, within = expected()[name]
+    if found not in outcomes:
+        return f"expected was {' or '.join(outcomes)}"
+    if seconds is not None and within is not None and seconds > within:
+        return f"packets flow after {seconds} s, expected were {within:.0f}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -204,8 +229,10 @@ class Attack:
         return given, taken, driver.get("rx_packets"), driver.get("tx_packets")
 
     def flows(self):
-        """Seconds until packets flow, None if they do not."""
-        return answered(self.guest, FAR, int(self.recovery * self.patience))
+        """Seconds until packets flow, None if they do not; waiting for a CPU does not count."""
+        clock = self.env.deadline(0)
+        taken = answered(self.guest, FAR, int(self.recovery * self.patience))
+        return None if taken is None else round(min(taken, clock.spent()), 1)
 
     def resets(self):
         """What was reset since the deed."""
@@ -353,6 +380,9 @@ class Attack:
             pass
         self.write(found, seconds, why, len(violations))
         assert not why, f"{found}: {why}"
+        if self.env.driver == "vnet":
+            why = surprise(self.case.name, found, seconds)
+            assert not why, f"{found}: {why}"
         # buffers that the device gave back by a lie are given anew
         forgiven = self.case.forgiven + (() if self.case.exact else FORGED)
         violations = [v for v in violations if v["what"] not in forgiven]

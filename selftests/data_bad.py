@@ -16,7 +16,7 @@ TCPV4, UFO, TCPV6, UDP_L4, ECN, TUNNEL4, TUNNEL6 = 1, 3, 4, 5, 0x80, 0x20, 0x40
 
 
 def ping(env, count=3):
-    env.guest.run(f"ping -q -c {count} -i 0.05 -W 10 {env.gateway}")
+    env.ping(count=count)
 
 
 # ---- users -------------------------------------------------------------------

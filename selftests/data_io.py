@@ -123,7 +123,7 @@ def unread(env):
 def zerocopy_waits(env):
     "Memory of the user is given back only when the device is done with it."
     env.guest.put(HELD.encode(), "/tmp/held.py")
-    env.guest.run("ping -q -c 1 -W 5 10.0.2.2")
+    env.ping(count=1)
     rules = [env.device.fault(queue=f"tx{i}", action="hold") for i in range(4)]
     job = env.guest.start("exec python3 /tmp/held.py")
     env.wait(lambda: sum(env.device.queue(f"tx{i}")["held"] for i in range(4)) >= 8,
@@ -210,16 +210,15 @@ def busy_poll(env):
     ends = Ends(env)
     ends.serve()
     base = f"/sys/class/net/{env.nic}"
-    env.guest.run("sysctl -q -w net.core.busy_read=50 net.core.busy_poll=50; "
-                  f"echo 2 > {base}/napi_defer_hard_irqs; echo 200000 > {base}/gro_flush_timeout")
+    env.sysctl(net__core__busy_read=50, net__core__busy_poll=50)
+    env.guest.run(f"echo 2 > {base}/napi_defer_hard_irqs; echo 200000 > {base}/gro_flush_timeout")
     try:
         ends.guest(f"sizes {env.host_ns.ip} {PORT} 8-400 ; get {env.host_ns.ip} {PORT} {2 * MIB} "
                    f"; put {env.host_ns.ip} {PORT} {2 * MIB}")
         napis = [q["napi"] for name, q in netdev(env)["queues"].items() if name.startswith("rx")]
         assert all(napis), f"receive queues without NAPI: {napis}"
     finally:
-        env.guest.run("sysctl -q -w net.core.busy_read=0 net.core.busy_poll=0; "
-                      f"echo 0 > {base}/napi_defer_hard_irqs; echo 0 > {base}/gro_flush_timeout")
+        env.guest.run(f"echo 0 > {base}/napi_defer_hard_irqs; echo 0 > {base}/gro_flush_timeout")
     ends.guest(f"sizes {env.host_ns.ip} {PORT} 8-40")
 
 
@@ -239,7 +238,7 @@ def bursts(env):
         env.guest.run(f"{script}; echo start > /proc/net/pktgen/pgctrl", timeout=60)
     finally:
         env.guest.run("rmmod pktgen", check=False)
-    env.guest.run(f"ping -q -c 2 -i 0.05 -W 5 {env.host_ns.ip}")
+    env.ping(count=2)
     moved = change.total()
     assert moved["tx_packets"] >= 4000, f"{moved}"
     assert moved["tx_kicks"] < 2000, f"{moved}"

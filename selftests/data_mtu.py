@@ -45,9 +45,8 @@ def edges_of_mtu(env):
                 continue
             set_mtu(env, mtu)
             size = min(mtu, TAP_MAX) - UDP
-            ping = f"ping -q -c 2 -i 0.05 -W 5 -M do -s {size}"
-            env.guest.run(f"{ping} {env.host_ns.ip}")
-            env.host_ns.run(f"{ping} {env.ip}")
+            env.ping(count=2, sizes=[size], options="-M do")
+            env.ping(env.ip, count=2, sizes=[size], options="-M do", run=env.host_ns.run)
             if mtu < 65535:
                 refused(env, f"ping -q -c 1 -W 1 -M do -s {mtu - UDP + 1} {env.host_ns.ip}")
     finally:

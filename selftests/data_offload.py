@@ -62,8 +62,8 @@ def ecn(env):
     "Segmentation with ECN: congestion is marked in both directions, nothing is lost."
     ends = Ends(env)
     ends.serve()
-    ends.env.host_ns.run("echo 1 > /proc/sys/net/ipv4/tcp_ecn")
-    env.guest.run("echo 1 > /proc/sys/net/ipv4/tcp_ecn")
+    env.sysctl(env.host_ns.run, net__ipv4__tcp_ecn=1)
+    env.sysctl(net__ipv4__tcp_ecn=1)
     env.guest.put(NFT_CE.encode(), "/tmp/ce.nft")
     env.guest.run("nft -f /tmp/ce.nft")
     change = Change(env)
@@ -74,7 +74,7 @@ def ecn(env):
         seen = [int(line.split("packets ")[1].split()[0]) for line in marked.splitlines()
                 if "packets" in line]
     finally:
-        env.guest.run("nft delete table inet ce; echo 2 > /proc/sys/net/ipv4/tcp_ecn")
+        env.guest.run("nft delete table inet ce")
     assert len(seen) == 4 and all(seen), f"packets marked: {seen}"
     check_clean(change)
 

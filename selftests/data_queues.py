@@ -36,7 +36,7 @@ def tcp_survives(env, steps):
     for job in jobs.values():
         ended = job.wait(120)
         assert not ended.status, str(ended)
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.host_ns.ip}")
+    env.ping(env.host_ns.ip)
 
 
 @test(profiles=["mq", "rss"], drivers=["vnet"], timeout=240)
@@ -138,7 +138,7 @@ def receive_loss_is_counted(env):
 def transmit_loss_is_counted(env):
     "tx under the same: what the stack gave to the driver is sent or counted as lost."
     env.guest.put(TOOLS / "flow.py", "/tmp/flow.py")
-    env.guest.run("ping -q -c 2 -i 0.1 -W 5 10.0.2.2")
+    env.ping(count=2)
     taken, counted = books(env, "tx", lambda: Change(env))
     link = rtnl(env)
     job = env.guest.start("exec python3 /tmp/flow.py send 10.0.2.2 9 3000 200 --rate 600")
@@ -181,7 +181,7 @@ def at_once(env):
 def sums(env):
     "Without traffic: rtnl, ethtool -S and netlink say the same, queues add up, after -L down too."
     source = env.device.call("source", count=400, burst=8, interval=0.01, flows=16, to=OWN)["id"]
-    env.guest.run("ping -q -c 20 -i 0.02 -W 5 10.0.2.2")
+    env.ping(count=20)
     steady(env, lambda: totals(env, "rx"))
     env.device.call("stop", id=source)
     for pairs in (4, 1, 4):
@@ -228,7 +228,7 @@ def nothing_stale(env):
         # the device may use a few buffers between the last look at a ring and its reset
         assert given - 8 <= got + purged <= given + 8, \
             f"frames of {size} bytes: {given} given, {got} delivered, {purged} purged"
-        env.guest.run("ping -q -c 3 -i 0.05 -W 5 10.0.2.2")
+        env.ping()
     env.device.call("option", set={"backlog": 256})
 
 
@@ -237,14 +237,12 @@ def memory_comes_back(env):
     "Down gives the pools back, up makes new ones."
     env.need_tap()
     env.host_ns.run(f"ping -q -f -c 300 -w 10 {env.ip}")
-    if netdev(env)["pools"]:
-        for _ in range(3):
-            env.guest.run(f"ip link set {env.nic} down")
-            env.wait(lambda: not netdev(env)["pools"], f"pools stay: {netdev(env)['pools']}", 10)
-            env.guest.run(f"ip link set {env.nic} up")
-            assert netdev(env)["pools"], "no page pool is known after up"
-    else:
-        env.skip("this kernel does not tell about page pools")
+    assert netdev(env)["pools"], "no page pool says that it is this interface's"
+    for _ in range(3):
+        env.guest.run(f"ip link set {env.nic} down")
+        env.wait(lambda: not netdev(env)["pools"], f"pools stay: {netdev(env)['pools']}", 10)
+        env.guest.run(f"ip link set {env.nic} up")
+        assert netdev(env)["pools"], "no page pool is known after up"
 
 
 @test(profiles=["modern-split", "mq"], drivers=["vnet"])
@@ -357,6 +355,6 @@ def sixty_four(env):
     assert len(told["queues"]) == 128, f"{len(told['queues'])} queues"
     env.guest.run(f"ip link set {env.nic} down", timeout=60)
     env.guest.run(f"ip link set {env.nic} up", timeout=60)
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.host_ns.ip}")
+    env.ping(env.host_ns.ip)
     env.guest.rmmod("vnet")
     env.guest.insmod("vnet")

@@ -54,7 +54,7 @@ def mtu(env):
     assert have == want, f"the MTU is {have} and the device says {want}"
     refused = env.guest.run(f"ip link set {env.nic} mtu {want + 1}", check=False)
     assert refused.status, f"an MTU of {want + 1} was accepted"
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 5 -M do -s {want - 28} {env.host_ns.ip}")
+    env.ping(sizes=[want - 28], options="-M do")
 
 
 @test(profiles=["modern-split", "legacy", "mmio"])

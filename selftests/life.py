@@ -49,7 +49,7 @@ def rounds(env, step, count, warm=3):
     assert all(g < a for g, a in zip(growth, ALLOWED)), \
         f"memory grew by {growth} KiB (used, slab, per CPU) in {count} rounds"
     env.find()
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.gateway}")
+    env.ping()
 
 
 def up(env):
@@ -120,7 +120,7 @@ def unplug(env):
         env.guest.plug()
         env.wait(lambda: env.guest.interface(env.mac), "no interface after plugging in", 30)
         env.configure()
-        env.guest.run(f"ping -q -c 3 -i 0.05 -W 10 {env.gateway}")
+        env.ping()
 
 
 @test(profiles=["two-nics"], timeout=120)
@@ -129,7 +129,7 @@ def one_of_two(env):
     second = env.guest.virtio_nics()[1]
     for _ in range(3):
         env.unbind(second)
-        env.guest.run(f"ping -q -c 2 -i 0.05 -W 10 {env.host_ns.ip}")
+        env.ping(count=2)
         env.bind(second)
 
 
@@ -145,7 +145,7 @@ def beside_virtio_net(env):
         env.find()
         assert f"driver: {driver}\n" in env.guest.run(f"ethtool -i {env.nic}").out
         env.configure()
-        env.guest.run(f"ping -q -c 2 -i 0.05 -W 10 {env.gateway}")
+        env.ping(count=2)
     env.guest.rmmod("vnet")
     env.guest.run(f"echo {virtio} > /sys/bus/virtio/drivers/virtio_net/bind; true")
     env.guest.insmod("vnet")

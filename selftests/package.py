@@ -221,7 +221,7 @@ def dead_man(env):
         assert "status 1: no" in text, text
         box.on("vnet")
         assert shown(env) == before
-        env.guest.run(f"ping -q -c 3 -i 0.2 -W 10 {env.gateway}")
+        env.ping()
 
 
 @test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
@@ -407,7 +407,7 @@ def networkd(env):
                     time.sleep(1)
                     assert configured(), env.guest.run("ip addr; ip route; "
                                                        "tail /tmp/networkd.log").out
-                env.guest.run(f"ping -q -c 3 -i 0.2 -W 10 {env.gateway}")
+                env.ping()
         finally:
             job.kill("TERM")
             env.guest.run("rm /etc/systemd/network/10-test.network")

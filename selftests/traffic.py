@@ -13,12 +13,10 @@ SIZES = (0, 1, 18, 56, 1000, 1400)
 def ping(env):
     "The far side answers pings of every size, over IPv4 and IPv6."
     sizes = SIZES + ((1472, 8000, 40000) if env.tap else ())
-    script = "".join(f"ping -q -c 2 -i 0.05 -W 5 -s {size} {env.gateway} || exit 1; "
-                     for size in sizes)
-    env.guest.run(script, timeout=60)
+    env.ping(count=2, sizes=sizes)
     if env.tap:
-        env.guest.run(f"ping -q -c 2 -i 0.05 -W 5 -s 1400 {env.host_ns.ip6}")
-        env.host_ns.run(f"ping -q -c 5 -i 0.05 -W 5 {env.ip}")
+        env.ping(env.host_ns.ip6, count=2, sizes=(1400,))
+        env.ping(env.ip, count=5, run=env.host_ns.run)
 
 
 @test(up=False)
@@ -72,6 +70,16 @@ def tcp_receive(env):
     transfer(env, 4 << 20, up=False)
 
 
+def excuses(env):
+    """Datagrams lost where the driver has no part: full sockets, and the tap of a busy guest."""
+    read = "nstat -asz UdpRcvbufErrors | awk 'END {print $2}'"
+    found = int(env.guest.run(read).out) + int(env.host_ns.run(read).out)
+    for tap in env.host_ns.taps:
+        link = json.loads(env.host_ns.run(f"ip -j -s link show {tap}").out)[0]
+        found += link["stats64"]["tx"]["dropped"]
+    return found
+
+
 @test()
 def udp(env):
     "UDP both ways: datagrams of many sizes come back unchanged, a stream arrives."
@@ -82,28 +90,29 @@ def udp(env):
     for reverse in ("", "-R") if env.tap else ("",):
         env.host_ns.stop_daemons()
         env.host_ns.serve("iperf3 -s -1", 5201)
+        before = excuses(env)
         out = env.guest.run(f"iperf3 -J -u -b 5M -l 1200 -t 1 -c {env.gateway} {reverse}",
                             timeout=60).out
         total = json.loads(out)["end"]["sum"]
         assert total["packets"] > 20, f"{total['packets']} packets {reverse}"
-        assert total["lost_percent"] < 50, f"{total['lost_percent']} % lost {reverse}"
+        lost, excused = total["lost_packets"], excuses(env) - before
+        if not env.tap:     # QEMU's network drops what its socket does not take, and is silent
+            excused += total["packets"] // 20
+        assert lost <= excused, \
+            f"{lost} of {total['packets']} lost {reverse}, {excused} accounted for"
 
 
 ECHO = """
 import os, socket, sys
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(3)
+s.settimeout(15)
 s.connect((sys.argv[1], int(sys.argv[2])))
 for size in map(int, sys.argv[3:]):
     data = os.urandom(size)
-    for _ in range(4):
-        s.send(data)
-        try:
-            back = s.recv(65536)
-        except TimeoutError:
-            continue
-        break
-    else:
+    s.send(data)
+    try:
+        back = s.recv(65536)
+    except TimeoutError:
         sys.exit(f"no answer to a datagram of {size} bytes")
     if back != data:
         sys.exit(f"a datagram of {size} bytes came back changed")
@@ -113,8 +122,8 @@ for size in map(int, sys.argv[3:]):
 @test(profiles=["two-nics"])
 def two_nics(env):
     "The two NICs of one guest reach each other, TCP both ways."
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 5 {env.peer.ip}")
-    env.peer.run(f"ping -q -c 3 -i 0.05 -W 5 {env.ip6}")
+    env.ping(env.peer.ip)
+    env.ping(env.ip6, run=env.peer.run)
     server = env.peer.start("iperf3 -s")
     env.wait(lambda: env.peer.run("ss -H -n -l -t sport = :5201").out.strip(),
              "iperf3 does not listen")

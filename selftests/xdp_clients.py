@@ -114,14 +114,14 @@ def xdp_trafficgen(env):
     job.kill("INT")
     job.wait(30)
     assert sent() >= 2000 and change.total()["tx_xdp_tx"] > 0, f"{change.total()}"
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 5 {env.host_ns.ip}")
+    env.ping(env.host_ns.ip)
 
 
 def pair(env):
     """Both NICs up in one name space, each answering for its own address; the second one."""
     other = env.guest.interface(env.guest.macs[1])
-    env.guest.run("sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.conf.all.arp_ignore=1; "
-                  f"ip addr add {env.ip}/24 dev {env.nic}; ip link set {env.nic} up; "
+    env.sysctl(net__ipv4__ip_forward=1, net__ipv4__conf__all__arp_ignore=1)
+    env.guest.run(f"ip addr add {env.ip}/24 dev {env.nic}; ip link set {env.nic} up; "
                   f"ip addr add 10.98.0.1/24 dev {other}; ip link set {other} up; "
                   "mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf")
     env.wait_carrier()
@@ -230,4 +230,4 @@ def dpdk(env):
     assert sent["back"] == sent["sent"] - sent["refused"] == 1000, (sent, moved, text[-1500:])
     assert received >= 1000 and transmitted == received, text[-1500:]
     assert moved["tx_xsk_packets"] >= 1000 and moved["rx_xdp_redirects"] >= 1000, moved
-    env.guest.run(f"ping -q -c 3 -i 0.05 -W 5 {env.host_ns.ip}")
+    env.ping(env.host_ns.ip)

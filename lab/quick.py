@@ -13,6 +13,7 @@ import fnmatch
 NEWEST = {
     "quick.traffic": None,
     "quick.two_nics": None,
+    "ring.engine": ("modern-split", "packed", "big"),
     "quick.change": None,
     "quick.xdp": None,
     "xsk_zc.echo": ("modern-split",),
@@ -37,6 +38,7 @@ OLDER = {
     "quick.control": None,
     "quick.told": None,
     "quick.unit_tests": None,
+    "ring.engine": ("modern-split",),
     "recovery_queues.stall_with_ring_reset": ("scripted",),
     "hostile.A1_used_len_mergeable": ("scripted",),
 }

@@ -4,12 +4,14 @@
 import json
 
 from lab.api import test
+from lab.net import lost_pings
 
-from .quick import PLUGGABLE, moved, parsed
+from .quick import PLUGGABLE
 
 # Rings that our own engine leaves to the core, by profile: (receive, transmit)
 CORE = {"packed": (1, 1), "in-order": (1, 1), "packed-in-order": (1, 1), "no-indirect": (0, 1),
-        "big": (1, 0), "legacy-small": (1, 0), "iommu": (0, 1), "iommu-packed": (1, 1)}
+        "big": (1, 0), "legacy-small": (1, 0), "iommu": (0, 1), "iommu-packed": (1, 1),
+        "access-platform": (0, 1)}
 KNOB = "/sys/module/vnet/parameters/core_ring"
 
 # Datagrams one after the other: each is an interrupt of its own, both ways.
@@ -57,17 +59,15 @@ def engine(env):
     core = CORE.get(env.profile.name, (0, 0))
     own = tuple({"core"} if way else {"vnet"} for way in core)
     assert engines(env) == own, f"{engines(env)} and not {own}"
-    before = parsed(env.guest.run(f"ethtool -S {env.nic}").out)
     try:
         for value, want in (("Y", ({"core"}, {"core"})), ("N", own)):
             env.guest.run(f"echo {value} > {KNOB}; ip link set {env.nic} down; "
                           f"ip link set {env.nic} up")
             assert engines(env) == want, f"core_ring {value}: {engines(env)} and not {want}"
-            env.guest.run(f"ping -q -c 20 -i 0.02 -w 15 {env.gateway}", timeout=30)
+            text = env.guest.run(f"ping -n -c 20 -i 0.02 -w 15 {env.gateway}", timeout=30).out
+            assert not lost_pings(text, 20), lost_pings(text, 20)
     finally:
         env.guest.run(f"echo N > {KNOB}")
-    after = parsed(env.guest.run(f"ethtool -S {env.nic}").out)
-    assert not moved(before, after), f"counted on an honest device: {moved(before, after)}"
 
 
 @test(profiles=["modern-split", "no-event-idx"], timeout=300, drivers=["vnet"])
@@ -78,11 +78,9 @@ def wrap(env):
     """
     env.host_ns.serve("socat UDP4-LISTEN:5101,fork,reuseaddr EXEC:cat", 5101, "udp")
     env.guest.put(ECHO.encode(), "/tmp/echo.py")
-    env.guest.run(f"ethtool -L {env.nic} combined 1", check=False)
-    before = parsed(env.guest.run(f"ethtool -S {env.nic}").out)
 
     def at(way):
-        ring = rings(env, way)[0]
+        ring, = rings(env, way)
         assert ring["engine"] == "vnet"
         return ring
 
@@ -95,6 +93,4 @@ def wrap(env):
     assert ring["used_idx"] < 1000, f"the index has not come round: {ring['used_idx']}"
     assert ring["found_at_wrap"] == start + 1, (
         f"{ring['found_at_wrap'] - start} interrupts were found lost at the wrap, and not 1")
-    after = parsed(env.guest.run(f"ethtool -S {env.nic}").out)
-    assert not moved(before, after), f"counted on an honest device: {moved(before, after)}"
     print(f"the longest of 700 round trips took {worst * 1000:.1f} ms")

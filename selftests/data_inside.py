@@ -43,10 +43,11 @@ def probe(env):
 
 @contextmanager
 def traced(env, *events, functions=()):
-    """Kernel events and entries of functions (as vnet_NAME) while it lasts; its lines after it."""
+    """Kernel events and entries of functions (as vnet_NAME, with their first argument) while it
+    lasts; its lines after it."""
     run, lines = env.guest.run, []
-    probes = "; ".join(f"grep -qw {name} /proc/kallsyms && echo p:vnet_{name} {name} >> "
-                       "kprobe_events" for name in functions) or "true"
+    probes = "; ".join(f"grep -qw {name} /proc/kallsyms && echo p:vnet_{name} {name} "
+                       "first=%di >> kprobe_events" for name in functions) or "true"
     enabled = [*events, *(["kprobes"] if functions else [])]
     run(f"mountpoint -q {TRACE} || mount -t tracefs none {TRACE}; cd {TRACE} && {probes}; "
         "echo > trace; " + "; ".join(f"echo 1 > events/{name}/enable" for name in enabled))
@@ -222,10 +223,10 @@ def refilled_in_a_poll(env):
     offers, polls = {}, []
     for cpu, line in in_softirq(lines):
         if " vnet_virtqueue_kick_prepare: " in line:
-            offers[cpu] = offers.get(cpu, 0) + 1
+            offers.setdefault(cpu, []).append(line.split("first=")[1])
         elif " napi_poll: " in line:
-            done = offers.pop(cpu, 0)
-            polls += [done] if " work 7 " in line else []
+            queues = offers.pop(cpu, [])
+            polls += [max(map(queues.count, queues), default=0)] if " work 7 " in line else []
     assert polls, f"the packets came in several polls: {lines}"
     assert polls[0] >= 2, f"new buffers were offered {polls[0]} times"
     assert not env.device.violations(), f"{env.device.violations()}"

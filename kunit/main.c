@@ -11,7 +11,8 @@
 
 kunit_test_suites(&vnet_hdr_tx_suite, &vnet_hdr_rx_suite,
 		  &vnet_hdr_random_suite, &vnet_caps_suite, &vnet_life_suite,
-		  &vnet_size_suite, &vnet_vring_suite, &vnet_wire_suite);
+		  &vnet_size_suite, &vnet_slot_suite, &vnet_vring_suite,
+		  &vnet_wire_suite);
 
 #else
 
@@ -22,6 +23,7 @@ static struct kunit_suite *const vnet_kunit_suites[] = {
 	&vnet_caps_suite,
 	&vnet_life_suite,
 	&vnet_size_suite,
+	&vnet_slot_suite,
 	&vnet_vring_suite,
 	&vnet_wire_suite,
 };

@@ -12,6 +12,7 @@ extern struct kunit_suite vnet_hdr_random_suite;
 extern struct kunit_suite vnet_caps_suite;
 extern struct kunit_suite vnet_life_suite;
 extern struct kunit_suite vnet_size_suite;
+extern struct kunit_suite vnet_slot_suite;
 extern struct kunit_suite vnet_vring_suite;
 extern struct kunit_suite vnet_wire_suite;
 

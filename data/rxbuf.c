@@ -125,7 +125,7 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		return 0;
 
 	mem->spare_size = PAGE_SIZE << spare;
-	if (l->truesize > mem->spare_size)
+	if (l->truesize > PAGE_SIZE)
 		bytes = min(bytes, VNET_RX_SPARE_MAX);
 	mem->pool0 = vnet_rxmem_pool(rxq, mem, spare, bytes);
 	return PTR_ERR_OR_ZERO(mem->pool0);
@@ -335,7 +335,7 @@ static noinline bool vnet_rxmem_cut_begin(struct vnet_rx_mem *mem, u32 size,
 	struct page *page;
 
 	vnet_rxmem_cut_end(mem);
-	if (mem->pool0 && size <= mem->spare_size) {
+	if (mem->pool0 && size <= PAGE_SIZE) {
 		cut->pool = mem->pool0;
 		page = vnet_compat_pool_alloc(cut->pool, gfp | __GFP_NOWARN);
 		cut->failed += !page;
@@ -364,10 +364,10 @@ static noinline bool vnet_rxbuf_alloc_small(struct vnet_rx_mem *mem,
 {
 	unsigned int offset;
 
-	if (!mem->pool0 || size <= mem->spare_size)
+	if (!mem->pool0 || size <= PAGE_SIZE)
 		return false;
 
-	size = mem->spare_size;
+	size = min(size, mem->spare_size);
 	buf->page = page_pool_alloc_frag(mem->pool0, &offset, size,
 					 gfp | __GFP_NOWARN);
 	if (!buf->page)

@@ -16,7 +16,8 @@ from .device import packet
 from .xsk_zc import Client, total, traffic
 
 TRACE = "/sys/kernel/tracing"
-LARGE = 3       # order of the pages that buffers are cut from
+KNOB = "/sys/module/vnet/parameters/core_ring"
+LARGE = {"small": 3}    # order of the pages that large buffers are cut from, else 2
 JUMBO = 8000    # a ping that takes more than two pages
 
 
@@ -82,7 +83,7 @@ def no_large_pages(env):
     ends.serve()
     try:
         with probe(env) as told:
-            told("refuse_order", LARGE)
+            told("refuse_order", LARGE.get(env.profile.name, 2))
             set_mtu(env, 9000)
             began, change = uptime(env), Change(env)
             all_answered(env, 100, JUMBO)
@@ -132,7 +133,8 @@ def in_softirq(lines):
 ARMS = ("virtqueue_enable_cb", "virtqueue_enable_cb_prepare", "virtqueue_enable_cb_delayed")
 
 
-@test(profiles=["modern-split", "packed", "mq"], drivers=["vnet"], timeout=120, quick=True)
+# Our own engine asks without a call that could be seen: the core's, by the same code of ours.
+@test(profiles=["packed"], drivers=["vnet"], timeout=120, quick=True)
 def arms_before_it_completes(env):
     "A poll asks for the next interrupt while the queue is its own, not after it has completed."
     with traced(env, "napi/napi_poll", functions=[*ARMS, "napi_complete_done"]) as lines:
@@ -206,6 +208,15 @@ def redirected_bulk(env):
 @test(profiles=["scripted"], drivers=["vnet"], timeout=120, quick=True)
 def refilled_in_a_poll(env):
     "A poll that finds large packets gives the device new buffers before it is through with them."
+    # What our own engine offers goes through no call that could be seen.
+    env.guest.run(f"echo Y > {KNOB}")
+    try:
+        refilled(env)
+    finally:
+        env.guest.run(f"echo N > {KNOB}")
+
+
+def refilled(env):
     offered(env, "GUEST_TSO4")
     env.guest.run(f"ethtool -G {env.nic} rx-buf-len 2048", timeout=60)
     header = {"flags": 1, "gso_type": 1, "gso_size": 1448, "hdr_len": 54, "csum_start": 34,

@@ -68,9 +68,10 @@ class Oracle(unittest.TestCase):
         self.assertTrue(judge(text(), text(self.HEALED), moves=["heal_*"]))
 
     def test_what_is_only_told(self):
-        for mode, count in (("strict", 2), ("", 1), ("tell", 0)):
+        for mode, name, count in (("strict", "a.b", 2), ("counters", "a.b", 1), ("", "a.b", 0),
+                                  ("", "quick.b", 1), ("tell", "quick.b", 0)):
             env, judge_of = Env(text(), text(self.HEALED, mtu=1400)), oracle.Oracle()
-            test = SimpleNamespace(name="a.b", up=True, moves=(), changes=(), says=())
+            test = SimpleNamespace(name=name, up=True, moves=(), changes=(), says=())
             judge_of.begin(env, test)
             said = []
             with mock.patch.object(oracle, "say", said.append), \

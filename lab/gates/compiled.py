@@ -28,7 +28,7 @@ FULL = (7, 2)   # the first kernel for which no probe fails, see docs/compat.rst
 # Machines with short cache lines (m68k, openrisc, parisc), as far as one x86 compiler can tell:
 # what the driver asserts about its structs has to hold there, too.
 SHORT_LINES = r"#undef CONFIG_X86_L1_CACHE_SHIFT\n#define CONFIG_X86_L1_CACHE_SHIFT 4\n"
-FORGET = r"find %s \( -name '*.o' -o -name '*.o.cmd' \) -delete"
+FORGET = r"find %s \( -name '*.o' -o -name '*.o.cmd' -o -name vnet_conftest.h \) -delete"
 
 
 def loud(output):
@@ -89,6 +89,8 @@ def out_of_tree(release):
     with trees.locked(work):
         work.mkdir(parents=True, exist_ok=True)
         copy_driver(work)
+        # another checkout's, and newer than this one's script, it may be
+        (work / "vnet_conftest.h").unlink(missing_ok=True)
         status, output = trees.shell(f"mount --bind {work} /mnt\ncd /mnt\nmake {JOBS} W=1 "
                                      f"-C /lib/modules/{release}/build M=/mnt modules")
         found = [re.sub(r"(^|\s)/mnt/", r"\1", line)

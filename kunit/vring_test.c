@@ -138,8 +138,8 @@ static void round_and_round(struct kunit *test, bool event)
 		KUNIT_ASSERT_EQ(test, vnet_vring_out(&m->r), NUM);
 	}
 	for (i = 0; i < NUM; i++)
-		KUNIT_EXPECT_EQ(test, m->desc[i].addr,
-				(__force __virtio64)cpu_to_le64(0x1000 * i));
+		KUNIT_EXPECT_EQ(test, le64_to_cpu((__force __le64)m->desc[i].addr),
+				0x1000 * i);
 }
 
 static void vring_event(struct kunit *test)

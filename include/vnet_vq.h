@@ -2,8 +2,8 @@
 /*
  * Thin inlines over the two engines that drive a data virtqueue's ring, that of
  * the virtio core and our own: index maps, add, get, the one kick site, arm,
- * disarm and recheck. No other file but data/vring.c knows that there are two,
- * and no other calls virtqueue_*() on a data queue.
+ * disarm and recheck. How the engines differ is known here and in data/vring.c;
+ * no other file adds to, takes from or arms a data queue by virtqueue_*().
  */
 #ifndef VNET_VQ_H
 #define VNET_VQ_H

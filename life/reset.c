@@ -13,6 +13,7 @@
 #include "vnet.h"
 #include "vnet_device.h"
 #include "vnet_event.h"
+#include "vnet_rx.h"
 #include "vnet_rxbuf.h"
 #include "vnet_tx.h"
 #include "vnet_vq.h"
@@ -71,9 +72,11 @@ struct vnet_resets {
 };
 
 /*
- * A virtqueue is in reset, and has nothing left that the core knows of. One that
- * comes out of a reset that was given up: the device was reset in the meantime,
- * and the core leaves one alone that it does not believe in reset.
+ * A virtqueue is in reset, and has nothing left that the core knows of. In a ring
+ * of our own engine lies what the device has put there since the last look: it
+ * counts as discarded. A virtqueue that comes out of a reset that was given up:
+ * the device was reset in the meantime, and the core leaves one alone that it
+ * does not believe in reset.
  */
 static void vnet_ring_recycled(struct virtqueue *vq)
 {
@@ -81,12 +84,15 @@ static void vnet_ring_recycled(struct virtqueue *vq)
 	struct vnet_rxq *rxq = &vd->rxqs[vnet_vq_pair(vq)];
 	struct vnet_txq *txq = &vd->txqs[vnet_vq_pair(vq)];
 
-	if (vq->index & 1)
+	if (vq->index & 1) {
 		vnet_vring_release(&txq->q, txq->mem.bufs,
 				   sizeof(*txq->mem.bufs), vnet_txq_reclaim);
-	else
+	} else {
+		if (vnet_vq_own(&rxq->q))
+			vnet_rxq_purge(rxq);
 		vnet_vring_release(&rxq->q, rxq->mem.bufs,
 				   sizeof(*rxq->mem.bufs), vnet_rxbuf_reclaim);
+	}
 	if (atomic_read(&vd->resets->ring.state) == VNET_CALL_LATE)
 		vq->reset = false;
 }

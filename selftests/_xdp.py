@@ -48,10 +48,10 @@ def words(*values):
 class Program:
     """tools/bpf/plan.bpf.c in the guest: its programs pinned, its maps."""
 
-    def __init__(self, env, name="plan", dev="", probe=False):
+    def __init__(self, env, name="plan", dev=""):
         self.env, self.dir = env, f"{PINS}/{name}"
         env.guest.put(compiled(env, name), f"/tmp/{name}.o")
-        bound = f"xdpmeta_dev {dev}" if dev else "autoattach" if probe else ""
+        bound = f"xdpmeta_dev {dev}" if dev else ""
         verb, where = ("load", f"{self.dir}/{name}") if dev else ("loadall", self.dir)
         env.guest.run(f"mountpoint -q {PINS} || mount -t bpf bpf {PINS}; rm -rf {self.dir}; "
                       f"mkdir -p {self.dir}; bpftool prog {verb} /tmp/{name}.o {where} {bound} "

@@ -81,9 +81,9 @@ def tiny_rings(env):
 # ---- the scripted device: what it gave and took is known exactly -------------
 
 
-def totals(env, role):
-    """Frames that the device has put into receive rings or taken from transmit rings."""
-    return sum(queue["counters"].get(f"{role}_packets", 0)
+def totals(env, role, what="packets"):
+    """Frames that the device has put into receive rings or taken from transmit rings, or @what."""
+    return sum(queue["counters"].get(f"{role}_{what}", 0)
                for queue in env.device.state()["queues"])
 
 

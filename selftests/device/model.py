@@ -390,6 +390,7 @@ class NetModel:
             self.violation("queue-reset-not-negotiated", queue=queue.role)
         self.log("queue-reset", queue=queue.role,
                  inflight=len(queue.ring.inflight) if queue.ring else 0)
+        queue.counters[queue.role[:2] + "_resets"] += 1
         if queue.timer:
             queue.timer.cancel()
         queue.clear()

@@ -25,6 +25,10 @@ mount --rbind /dev "$new/dev"
 mount -t proc proc "$new/proc"
 mount -t sysfs sysfs "$new/sys" 2>/dev/null || mount --rbind /sys "$new/sys"
 mount -t tmpfs -o mode=755 tmpfs "$new/run"
+# 'ip -n' takes /sys away before it mounts another: an ordinary user gets none
+# where none is left
+mkdir "$new/run/sysfs"
+mount --bind "$new/sys" "$new/run/sysfs"
 mount -t tmpfs -o mode=1777 tmpfs "$new/tmp"
 mkdir -p "$new/vnet" "$new/cache" "$new/base" "$new/run/netns"
 mount --bind "$checkout" "$new/vnet"

@@ -428,7 +428,8 @@ class Guest:
 
     def hmp(self, command):
         """A command of QEMU's own monitor, for what has the syntax of the command line."""
-        said = self.hmp_say(command)
+        said = "\n".join(line for line in self.hmp_say(command).splitlines()
+                         if not line.startswith("warning: "))
         if said:
             raise SetupError(f"QEMU refuses '{command}': {said}")
 

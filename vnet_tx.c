@@ -6,11 +6,11 @@
  * the stack's queue, completion included: an add and a get on one virtqueue
  * must not meet. Completion takes the lock once per poll.
  */
-#include <linux/dma-mapping.h>
 #include <linux/etherdevice.h>
 #include <net/dst.h>
 
 #include "vnet.h"
+#include "vnet_chain.h"
 #include "vnet_dim.h"
 #include "vnet_event.h"
 #include "vnet_tx.h"
@@ -53,10 +53,10 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 	if (cfg->xdp)
 		mem->home = kcalloc(VNET_XDP_AWAY, sizeof(*mem->home),
 				    GFP_KERNEL);
-	if (caps->indirect && !caps->packed && !txq->vd->dma_dev)
-		mem->tables = kvcalloc(ring, sizeof(*mem->tables), GFP_KERNEL);
 	if (mem->bufs && mem->hdrs && (mem->home || !cfg->xdp))
 		err = vnet_slots_create(&mem->slots, ring);
+	if (!err && caps->indirect && !caps->packed)
+		err = vnet_chain_create(txq->vd, ring, mem);
 	if (!err && pool)
 		err = vnet_xsk_txmem_init(txq->vd, pool, caps->hdr_len, mem);
 	if (err)
@@ -80,25 +80,15 @@ void vnet_txmem_put_aside(struct vnet_tx_mem *mem)
 /* All slots have been taken back; works on memory created in part. */
 void vnet_txmem_destroy(struct vnet_tx_mem *mem)
 {
-	u32 i;
-
 	vnet_txmem_put_aside(mem);
 	if (mem->xsk)
 		vnet_xsk_txmem_exit(mem);
-	for (i = 0; mem->tables && i < mem->slots.nr; i++)
-		kfree(mem->tables[i]);
-	kvfree(mem->tables);
+	vnet_chain_destroy(mem);
 	vnet_slots_destroy(&mem->slots);
 	kfree(mem->home);
 	kfree(mem->hdrs);
 	kvfree(mem->bufs);
 	memset(mem, 0, sizeof(*mem));
-}
-
-/* The header of a slot, for a packet that has no room for one */
-static struct vnet_hdr *vnet_tx_hdr(const struct vnet_txq *txq, u16 slot)
-{
-	return txq->mem.hdrs + slot * txq->hdr_ctx.hdr_len;
 }
 
 /* May the virtio header be written in front of the packet's data? */
@@ -111,59 +101,37 @@ static bool vnet_tx_can_push(const struct vnet_txq *txq,
 			  __alignof__(struct vnet_hdr));
 }
 
-/* Describe a packet of several pieces; returns the number of descriptors. */
-static unsigned int vnet_tx_map(struct vnet_txq *txq, struct sk_buff *skb,
-				struct vnet_hdr *hdr, bool pushed)
+/* Pieces of a packet, each a descriptor */
+static unsigned int vnet_tx_pieces(const struct sk_buff *skb, bool pushed)
 {
-	struct scatterlist *sg = txq->sg;
-	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	unsigned int nr = 0, i;
+	return skb_shinfo(skb)->nr_frags + 1 + (!pushed && skb_headlen(skb));
+}
+
+/* Describe a packet of several pieces and give it to the device. */
+static int vnet_tx_send_pieces(struct vnet_txq *txq, struct sk_buff *skb,
+			       struct vnet_hdr *hdr, bool pushed, u16 slot)
+{
+	u32 len = txq->hdr_ctx.hdr_len;
+	struct vnet_chain c;
+	int err;
+	u16 i;
+
+	err = vnet_chain_begin(&c, txq, slot);
+	if (unlikely(err))
+		return err;
 
 	if (pushed) {
-		sg_set_buf(&sg[nr++], hdr, hdr_len + skb_headlen(skb));
+		vnet_chain_put(&c, virt_to_phys(hdr), len + skb_headlen(skb));
 	} else {
-		sg_set_buf(&sg[nr++], hdr, hdr_len);
+		vnet_chain_put(&c, virt_to_phys(hdr), len);
 		if (skb_headlen(skb))
-			sg_set_buf(&sg[nr++], skb->data, skb_headlen(skb));
+			vnet_chain_put(&c, virt_to_phys(skb->data),
+				       skb_headlen(skb));
 	}
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++)
+		vnet_chain_put_frag(&c, &skb_shinfo(skb)->frags[i]);
 
-	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++) {
-		const skb_frag_t *frag = &skb_shinfo(skb)->frags[i];
-
-		sg_set_page(&sg[nr++], skb_frag_page(frag),
-			    skb_frag_size(frag), skb_frag_off(frag));
-	}
-
-	return nr;
-}
-
-/* Give several descriptors to the device; @txq->sg stays free of end marks. */
-static int vnet_tx_send_many(struct vnet_txq *txq, unsigned int nr, u16 slot)
-{
-	int err;
-
-	if (likely(vnet_vq_own(&txq->q)))
-		return vnet_vring_send_table(&txq->q, &txq->mem.tables[slot],
-					     slot, txq->sg, nr, false);
-
-	sg_mark_end(&txq->sg[nr - 1]);
-	err = vnet_vq_send(&txq->q, txq->sg, nr, &txq->mem.bufs[slot]);
-	sg_unmark_end(&txq->sg[nr - 1]);
-
-	return err;
-}
-
-/* Give @len bytes at @data to the device, header and packet in one. */
-static __always_inline int vnet_tx_send_linear(struct vnet_txq *txq, void *data,
-					       u32 len, u16 slot)
-{
-	if (likely(vnet_vq_own(&txq->q))) {
-		vnet_vq_send_own(&txq->q, slot, virt_to_phys(data), len);
-		return 0;
-	}
-	sg_set_buf(&txq->sg1, data, len);
-
-	return vnet_vq_send(&txq->q, &txq->sg1, 1, &txq->mem.bufs[slot]);
+	return vnet_chain_send(txq, &c, slot);
 }
 
 /* Write the header, describe the packet and give it to the device. */
@@ -188,9 +156,10 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 		return err;
 
 	if (likely(push && !skb_is_nonlinear(skb)))
-		return vnet_tx_send_linear(txq, hdr, hdr_len + skb->len, slot);
+		return vnet_chain_send_linear(txq, hdr, hdr_len + skb->len,
+					      slot);
 
-	nr = vnet_tx_map(txq, skb, hdr, push);
+	nr = vnet_tx_pieces(skb, push);
 	if (unlikely(nr > txq->max_skb_sg && skb_is_nonlinear(skb))) {
 		err = skb_linearize(skb);
 		/* It has another head now: begin anew. */
@@ -203,7 +172,7 @@ static int vnet_tx_send_skb(struct vnet_txq *txq, struct sk_buff *skb, u16 slot)
 	if (unlikely(nr > txq->max_sg))
 		return -EMSGSIZE;
 
-	return vnet_tx_send_many(txq, nr, slot);
+	return vnet_tx_send_pieces(txq, skb, hdr, push, slot);
 }
 
 static void vnet_tx_count(struct vnet_txq *txq, const struct sk_buff *skb)
@@ -238,17 +207,6 @@ static bool vnet_txq_has_room(const struct vnet_txq *txq)
 	return txq->q.vq->num_free >= txq->stop_at && txq->mem.slots.nr_free;
 }
 
-/* Packets of one descriptor that XDP may send now */
-static u32 vnet_txq_room(const struct vnet_txq *txq)
-{
-	u32 free = vnet_txq_free(txq);
-
-	if (unlikely(free < txq->stop_at))
-		return 0;
-
-	return min(free - txq->stop_at + 1, txq->mem.slots.nr_free);
-}
-
 /*
  * The xmit lock is held, so completion cannot have missed the stop; what it
  * needs is a notification.
@@ -268,12 +226,6 @@ static void vnet_txq_stop_if_full(struct vnet_txq *txq)
 {
 	if (unlikely(!vnet_txq_has_room(txq)))
 		vnet_txq_stop(txq);
-}
-
-static void vnet_txq_kick(struct vnet_txq *txq)
-{
-	if (vnet_vq_kick(&txq->q))
-		vnet_txs_add(&txq->stats, VNET_TXS_KICKS, 1);
 }
 
 static enum skb_drop_reason vnet_tx_reason(int err)
@@ -326,17 +278,6 @@ static netdev_tx_t vnet_tx_refuse(struct vnet_txq *txq, struct sk_buff *skb,
 
 	return NETDEV_TX_OK;
 }
-
-/**
- * enum vnet_tx_reap - what a completion run may release
- * @VNET_TX_REAP_ALL: packets of the stack, frames of XDP and of AF_XDP
- * @VNET_TX_REAP_SKBS: packets of the stack. netpoll calls with interrupts off,
- *	in the midst of anything: page pools and XDP are not to be touched then.
- */
-enum vnet_tx_reap {
-	VNET_TX_REAP_ALL,
-	VNET_TX_REAP_SKBS,
-};
 
 /**
  * struct vnet_tx_done - what one completion run has finished
@@ -478,13 +419,42 @@ static noinline void vnet_txq_broken(struct vnet_txq *txq)
 				 vnet_vq_tx_index(txq->index));
 }
 
-/* Take back what the device has sent; wake the stack when there is room. */
-static void vnet_txq_reap(struct vnet_txq *txq, int budget,
-			  enum vnet_tx_reap what)
+/* Complete what the device has sent, for a queue whose packets are mapped. */
+static noinline void vnet_txq_complete_mapped(struct vnet_txq *txq,
+					      struct vnet_tx_done *done)
+{
+	struct vnet_tx_buf *buf;
+
+	while ((buf = vnet_txq_get(txq, true))) {
+		vnet_chain_unmap(&txq->mem, buf - txq->mem.bufs);
+		vnet_txq_complete(txq, buf, done);
+	}
+}
+
+/* The same by the core's engine */
+static noinline void vnet_txq_complete_core(struct vnet_txq *txq,
+					    struct vnet_tx_done *done)
+{
+	struct vnet_tx_buf *buf;
+
+	while ((buf = vnet_txq_get(txq, false)))
+		vnet_txq_complete(txq, buf, done);
+}
+
+/**
+ * vnet_txq_reap() - take back what the device has sent
+ * @txq: transmit queue
+ * @budget: NAPI budget, 0 outside of NAPI
+ * @what: what may be released now
+ *
+ * Wakes the stack when there is room.
+ *
+ * Context: xmit lock of @txq, softirqs off.
+ */
+void vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what)
 {
 	struct vnet_txq_stats *s = &txq->stats;
 	struct vnet_tx_done done;
-	bool own = vnet_vq_own(&txq->q);
 	struct vnet_tx_buf *buf;
 
 	memset(&done, 0, offsetof(struct vnet_tx_done, bulk));
@@ -492,15 +462,15 @@ static void vnet_txq_reap(struct vnet_txq *txq, int budget,
 	done.what = what;
 	xdp_frame_bulk_init(&done.bulk);
 	rcu_read_lock();
-	if (likely(own)) {
+	if (unlikely(!vnet_vq_own(&txq->q)))
+		vnet_txq_complete_core(txq, &done);
+	else if (unlikely(txq->mem.maps))
+		vnet_txq_complete_mapped(txq, &done);
+	else
 		while ((buf = vnet_txq_get(txq, true)))
 			vnet_txq_complete(txq, buf, &done);
-		if (unlikely(txq->q.ring.bad))
-			vnet_txq_broken(txq);
-	} else {
-		while ((buf = vnet_txq_get(txq, false)))
-			vnet_txq_complete(txq, buf, &done);
-	}
+	if (unlikely(txq->q.ring.bad))
+		vnet_txq_broken(txq);
 	xdp_flush_frame_bulk(&done.bulk);
 	rcu_read_unlock();
 
@@ -757,265 +727,6 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	return 0;
 }
 
-/* May the virtio header be written in front of the data of @frame? */
-static __always_inline bool
-vnet_tx_frame_can_push(const struct xdp_frame *frame, u8 hdr_len)
-{
-	return frame->headroom >= hdr_len &&
-	       IS_ALIGNED((unsigned long)frame->data - hdr_len,
-			  __alignof__(struct vnet_hdr));
-}
-
-/* A frame of several pieces, or whose header or addresses need more work */
-static noinline int vnet_tx_send_frame_slow(struct vnet_txq *txq,
-					    struct xdp_frame *frame, u16 slot)
-{
-	struct scatterlist *sg = txq->sg;
-	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	struct skb_shared_info *si = NULL;
-	struct vnet_hdr *hdr;
-	unsigned int nr = 0;
-	u32 i;
-
-	if (txq->push_hdr && vnet_tx_frame_can_push(frame, hdr_len)) {
-		hdr = frame->data - hdr_len;
-		sg_set_buf(&sg[nr++], hdr, hdr_len + frame->len);
-	} else {
-		hdr = vnet_tx_hdr(txq, slot);
-		sg_set_buf(&sg[nr++], hdr, hdr_len);
-		sg_set_buf(&sg[nr++], frame->data, frame->len);
-	}
-	vnet_hdr_zero(hdr, hdr_len);
-
-	if (xdp_frame_has_frags(frame))
-		si = xdp_get_shared_info_from_frame(frame);
-	for (i = 0; si && i < si->nr_frags; i++)
-		sg_set_page(&sg[nr++], skb_frag_page(&si->frags[i]),
-			    skb_frag_size(&si->frags[i]),
-			    skb_frag_off(&si->frags[i]));
-	if (nr > txq->max_sg)
-		return -EMSGSIZE;
-
-	return vnet_tx_send_many(txq, nr, slot);
-}
-
-/* Put the header in front of @frame and give it to the device. */
-static __always_inline int vnet_tx_send_frame(struct vnet_txq *txq,
-					      struct xdp_frame *frame, u16 slot)
-{
-	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	void *hdr = frame->data - hdr_len;
-
-	if (unlikely(xdp_frame_has_frags(frame) || !txq->physical ||
-		     !vnet_tx_frame_can_push(frame, hdr_len)))
-		return vnet_tx_send_frame_slow(txq, frame, slot);
-
-	vnet_hdr_zero(hdr, hdr_len);
-	if (likely(vnet_vq_own(&txq->q))) {
-		vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr),
-				 hdr_len + frame->len);
-		return 0;
-	}
-	vnet_sg_set_dma(&txq->sg1, virt_to_phys(hdr), hdr_len + frame->len);
-
-	return vnet_vq_send_premapped(&txq->q, &txq->sg1, 1,
-				      &txq->mem.bufs[slot]);
-}
-
-/* XDP has sent @sent frames of @nr. */
-static void vnet_txq_sent(struct vnet_txq *txq, u32 sent, u32 nr)
-{
-	vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX, sent);
-	if (unlikely(sent < nr))
-		vnet_txs_add(&txq->stats, VNET_TXS_XDP_TX_DROPS, nr - sent);
-}
-
-/* Give one frame to the device; its slot remembers it. */
-static __always_inline int vnet_txq_send_one(struct vnet_txq *txq,
-					     struct xdp_frame *frame)
-{
-	struct vnet_slots *slots = &txq->mem.slots;
-	u32 len = xdp_get_frame_len(frame);
-	struct vnet_tx_buf *buf;
-	u16 slot;
-	int err;
-
-	if (unlikely(len > txq->max_len) &&
-	    vnet_size_too_long(txq->max_len, frame->data, frame->len, len))
-		return -EMSGSIZE;
-
-	slot = vnet_slots_take(slots);
-	err = vnet_tx_send_frame(txq, frame, slot);
-	if (unlikely(err)) {
-		vnet_slots_put(slots, slot);
-		return err;
-	}
-
-	buf = &txq->mem.bufs[slot];
-	buf->xdpf = frame;
-	buf->bytes = len;
-	buf->type = VNET_TX_XDP;
-
-	return 0;
-}
-
-/**
- * vnet_txq_send_frames() - transmit XDP frames
- * @txq: transmit queue
- * @frames: frames; the first ones, up to the number returned, are consumed
- * @nr: number of frames
- * @kick: notify the device; else a later call does
- * @lost: where to add how many of those consumed no packet can be made of
- *
- * Stops when only the descriptors that are reserved for the stack are left.
- *
- * Context: xmit lock of @txq, softirqs off.
- * Return: frames consumed.
- */
-u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
-			 u32 nr, bool kick, u32 *lost)
-{
-	u32 done, most, bad = 0;
-
-	if (unlikely(!txq->up))
-		return 0;
-
-	vnet_txq_reap(txq, 0, VNET_TX_REAP_ALL);
-	txq_trans_cond_update(txq->nq);
-	most = min(nr, txq->mem.slots.nr_free);
-	for (done = 0; done < most; done++) {
-		int err;
-
-		if (unlikely(vnet_txq_free(txq) < txq->stop_at))
-			break;
-
-		err = vnet_txq_send_one(txq, frames[done]);
-		if (likely(!err))
-			continue;
-		if (err != -EMSGSIZE)
-			break;
-
-		xdp_return_frame_rx_napi(frames[done]);
-		bad++;
-	}
-	vnet_txq_sent(txq, done - bad, nr);
-	*lost += bad;
-	if (kick)
-		vnet_txq_kick(txq);
-
-	return done;
-}
-
-/*
- * May the virtio header be written in front of the data of @back? There is room:
- * programs keep off what a frame of the XDP core would take, which is more.
- */
-static __always_inline bool vnet_tx_back_can_push(const struct vnet_txq *txq,
-						  const struct vnet_back *back)
-{
-	BUILD_BUG_ON(sizeof(struct xdp_frame) < VNET_HDR_MAX_LEN);
-
-	return IS_ALIGNED(back->data - txq->hdr_ctx.hdr_len,
-			  __alignof__(struct vnet_hdr));
-}
-
-/* The same with the header elsewhere, or by the address that the core finds. */
-static noinline int vnet_tx_send_back_slow(struct vnet_txq *txq,
-					   const struct vnet_back *back,
-					   u16 slot)
-{
-	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	void *data = back->buf->va + back->data;
-	void *hdr = data - hdr_len;
-
-	if (txq->push_hdr && vnet_tx_back_can_push(txq, back)) {
-		vnet_hdr_zero(hdr, hdr_len);
-		return vnet_tx_send_linear(txq, hdr, hdr_len + back->len, slot);
-	}
-
-	hdr = vnet_tx_hdr(txq, slot);
-	vnet_hdr_zero(hdr, hdr_len);
-	sg_set_buf(&txq->sg[0], hdr, hdr_len);
-	sg_set_buf(&txq->sg[1], data, back->len);
-
-	return vnet_tx_send_many(txq, 2, slot);
-}
-
-/* Give a buffer that is sent back to the device, the header in front of it. */
-static __always_inline int vnet_tx_send_back(struct vnet_txq *txq,
-					     const struct vnet_back *back,
-					     u16 slot)
-{
-	u8 hdr_len = txq->hdr_ctx.hdr_len;
-	u32 start = back->data - hdr_len;
-	u32 len = hdr_len + back->len;
-	dma_addr_t addr;
-
-	if (unlikely(!txq->premapped || !vnet_tx_back_can_push(txq, back)))
-		return vnet_tx_send_back_slow(txq, back, slot);
-
-	vnet_hdr_zero(back->buf->va + start, hdr_len);
-	addr = back->buf->addr - back->buf->headroom + start;
-	if (unlikely(!txq->physical))
-		dma_sync_single_for_device(txq->dma_dev, addr, len,
-					   DMA_BIDIRECTIONAL);
-	if (likely(vnet_vq_own(&txq->q))) {
-		vnet_vq_send_own(&txq->q, slot, addr, len);
-		return 0;
-	}
-	vnet_sg_set_dma(&txq->sg1, addr, len);
-
-	return vnet_vq_send_premapped(&txq->q, &txq->sg1, 1,
-				      &txq->mem.bufs[slot]);
-}
-
-/**
- * vnet_txq_send_back() - transmit receive buffers of the queue's twin
- * @txq: transmit queue
- * @back: packets; the slots of the first ones, up to the number returned, are
- *	with @txq now
- * @nr: number of packets
- *
- * As vnet_txq_send_frames(). Slots of what was sent come to @txq->mem.home.
- *
- * Context: xmit lock of @txq, NAPI of the receive queue of the same number.
- * Return: packets sent.
- */
-u32 vnet_txq_send_back(struct vnet_txq *txq, const struct vnet_back *back,
-		       u32 nr)
-{
-	struct vnet_slots *slots = &txq->mem.slots;
-	struct vnet_tx_buf *buf;
-	u32 sent, room;
-	u16 slot;
-
-	if (unlikely(!txq->up))
-		return 0;
-
-	vnet_txq_reap(txq, NAPI_POLL_WEIGHT, VNET_TX_REAP_ALL);
-	txq_trans_cond_update(txq->nq);
-	room = vnet_txq_room(txq);
-	if (unlikely(!txq->push_hdr))
-		room /= 2;
-	room = min(nr, room);
-	for (sent = 0; sent < room; sent++) {
-		slot = vnet_slots_take(slots);
-		if (unlikely(vnet_tx_send_back(txq, &back[sent], slot))) {
-			vnet_slots_put(slots, slot);
-			break;
-		}
-		buf = &txq->mem.bufs[slot];
-		buf->back = back[sent].buf->slot;
-		buf->bytes = back[sent].len;
-		buf->type = VNET_TX_BACK;
-	}
-	vnet_txq_sent(txq, sent, nr);
-	if (sent)
-		vnet_txq_kick(txq);
-
-	return sent;
-}
-
 /* A receive slot that will not be sent any more; its poll may run. */
 static void vnet_txq_reclaim_back(struct vnet_txq *txq,
 				  const struct vnet_tx_buf *buf)
@@ -1041,6 +752,8 @@ void vnet_txq_reclaim(struct virtqueue *vq, void *token)
 	struct vnet_tx_buf *buf = token;
 
 	vnet_txs_add(&txq->stats, VNET_TXS_PURGED, 1);
+	if (txq->mem.maps)
+		vnet_chain_unmap(&txq->mem, buf - txq->mem.bufs);
 	if (buf->type == VNET_TX_XSK) {
 		vnet_xsk_reclaim(txq, buf);
 		return;

@@ -14,9 +14,6 @@
 #define VNET_WRAP_NSECS		(50 * NSEC_PER_USEC)
 #define VNET_WRAP_NSECS_MAX	(20 * NSEC_PER_MSEC)
 
-/* Descriptors of an indirect table */
-#define VNET_VRING_TABLE	(MAX_SKB_FRAGS + 2)
-
 static bool core_ring;
 module_param(core_ring, bool, 0644);
 MODULE_PARM_DESC(core_ring,
@@ -95,52 +92,6 @@ void vnet_vring_release(struct vnet_vq *q, void *slots, size_t size,
 	}
 	kvfree(r->posted);
 	memset(r, 0, sizeof(*r));
-}
-
-/**
- * vnet_vring_send_table() - offer a device-readable buffer of several pieces
- * @q: queue of our own engine, VIRTIO_RING_F_INDIRECT_DESC
- * @table: where the slot keeps its table of descriptors, made at the first use
- * @slot: slot
- * @sg: the pieces
- * @nr: their number
- * @premapped: @sg carries bus addresses; else physical ones are used
- *
- * (VIRTIO 1.4, 2.7.5.3)
- *
- * Context: xmit lock of the queue, softirqs off.
- * Return: 0, -ENOSPC without memory for a table.
- */
-int vnet_vring_send_table(struct vnet_vq *q, struct vring_desc **table,
-			  u16 slot, const struct scatterlist *sg,
-			  unsigned int nr, bool premapped)
-{
-	struct vring_desc *d = *table;
-	unsigned int i;
-
-	if (unlikely(!d)) {
-		d = kmalloc_array(VNET_VRING_TABLE, sizeof(*d),
-				  GFP_ATOMIC | __GFP_NOWARN);
-		if (!d)
-			return -ENOSPC;
-		*table = d;
-	}
-
-	for (i = 0; i < nr; i++, sg++) {
-		u64 addr = premapped ? sg_dma_address(sg) : sg_phys((void *)sg);
-		u32 len = premapped ? sg_dma_len(sg) : sg->length;
-
-		d[i].addr = (__force __virtio64)cpu_to_le64(addr);
-		d[i].len = (__force __virtio32)cpu_to_le32(len);
-		d[i].flags = vnet_vring_put16(i + 1 < nr ? VRING_DESC_F_NEXT :
-						       0);
-		d[i].next = vnet_vring_put16(i + 1);
-	}
-	vnet_vring_describe(&q->ring, slot, virt_to_phys(d), nr * sizeof(*d),
-			    VRING_DESC_F_INDIRECT);
-	vnet_vring_offer(&q->ring, slot);
-
-	return 0;
 }
 
 static enum hrtimer_restart vnet_wrap_look(struct hrtimer *timer)

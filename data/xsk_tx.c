@@ -10,6 +10,7 @@
 #include <net/xdp_sock_drv.h>
 
 #include "vnet.h"
+#include "vnet_chain.h"
 #include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
@@ -75,6 +76,12 @@ struct vnet_xsk_tx {
 	u16 order[] __counted_by(size);
 };
 
+/* Are frames described by their bus addresses? Else the core maps them. */
+static bool vnet_xsk_tx_premapped(const struct vnet_txq *txq)
+{
+	return VNET_COMPAT_TX_PREMAPPED || vnet_vq_own(&txq->q);
+}
+
 /* Descriptors that AF_XDP may use of @free ones, whatever packets they are */
 static u32 vnet_xsk_tx_share(u32 free, bool indirect)
 {
@@ -90,14 +97,14 @@ bool vnet_xsk_tx_fits(u32 ring, bool indirect, struct xsk_buff_pool *pool)
 	return vnet_xsk_tx_share(ring - keep, indirect) >= segs;
 }
 
-/* Premap the headers of @mem; where the core maps, there is nothing to do. */
+/* Premap the headers of @mem. */
 static int vnet_xsk_map_hdrs(struct vnet_dev *vd, u8 hdr_len,
 			     struct vnet_tx_mem *mem)
 {
 	struct vnet_xsk_tx *x = mem->xsk;
 
 	x->hdr_bytes = (mem->slots.nr + 1) * hdr_len;
-	x->dev = VNET_COMPAT_TX_PREMAPPED ? vd->dma_dev : NULL;
+	x->dev = vd->dma_dev;
 	x->hdrs = virt_to_phys(mem->hdrs);
 	if (x->dev) {
 		x->hdrs = dma_map_single(x->dev, mem->hdrs, x->hdr_bytes,
@@ -308,7 +315,7 @@ static void vnet_xsk_put_hdr(struct vnet_txq *txq, const struct xdp_desc *desc,
 						   DMA_TO_DEVICE);
 	}
 
-	if (VNET_COMPAT_TX_PREMAPPED)
+	if (vnet_xsk_tx_premapped(txq))
 		vnet_sg_set_dma(&x->sg[0], addr, len);
 	else
 		sg_set_buf(&x->sg[0], hdr, len);
@@ -342,7 +349,7 @@ static void vnet_xsk_put_frame(struct vnet_txq *txq,
 		x->bad = true;
 		return;
 	}
-	if (!VNET_COMPAT_TX_PREMAPPED) {
+	if (!vnet_xsk_tx_premapped(txq)) {
 		vnet_xsk_put_pages(x, desc->addr, desc->len);
 		return;
 	}
@@ -372,6 +379,24 @@ static u32 vnet_xsk_len_max(const struct vnet_txq *txq,
 	return txq->max_len + tags * VLAN_HLEN;
 }
 
+static int vnet_xsk_send_own(struct vnet_txq *txq, u16 slot)
+{
+	struct vnet_xsk_tx *x = txq->mem.xsk;
+	struct vnet_chain c;
+	u32 i;
+	int err;
+
+	err = vnet_chain_begin(&c, txq, slot);
+	if (unlikely(err))
+		return err;
+
+	for (i = 0; i < x->nr_sg; i++)
+		vnet_chain_put_dma(&c, sg_dma_address(&x->sg[i]),
+				   sg_dma_len(&x->sg[i]));
+
+	return vnet_chain_send(txq, &c, slot);
+}
+
 /* All frames of the packet are described: give it to the device. */
 static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 {
@@ -382,13 +407,8 @@ static int vnet_xsk_send_packet(struct vnet_txq *txq, struct vnet_tx_buf *buf)
 		     buf->bytes > x->len_max))
 		return -EMSGSIZE;
 
-	if (likely(vnet_vq_own(&txq->q))) {
-		u16 slot = buf - txq->mem.bufs;
-
-		return vnet_vring_send_table(&txq->q, &txq->mem.tables[slot],
-					     slot, x->sg, x->nr_sg,
-					     VNET_COMPAT_TX_PREMAPPED);
-	}
+	if (likely(vnet_vq_own(&txq->q)))
+		return vnet_xsk_send_own(txq, buf - txq->mem.bufs);
 
 	sg_mark_end(&x->sg[x->nr_sg - 1]);
 	err = vnet_vq_send_premapped(&txq->q, x->sg, x->nr_sg, buf);
@@ -429,6 +449,9 @@ static __always_inline int vnet_xsk_send_copy(struct vnet_txq *txq,
 
 	memcpy(x->cells + at + hdr_len,
 	       xsk_buff_raw_get_data(x->pool, desc->addr), desc->len);
+	if (x->dev)
+		dma_sync_single_for_device(x->dev, x->cells_dma + at, len,
+					   DMA_TO_DEVICE);
 	if (likely(vnet_vq_own(&txq->q))) {
 		vnet_vq_send_own(&txq->q, slot, x->cells_dma + at, len);
 		return 1;
@@ -437,9 +460,6 @@ static __always_inline int vnet_xsk_send_copy(struct vnet_txq *txq,
 		vnet_sg_set_dma(&x->sg1, x->cells_dma + at, len);
 	else
 		sg_set_buf(&x->sg1, x->cells + at, len);
-	if (x->dev)
-		dma_sync_single_for_device(x->dev, x->cells_dma + at, len,
-					   DMA_TO_DEVICE);
 
 	err = vnet_vq_send_premapped(&txq->q, &x->sg1, 1, buf);
 	if (unlikely(err)) {

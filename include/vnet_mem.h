@@ -14,6 +14,8 @@
 #include "vnet_size.h"
 #include "vnet_slot.h"
 
+struct device;
+struct dma_pool;
 struct page_pool;
 struct vnet_xsk_spare;
 struct vnet_xsk_tx;
@@ -224,14 +226,46 @@ struct vnet_tx_buf {
 };
 
 /**
+ * struct vnet_tx_table - descriptors of a slot's packet of several pieces
+ * @desc: written by us and read by the device, NULL until there was such a packet
+ * @dma: its bus address
+ */
+struct vnet_tx_table {
+	struct vring_desc *desc;
+	dma_addr_t dma;
+};
+
+/* A piece of a packet that is mapped for the device */
+struct vnet_tx_piece {
+	dma_addr_t addr;
+	u32 len;
+};
+
+/**
+ * struct vnet_tx_map - what of a slot's packet is mapped
+ * @first: its first piece
+ * @rest: the others, allocated with the slot's table
+ * @nr: pieces, 0 when nothing has to be unmapped
+ */
+struct vnet_tx_map {
+	struct vnet_tx_piece first;
+	struct vnet_tx_piece *rest;
+	u16 nr;
+};
+
+/**
  * struct vnet_tx_mem - memory of a transmit queue, replaced as a whole
  * @bufs: one slot per ring entry
  * @slots: free slots
  * @hdrs: one virtio header per slot, as long as on the wire, for packets
  *	without room of their own; and one more, always zero
  * @xsk: state of AF_XDP zero copy, NULL without a pool
- * @tables: descriptors of packets of several pieces, one table for each slot
- *	that has had one; with our own engine of the ring
+ * @tables: one for each slot, for our own engine of the ring; NULL for devices
+ *	that it does not send to
+ * @maps: DMA mappings of each slot, NULL where the bus address is the physical one
+ * @map_dev: device that they are for
+ * @table_pool: where @tables come from then
+ * @nr_tables: entries of @tables
  * @home: receive slots that have been sent, for the poll of the queue's twin to
  *	fetch; room for %VNET_XDP_AWAY, NULL without a program
  * @nr_home: number of them
@@ -244,7 +278,11 @@ struct vnet_tx_mem {
 	struct vnet_slots slots;
 	void *hdrs;
 	struct vnet_xsk_tx *xsk;
-	struct vring_desc **tables;
+	struct vnet_tx_table *tables;
+	struct vnet_tx_map *maps;
+	struct device *map_dev;
+	struct dma_pool *table_pool;
+	u32 nr_tables;
 	u16 *home;
 	u32 nr_home;
 	u32 aside;

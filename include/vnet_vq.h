@@ -92,9 +92,6 @@ struct vnet_wrap {
 void vnet_vring_take(struct vnet_vq *q, const struct vnet_caps *caps);
 void vnet_vring_release(struct vnet_vq *q, void *slots, size_t size,
 			void (*reclaim)(struct virtqueue *vq, void *token));
-int vnet_vring_send_table(struct vnet_vq *q, struct vring_desc **table,
-			  u16 slot, const struct scatterlist *sg,
-			  unsigned int nr, bool premapped);
 void vnet_wrap_init(struct vnet_wrap *wrap, struct vnet_vq *q,
 		    struct napi_struct *napi);
 void vnet_wrap_start(struct vnet_wrap *wrap);

@@ -63,11 +63,12 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
-	txq->straight = own && txq->push_hdr && caps->hdr_len == VNET_HDR_LEN_V1;
+	txq->straight = own && txq->push_hdr && !txq->mem.maps &&
+			caps->hdr_len == VNET_HDR_LEN_V1;
 	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
 	txq->coal = vnet_coalesce_of(txq->vd, vnet_vq_tx_index(txq->index));
 	txq->dma_dev = txq->vd->dma_dev;
-	txq->premapped = VNET_COMPAT_TX_PREMAPPED && txq->push_hdr &&
+	txq->premapped = (own || VNET_COMPAT_TX_PREMAPPED) && txq->push_hdr &&
 			 txq->vd->rxqs[txq->index].premapped;
 	txq->physical = txq->premapped && !txq->dma_dev;
 	txq->max_sg = min_t(u32, virtqueue_get_vring_size(txq->q.vq),

@@ -10,8 +10,7 @@ from .quick import PLUGGABLE
 
 # Rings that our own engine leaves to the core, by profile: (receive, transmit)
 CORE = {"packed": (1, 1), "in-order": (1, 1), "packed-in-order": (1, 1), "no-indirect": (0, 1),
-        "big": (1, 0), "legacy-small": (1, 0), "iommu": (0, 1), "iommu-packed": (1, 1),
-        "access-platform": (0, 1)}
+        "big": (1, 0), "legacy-small": (1, 0), "iommu-packed": (1, 1)}
 KNOB = "/sys/module/vnet/parameters/core_ring"
 
 # Datagrams one after the other: each is an interrupt of its own, both ways.

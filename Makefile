@@ -21,7 +21,7 @@ EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(i
 SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY) $(if $(KEEP),--keep)
 
 .PHONY: all modules in-tree install uninstall clean run check check-ci check-full \
-	shell kunit gates fuzz bench kselftest mutants kernels dkms deb rpm dist \
+	shell kunit gates fuzz proofs bench kselftest mutants kernels dkms deb rpm dist \
 	html help
 
 all: modules
@@ -78,6 +78,9 @@ gates:
 
 fuzz:
 	@$(LAB) fuzz 60
+
+proofs:
+	@$(LAB) proofs
 
 bench:
 	@$(LAB) bench

@@ -23,8 +23,8 @@ INTERRUPTED = 130  # the status of a command that ^C has ended
 CHECKOUT = Path(__file__).resolve().parent.parent
 
 COMMANDS = ("root", "build", "run", "shell", "boot", "test", "check", "unit", "gates", "kunit",
-            "fuzz", "bench", "kselftest", "mutants", "coverage", "debug-kernel", "kernels",
-            "package", "exec", "gc")
+            "proofs", "fuzz", "bench", "kselftest", "mutants", "coverage", "debug-kernel",
+            "kernels", "package", "exec", "gc")
 # rooms that bring their own program, started on the user's machine
 PROGRAMS = {"gates": "lab/gates/run", "kunit": "kunit/run", "bench": "bench/run",
             "debug-kernel": "lab/debug-kernel/build"}
@@ -39,10 +39,11 @@ USAGE = """commands:
   boot [OPTIONS] CMD  run one command in a guest
   test [OPTIONS]      the tests of selftests/
   check [OPTIONS]     the quick checks of the source, and a guest of each kernel; --ci: the
-                      lab's own tests, gates, kunit, fuzz, kselftest, then all tests
+                      lab's own tests, gates, kunit, proofs, fuzz, kselftest, then all tests
   unit                the lab's own tests
   gates, kunit        the checks of the source; the unit tests of the pure rooms
   fuzz SECONDS [ROOM] random input to the pure rooms, wire, caps and hdr
+  proofs [--quick]    the engine of split rings, for every behaviour of a device
   bench               vnet beside virtio_net, instructions per packet
   kselftest [OPTIONS] the kernel's own tests of network drivers
   mutants [NAME...]   defects planted into the driver: does a test find each?
@@ -158,6 +159,11 @@ def fuzz(rootdir, args):
     return enter(rootdir, command, [layers.ensure(rootdir, "fuzz")])
 
 
+def proofs(rootdir, args):
+    """What docs/ring.rst says is proved, by the checker of a layer."""
+    return enter(rootdir, ["proofs/run", *args], [layers.ensure(rootdir, "proofs")])
+
+
 def program(name, args):
     """Run the program of a room; it calls the lab itself where it needs it."""
     path = CHECKOUT / PROGRAMS[name]
@@ -205,6 +211,8 @@ def main():
             host.check_memory()
         if options.command == "fuzz":
             return fuzz(rootdir, options.args)
+        if options.command == "proofs":
+            return proofs(rootdir, options.args)
         if options.command == "kselftest":
             return kselftest(rootdir, options.args)
         if options.command == "check":

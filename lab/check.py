@@ -16,8 +16,8 @@ from . import SetupError, host, options, results, say
 
 # What runs before the tests in guests, and with which arguments in a quick run,
 # which leaves out what takes more than some seconds.
-STEPS = ("unit", "gates", "kunit", "fuzz", "kselftest", "debug-kernel")
-QUICK = {"unit": ["--quick"], "gates": ["--quick"]}
+STEPS = ("unit", "gates", "kunit", "proofs", "fuzz", "kselftest", "debug-kernel")
+QUICK = {"unit": ["--quick"], "gates": ["--quick"], "proofs": ["--quick"]}
 
 
 @dataclass
@@ -118,6 +118,8 @@ class Check:
                 return door.inside(self.rootdir, step, args)
             if step == "fuzz":
                 return door.fuzz(self.rootdir, args)
+            if step == "proofs":
+                return door.proofs(self.rootdir, args)
             if step == "kselftest":
                 return door.kselftest(self.rootdir, args)
         except SetupError as error:

@@ -27,6 +27,7 @@ Test
   make check-full        the long tests and all rounds, on every kernel: hours
   make gates             compilers, sparse, checkpatch, kernel-doc, layers
   make kunit             unit tests of the pure rooms
+  make proofs            the ring's engine, for every behaviour of a device
   make fuzz              random input to them, a minute for each
   make mutants           defects planted into the driver (T=NAME one of them): does
                          a test find each?

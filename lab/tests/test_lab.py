@@ -327,7 +327,8 @@ class Selection(unittest.TestCase):
         def wanted(step, *args):
             return options.step_wanted(step, options.parse(args), check.QUICK)
 
-        for args, steps in (((), "unit gates"), (["--ci"], "unit gates kunit fuzz kselftest"),
+        for args, steps in (((), "unit gates proofs"),
+                            (["--ci"], "unit gates kunit proofs fuzz kselftest"),
                             (["--full"], " ".join(check.STEPS)), (["-T", "fuzz"], "fuzz"),
                             (["-T", "ping"], ""), (["-p", "packed"], "")):
             self.assertEqual([step for step in check.STEPS if wanted(step, *args)], steps.split(),

@@ -681,19 +681,22 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 	return pkts;
 }
 
-/* What a program has decided of a plain packet, but to drop it or send it back */
-static noinline void vnet_rxq_act(struct vnet_rxq *rxq,
-				  struct vnet_xdp_buff *vxb,
-				  struct vnet_rx_ctx *ctx,
-				  struct vnet_rx_buf *buf, u32 act)
+/*
+ * What a program has decided of a plain packet, where the loop has not done it
+ * yet; @failed: it was to be redirected, and nobody has taken it.
+ */
+static noinline void vnet_rxq_act(struct vnet_xdp_buff *vxb,
+				  struct vnet_rx_ctx *ctx, struct xdp_buff *xdp,
+				  u32 act, bool failed)
 {
+	struct vnet_rxq *rxq = vxb->rxq;
 	struct vnet_rx_pkt *pkt = &rxq->pkt;
 	enum vnet_rx_fault fault;
 
-	pkt->bufs[0] = buf;
-	pkt->nr = 1;
-	pkt->skb = NULL;
-	fault = vnet_xdp_act(vxb, &vxb->xdp, pkt, ctx, act);
+	if (failed)
+		fault = vnet_xdp_redirect_failed(vxb, xdp, pkt);
+	else
+		fault = vnet_xdp_act(vxb, xdp, pkt, ctx, act);
 	if (!fault && pkt->skb)
 		fault = vnet_rx_stack(rxq, pkt, pkt->skb, ctx);
 	vnet_rxq_put_slots(rxq, pkt, true);
@@ -701,17 +704,23 @@ static noinline void vnet_rxq_act(struct vnet_rxq *rxq,
 		vnet_rxq_drop(rxq, pkt, fault);
 }
 
-/* The packets of one poll for a program */
+/*
+ * The packets of one poll for a program, inlined for buffers that are frames of
+ * AF_XDP (@xsk) and for all others
+ */
 static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 					    struct vnet_xdp_buff *vxb,
-					    struct vnet_rx_ctx *ctx)
+					    struct vnet_rx_ctx *ctx, bool xsk)
 {
 	u32 hdr_len = rxq->hdr_len, dropped = 0, sent = 0, bytes = 0, pkts, act;
+	u32 most = rxq->vd->txqs[rxq->index].max_len;
+	struct net_device *dev = rxq->vd->dev;
 	struct vnet_rx_mem *mem = &rxq->mem;
 	struct vnet_rx_pkt *pkt = &rxq->pkt;
+	struct xdp_buff *xdp = &vxb->xdp;
+	u32 len, ran = 0, redirected = 0;
 	struct vnet_rx_buf *buf;
-	u32 most = rxq->vd->txqs[rxq->index].max_len;
-	u32 len, ran = 0;
+	bool failed;
 	u8 flags;
 	int slot;
 
@@ -732,35 +741,69 @@ static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 		pkt->hdr.gso_type = VNET_HDR_GSO_NONE;
 		pkt->len = len;
 		pkt->lens[0] = len;
-		vnet_xdp_build_head(rxq, buf, len, &vxb->xdp);
+		if (xsk) {
+			xdp = buf->xdp;
+			xsk_buff_set_size(xdp, len);
+		} else {
+			vnet_xdp_build_head(rxq, buf, len, xdp);
+		}
 		ran++;
-		act = bpf_prog_run_xdp(vxb->prog, &vxb->xdp);
+		failed = false;
+		act = bpf_prog_run_xdp(vxb->prog, xdp);
 		if (likely(act == XDP_DROP)) {
 			dropped++;
 			bytes += len;
 			vnet_vring_offer(&rxq->q.ring, slot);
-		} else if (act == XDP_TX &&
-			   likely(vnet_xdp_back(rxq, buf, &vxb->xdp, len,
-						most))) {
+			continue;
+		}
+		if (act == XDP_REDIRECT) {
+			failed = xdp_do_redirect(dev, xdp, vxb->prog);
+			if (likely(!failed)) {
+				redirected++;
+				bytes += len;
+				buf->page = NULL;
+				vnet_slots_put(&mem->slots, slot);
+				continue;
+			}
+		}
+		if (!xsk && act == XDP_TX &&
+		    likely(vnet_xdp_back(rxq, buf, xdp, len, most))) {
 			sent++;
 			bytes += len;
-		} else {
-			vnet_rxq_act(rxq, vxb, ctx, buf, act);
+			continue;
 		}
+
+		pkt->bufs[0] = buf;
+		pkt->nr = 1;
+		pkt->skb = NULL;
+		vnet_rxq_act(vxb, ctx, xdp, act, failed);
+	}
+	if (redirected) {
+		ctx->xdp |= VNET_XDP_FLUSH_REDIRECT;
+		vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_REDIRECTS, redirected);
 	}
 	ctx->hot[VNET_RXS_XDP_PACKETS] += ran;
 	ctx->hot[VNET_RXS_XDP_DROPS] += dropped;
-	ctx->hot[VNET_RXS_PACKETS] += dropped + sent;
+	ctx->hot[VNET_RXS_PACKETS] += dropped + sent + redirected;
 	ctx->hot[VNET_RXS_BYTES] += bytes;
 
 	return pkts;
 }
 
+/* Not beside the loop for pages, which it would slow down */
+static noinline u32 vnet_rxq_run_xsk(struct vnet_rxq *rxq,
+				     struct vnet_xdp_buff *vxb,
+				     struct vnet_rx_ctx *ctx)
+{
+	return vnet_rxq_run_xdp(rxq, vxb, ctx, true);
+}
+
 /* Where nothing is to be done to a buffer but to read it */
-static bool vnet_rxq_is_fast(const struct vnet_rxq *rxq)
+static bool vnet_rxq_is_fast(const struct vnet_rxq *rxq,
+			     const struct bpf_prog *prog)
 {
 	return vnet_vq_own(&rxq->q) && !rxq->mem.sync && !rxq->rx_hash &&
-	       !rxq->mem.xsk;
+	       (!rxq->mem.xsk || prog);
 }
 
 /**
@@ -784,10 +827,12 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 	vxb.rxq = rxq;
 	vxb.prog = rcu_dereference_bh(rxq->xdp_prog);
 	vnet_rxmem_look(rxq);
-	if (unlikely(!vnet_rxq_is_fast(rxq)))
+	if (unlikely(!vnet_rxq_is_fast(rxq, vxb.prog)))
 		ctx.pkts = vnet_rxq_run(rxq, &vxb, &ctx);
+	else if (rxq->mem.xsk)
+		ctx.pkts = vnet_rxq_run_xsk(rxq, &vxb, &ctx);
 	else if (vxb.prog)
-		ctx.pkts = vnet_rxq_run_xdp(rxq, &vxb, &ctx);
+		ctx.pkts = vnet_rxq_run_xdp(rxq, &vxb, &ctx, false);
 	else
 		ctx.pkts = vnet_rxq_run_stack(rxq, &vxb, &ctx);
 

@@ -520,14 +520,14 @@ static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 
 /*
  * The straight path is for a packet that lies in one piece, has room for the
- * header in front and asks the device for nothing, in a ring of our own engine:
- * what it does is what vnet_tx_send_skb() and vnet_tx_count() do.
+ * header in front and asks the device for no more than a checksum, in a ring of
+ * our own engine: what it does is what vnet_tx_send_skb() and vnet_tx_count() do.
  */
 static __always_inline bool vnet_tx_is_plain(const struct vnet_txq *txq,
 					     const struct sk_buff *skb)
 {
-	return txq->straight && !skb_is_nonlinear(skb) &&
-	       skb->ip_summed != CHECKSUM_PARTIAL && !skb_is_gso(skb) &&
+	return txq->straight && !skb_is_nonlinear(skb) && !skb_is_gso(skb) &&
+	       (skb->ip_summed != CHECKSUM_PARTIAL || txq->hdr_ctx.csum) &&
 	       skb->len <= txq->max_len && !skb_header_cloned(skb) &&
 	       skb_headroom(skb) >= VNET_HDR_LEN_V1 &&
 	       IS_ALIGNED((unsigned long)skb->data,
@@ -537,12 +537,16 @@ static __always_inline bool vnet_tx_is_plain(const struct vnet_txq *txq,
 static __always_inline void vnet_tx_send_plain(struct vnet_txq *txq,
 					       struct sk_buff *skb, u16 slot)
 {
+	bool csum = skb->ip_summed == CHECKSUM_PARTIAL;
 	void *hdr = skb->data - VNET_HDR_LEN_V1;
 
 	vnet_hdr_zero(hdr, VNET_HDR_LEN_V1);
+	if (csum)
+		vnet_hdr_put_csum(hdr, skb, txq->hdr_ctx.le);
 	vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr),
 			 VNET_HDR_LEN_V1 + skb->len);
-	vnet_txs_add(&txq->stats, VNET_TXS_CSUM_NONE, 1);
+	vnet_txs_add(&txq->stats, csum ? VNET_TXS_NEEDS_CSUM :
+					 VNET_TXS_CSUM_NONE, 1);
 }
 
 /* All other packets */

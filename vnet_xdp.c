@@ -18,9 +18,6 @@
 #include "vnet_xdp.h"
 #include "vnet_xsk.h"
 
-/* What the end of the poll has to do, in vnet_rx_ctx.xdp */
-#define VNET_XDP_FLUSH_REDIRECT		BIT(0)
-
 static struct vnet_rxq *vnet_xdp_rxq(const struct xdp_buff *xdp)
 {
 	return container_of(xdp->rxq, struct vnet_rxq, xdp_rxq);
@@ -196,23 +193,42 @@ static bool vnet_xdp_would_cut(struct xdp_buff *xdp)
 	       bpf_net_ctx_get_ri()->map_type != BPF_MAP_TYPE_XSKMAP;
 }
 
-/* Give the packet to another device or CPU, or to a socket. */
-static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_rxq *rxq,
-					    struct vnet_rx_pkt *pkt,
-					    struct bpf_prog *prog,
-					    struct xdp_buff *xdp)
+/**
+ * vnet_xdp_redirect_failed() - nobody has taken a packet that was redirected
+ * @vxb: program
+ * @xdp: the packet
+ * @pkt: the packet; a frame of AF_XDP leaves its slot
+ *
+ * Context: NAPI of the queue.
+ * Return: the fault to account.
+ */
+enum vnet_rx_fault vnet_xdp_redirect_failed(struct vnet_xdp_buff *vxb,
+					    struct xdp_buff *xdp,
+					    struct vnet_rx_pkt *pkt)
 {
-	if (unlikely(vnet_xdp_would_cut(xdp) ||
-		     xdp_do_redirect(rxq->vd->dev, xdp, prog))) {
-		trace_xdp_exception(rxq->vd->dev, prog, XDP_REDIRECT);
-		vnet_xdp_put_buff(pkt, xdp);
-		/* A socket without room has freed it; once more does no harm. */
-		if (rxq->mem.xsk && pkt->bufs[0]->xdp) {
-			xsk_buff_free(xdp);
-			pkt->bufs[0]->xdp = NULL;
-		}
-		return VNET_RX_XDP_REDIRECT;
+	struct vnet_rxq *rxq = vxb->rxq;
+
+	trace_xdp_exception(rxq->vd->dev, vxb->prog, XDP_REDIRECT);
+	vnet_xdp_put_buff(pkt, xdp);
+	/* A socket without room has freed it; once more does no harm. */
+	if (rxq->mem.xsk && pkt->bufs[0]->xdp) {
+		xsk_buff_free(xdp);
+		pkt->bufs[0]->xdp = NULL;
 	}
+
+	return VNET_RX_XDP_REDIRECT;
+}
+
+/* Give the packet to another device or CPU, or to a socket. */
+static enum vnet_rx_fault vnet_xdp_redirect(struct vnet_xdp_buff *vxb,
+					    struct xdp_buff *xdp,
+					    struct vnet_rx_pkt *pkt)
+{
+	struct vnet_rxq *rxq = vxb->rxq;
+
+	if (unlikely(vnet_xdp_would_cut(xdp) ||
+		     xdp_do_redirect(rxq->vd->dev, xdp, vxb->prog)))
+		return vnet_xdp_redirect_failed(vxb, xdp, pkt);
 
 	pkt->bufs[0]->page = NULL;
 	vnet_rxs_add(&rxq->stats, VNET_RXS_XDP_REDIRECTS, 1);
@@ -447,7 +463,7 @@ enum vnet_rx_fault vnet_xdp_act(struct vnet_xdp_buff *vxb, struct xdp_buff *xdp,
 		if (unlikely(vnet_xdp_is_merged(pkt)))
 			return vnet_xdp_refuse(pkt, xdp);
 		ctx->xdp |= VNET_XDP_FLUSH_REDIRECT;
-		fault = vnet_xdp_redirect(rxq, pkt, prog, xdp);
+		fault = vnet_xdp_redirect(vxb, xdp, pkt);
 		break;
 	case XDP_DROP:
 		vnet_xdp_put_buff(pkt, xdp);

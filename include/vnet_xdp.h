@@ -7,6 +7,9 @@
 
 struct vnet_rx_ctx;
 
+/* What struct vnet_rx_ctx has in @xdp: the poll has redirected packets. */
+#define VNET_XDP_FLUSH_REDIRECT		BIT(0)
+
 /**
  * struct vnet_xdp_buff - a packet as XDP sees it, one for all of a poll
  * @xdp: XDP buffer of packets that are no frames of AF_XDP
@@ -57,6 +60,9 @@ static __always_inline bool vnet_xdp_back(struct vnet_rxq *rxq,
 	return true;
 }
 
+enum vnet_rx_fault vnet_xdp_redirect_failed(struct vnet_xdp_buff *vxb,
+					    struct xdp_buff *xdp,
+					    struct vnet_rx_pkt *pkt);
 enum vnet_rx_fault vnet_xdp_act(struct vnet_xdp_buff *vxb, struct xdp_buff *xdp,
 				struct vnet_rx_pkt *pkt,
 				struct vnet_rx_ctx *ctx, u32 act);

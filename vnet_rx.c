@@ -628,10 +628,20 @@ static __always_inline bool vnet_rx_is_plain(const struct vnet_rxq *rxq,
 	       likely(READ_ONCE(hdr->num_buffers) == vnet_vring_put16(1));
 }
 
-/* The packets of one poll for the stack */
+/* A slot whose buffer is still there goes back to the ring or waits for a refill. */
+static __always_inline void vnet_rxq_keep_slot(struct vnet_rxq *rxq, u16 slot,
+					       bool own)
+{
+	if (own)
+		vnet_vring_offer(&rxq->q.ring, slot);
+	else
+		vnet_slots_put(&rxq->mem.slots, slot);
+}
+
+/* The packets of one poll for the stack, inlined for each engine */
 static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 					      struct vnet_xdp_buff *vxb,
-					      struct vnet_rx_ctx *ctx)
+					      struct vnet_rx_ctx *ctx, bool own)
 {
 	u32 hdr_len = rxq->hdr_len, fast = 0, bytes = 0, pkts, len, copied = 0;
 	u32 most_copied = READ_ONCE(rxq->copybreak);
@@ -639,14 +649,14 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 	struct vnet_rx_buf *buf;
 	struct sk_buff *skb;
 	u8 flags;
-	int slot;
+	u16 slot;
 
 	for (pkts = 0; pkts < ctx->budget; pkts++) {
-		slot = vnet_vq_get_own(&rxq->q, &len);
-		if (slot < 0)
+		buf = vnet_rxq_get(rxq, &len, own);
+		if (!buf)
 			break;
 
-		buf = &mem->bufs[slot];
+		slot = own ? buf - mem->bufs : buf->slot;
 		if (unlikely(!vnet_rx_is_plain(rxq, buf, len, &flags)) ||
 		    unlikely(flags)) {
 			vnet_rxq_leave(rxq, vxb, ctx, buf, len);
@@ -657,7 +667,7 @@ static __always_inline u32 vnet_rxq_run_stack(struct vnet_rxq *rxq,
 		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, len);
 		if (len <= most_copied) {
 			skb = vnet_rx_copy(rxq, buf, len);
-			vnet_vring_offer(&rxq->q.ring, slot);
+			vnet_rxq_keep_slot(rxq, slot, own);
 			copied++;
 		} else {
 			skb = vnet_rx_build_one(rxq, buf, len);
@@ -699,18 +709,19 @@ static noinline void vnet_rxq_act(struct vnet_xdp_buff *vxb,
 		fault = vnet_xdp_act(vxb, xdp, pkt, ctx, act);
 	if (!fault && pkt->skb)
 		fault = vnet_rx_stack(rxq, pkt, pkt->skb, ctx);
-	vnet_rxq_put_slots(rxq, pkt, true);
+	vnet_rxq_put_slots(rxq, pkt, vnet_vq_own(&rxq->q));
 	if (unlikely(fault))
 		vnet_rxq_drop(rxq, pkt, fault);
 }
 
 /*
- * The packets of one poll for a program, inlined for buffers that are frames of
- * AF_XDP (@xsk) and for all others
+ * The packets of one poll for a program, inlined for each engine, and for buffers
+ * that are frames of AF_XDP (@xsk) and all others
  */
 static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 					    struct vnet_xdp_buff *vxb,
-					    struct vnet_rx_ctx *ctx, bool xsk)
+					    struct vnet_rx_ctx *ctx, bool own,
+					    bool xsk)
 {
 	u32 hdr_len = rxq->hdr_len, dropped = 0, sent = 0, bytes = 0, pkts, act;
 	u32 most = rxq->vd->txqs[rxq->index].max_len;
@@ -722,14 +733,14 @@ static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 	struct vnet_rx_buf *buf;
 	bool failed;
 	u8 flags;
-	int slot;
+	u16 slot;
 
 	for (pkts = 0; pkts < ctx->budget; pkts++) {
-		slot = vnet_vq_get_own(&rxq->q, &len);
-		if (slot < 0)
+		buf = vnet_rxq_get(rxq, &len, own);
+		if (!buf)
 			break;
 
-		buf = &mem->bufs[slot];
+		slot = own ? buf - mem->bufs : buf->slot;
 		if (unlikely(!vnet_rx_is_plain(rxq, buf, len, &flags)) ||
 		    unlikely(flags & ~VNET_HDR_DATA_VALID)) {
 			vnet_rxq_leave(rxq, vxb, ctx, buf, len);
@@ -753,7 +764,7 @@ static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 		if (likely(act == XDP_DROP)) {
 			dropped++;
 			bytes += len;
-			vnet_vring_offer(&rxq->q.ring, slot);
+			vnet_rxq_keep_slot(rxq, slot, own);
 			continue;
 		}
 		if (act == XDP_REDIRECT) {
@@ -790,19 +801,32 @@ static __always_inline u32 vnet_rxq_run_xdp(struct vnet_rxq *rxq,
 	return pkts;
 }
 
-/* Not beside the loop for pages, which it would slow down */
+/* The loops that are not for pages and our own engine, which they would slow down */
 static noinline u32 vnet_rxq_run_xsk(struct vnet_rxq *rxq,
 				     struct vnet_xdp_buff *vxb,
 				     struct vnet_rx_ctx *ctx)
 {
-	return vnet_rxq_run_xdp(rxq, vxb, ctx, true);
+	if (vnet_vq_own(&rxq->q))
+		return vnet_rxq_run_xdp(rxq, vxb, ctx, true, true);
+
+	return vnet_rxq_run_xdp(rxq, vxb, ctx, false, true);
 }
 
-/* Where nothing is to be done to a buffer but to read it */
+static noinline u32 vnet_rxq_run_core(struct vnet_rxq *rxq,
+				      struct vnet_xdp_buff *vxb,
+				      struct vnet_rx_ctx *ctx)
+{
+	if (vxb->prog)
+		return vnet_rxq_run_xdp(rxq, vxb, ctx, false, false);
+
+	return vnet_rxq_run_stack(rxq, vxb, ctx, false);
+}
+
+/* Where a slot is one buffer, and nothing is to be done to it but to read it */
 static bool vnet_rxq_is_fast(const struct vnet_rxq *rxq,
 			     const struct bpf_prog *prog)
 {
-	return vnet_vq_own(&rxq->q) && !rxq->mem.sync && !rxq->rx_hash &&
+	return rxq->mem.nr_sg == 1 && !rxq->mem.sync && !rxq->rx_hash &&
 	       (!rxq->mem.xsk || prog);
 }
 
@@ -831,10 +855,12 @@ int vnet_rxq_poll(struct napi_struct *napi, int budget)
 		ctx.pkts = vnet_rxq_run(rxq, &vxb, &ctx);
 	else if (rxq->mem.xsk)
 		ctx.pkts = vnet_rxq_run_xsk(rxq, &vxb, &ctx);
+	else if (unlikely(!vnet_vq_own(&rxq->q)))
+		ctx.pkts = vnet_rxq_run_core(rxq, &vxb, &ctx);
 	else if (vxb.prog)
-		ctx.pkts = vnet_rxq_run_xdp(rxq, &vxb, &ctx, false);
+		ctx.pkts = vnet_rxq_run_xdp(rxq, &vxb, &ctx, true, false);
 	else
-		ctx.pkts = vnet_rxq_run_stack(rxq, &vxb, &ctx);
+		ctx.pkts = vnet_rxq_run_stack(rxq, &vxb, &ctx, true);
 
 	return vnet_rxq_finish(rxq, &ctx);
 }

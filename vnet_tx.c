@@ -520,8 +520,8 @@ static int vnet_tx_orphan(struct vnet_txq *txq, struct sk_buff *skb)
 
 /*
  * The straight path is for a packet that lies in one piece, has room for the
- * header in front and asks the device for no more than a checksum, in a ring of
- * our own engine: what it does is what vnet_tx_send_skb() and vnet_tx_count() do.
+ * header in front and asks the device for no more than a checksum, where we do not
+ * map: what it does is what vnet_tx_send_skb() and vnet_tx_count() do.
  */
 static __always_inline bool vnet_tx_is_plain(const struct vnet_txq *txq,
 					     const struct sk_buff *skb)
@@ -534,19 +534,26 @@ static __always_inline bool vnet_tx_is_plain(const struct vnet_txq *txq,
 			  __alignof__(struct vnet_hdr));
 }
 
-static __always_inline void vnet_tx_send_plain(struct vnet_txq *txq,
-					       struct sk_buff *skb, u16 slot)
+static __always_inline int vnet_tx_send_plain(struct vnet_txq *txq,
+					      struct sk_buff *skb, u16 slot)
 {
 	bool csum = skb->ip_summed == CHECKSUM_PARTIAL;
 	void *hdr = skb->data - VNET_HDR_LEN_V1;
+	u32 len = VNET_HDR_LEN_V1 + skb->len;
+	int err = 0;
 
 	vnet_hdr_zero(hdr, VNET_HDR_LEN_V1);
 	if (csum)
 		vnet_hdr_put_csum(hdr, skb, txq->hdr_ctx.le);
-	vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr),
-			 VNET_HDR_LEN_V1 + skb->len);
-	vnet_txs_add(&txq->stats, csum ? VNET_TXS_NEEDS_CSUM :
-					 VNET_TXS_CSUM_NONE, 1);
+	if (likely(vnet_vq_own(&txq->q)))
+		vnet_vq_send_own(&txq->q, slot, virt_to_phys(hdr), len);
+	else
+		err = vnet_chain_send_one(txq, hdr, len, slot);
+	if (likely(!err))
+		vnet_txs_add(&txq->stats, csum ? VNET_TXS_NEEDS_CSUM :
+						 VNET_TXS_CSUM_NONE, 1);
+
+	return err;
 }
 
 /* All other packets */
@@ -573,9 +580,8 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 
 	if (likely(txq->mem.slots.nr_free)) {
 		slot = vnet_slots_take(&txq->mem.slots);
-		err = 0;
 		if (vnet_tx_is_plain(txq, skb))
-			vnet_tx_send_plain(txq, skb, slot);
+			err = vnet_tx_send_plain(txq, skb, slot);
 		else
 			err = vnet_tx_send_any(txq, skb, slot);
 		if (unlikely(err))

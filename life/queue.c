@@ -63,7 +63,7 @@ static void vnet_txq_setup(struct vnet_txq *txq)
 
 	vnet_hdr_tx_init(&txq->hdr_ctx, caps);
 	txq->push_hdr = caps->any_layout;
-	txq->straight = own && txq->push_hdr && !txq->mem.maps &&
+	txq->straight = txq->push_hdr && !(own && txq->mem.maps) &&
 			caps->hdr_len == VNET_HDR_LEN_V1;
 	txq->orphan = vnet_coalesce_tx_orphan(txq->vd, txq->index);
 	txq->coal = vnet_coalesce_of(txq->vd, vnet_vq_tx_index(txq->index));

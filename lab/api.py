@@ -249,6 +249,10 @@ class Env:
         """A limit for something that the guest has to do."""
         return Deadline(seconds * self.slow, self.guest.pids())
 
+    def stopwatch(self):
+        """A function that tells the seconds since now, but those of waiting for a CPU."""
+        return self.deadline(0).spent
+
     def wait(self, condition, what, timeout=20):
         """Wait until a condition holds; its value."""
         deadline = self.deadline(timeout)

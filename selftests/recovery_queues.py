@@ -29,9 +29,10 @@ def one_queue(env):
 
 def flows(env, seconds=10):
     """Packets flow again; the seconds that it took."""
+    spent = env.stopwatch()
     taken = answered(env.guest, OTHER, seconds)
     assert taken is not None, f"no packets within {seconds} s"
-    return taken
+    return spent()
 
 
 def healthy(env):
@@ -114,10 +115,10 @@ def stalled(env):
         env.device.when({"kind": kind}, {"op": "clear"})
     env.device.fault(queue="tx0", action="hold")
     job = env.guest.start(f"ping -q -i 0.2 {OTHER}")
-    begin = time.monotonic()
+    spent = env.stopwatch()
     env.device.wait(lambda: env.device.log("queue-reset", mark) or env.device.log("reset", mark),
                     20, "a reset")
-    seconds = time.monotonic() - begin
+    seconds = spent()
     flows(env)
     job.kill()
     return seconds

@@ -27,9 +27,7 @@ SCRIPTED = {"profiles": ["scripted"], "timeout": 120, "drivers": ["vnet"]}
 def unit_tests(env):
     "The unit tests of the pure rooms, in this guest."
     env.guest.put(kunit.build(env.kernel), "/tmp/vnet_kunit.ko")
-    log = env.guest.run("dmesg -C; insmod /tmp/vnet_kunit.ko && dmesg -t; rmmod vnet_kunit",
-                        timeout=200).out
-    lines = log[log.index("KTAP version"):].splitlines()
+    lines = kunit.ktap(env.guest.run(kunit.RUN.format("/tmp/vnet_kunit.ko"), timeout=200).out)
     passed, failed, _ = kunit.count(lines)
     assert passed and not failed, [line for line in lines if "not ok" in line] or lines[-3:]
 

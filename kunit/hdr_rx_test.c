@@ -324,6 +324,25 @@ static void hdr_rx_gso_sizes(struct kunit *test)
 	}
 }
 
+/* A datagram of the most segments that the stack takes, and of one more */
+static void hdr_rx_gso_most(struct kunit *test)
+{
+	struct vnet_pkt p = { .payload = UDP_MAX_SEGMENTS * 24, .udp = true };
+	struct vnet_hdr hdr;
+
+	vnet_pkt_lay_out(&p);
+	hdr = vnet_pkt_hdr(&p);
+	hdr.gso_size = vnet_hdr_put16(true, 24);
+	KUNIT_EXPECT_EQ(test, VNET_RX_OK, rx(test, &p, &hdr, &rxc_all, NULL));
+
+	p.payload++;
+	vnet_pkt_lay_out(&p);
+	hdr = vnet_pkt_hdr(&p);
+	hdr.gso_size = vnet_hdr_put16(true, 24);
+	KUNIT_EXPECT_EQ(test, VNET_RX_BAD_GSO,
+			rx(test, &p, &hdr, &rxc_all, NULL));
+}
+
 /* The place of the checksum must be that of the protocol. */
 static void hdr_rx_gso_csum(struct kunit *test)
 {
@@ -745,6 +764,7 @@ static struct kunit_case hdr_rx_cases[] = {
 	KUNIT_CASE(hdr_rx_ufo),
 	KUNIT_CASE(hdr_rx_gso_types),
 	KUNIT_CASE(hdr_rx_gso_sizes),
+	KUNIT_CASE(hdr_rx_gso_most),
 	KUNIT_CASE(hdr_rx_gso_csum),
 	KUNIT_CASE(hdr_rx_gso_dissect),
 	KUNIT_CASE(hdr_rx_rsc),

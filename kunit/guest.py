@@ -41,22 +41,22 @@ class SlowGuest(Guest):
 
 def build(kernel):
     """Build the module for a kernel; return its path."""
+    say(f"kunit: building for {kernel.release}")
     with lab.build.directory(kernel, "-kunit") as target:
         return compile_in(target, kernel)
 
 
-def compile_in(target, kernel):
+def compile_in(target, kernel, args=()):
     """Bring the copy in TARGET up to date and build it."""
     for pattern in SOURCES:
         for path in TOP.glob(pattern):
             lab.build.bring(path.relative_to(TOP), target / path.relative_to(TOP))
-    say(f"kunit: building for {kernel.release}")
     jobs = len(os.sched_getaffinity(0))
     headers = Path("/lib/modules", kernel.release, "build")
     if not headers.exists():
         headers = kernel.build
     done = subprocess.run(
-        ["make", "-C", str(headers.resolve()), f"M={target / 'kunit'}", f"-j{jobs}", "W=1",
+        ["make", "-C", str(headers.resolve()), f"M={target / 'kunit'}", f"-j{jobs}", "W=1", *args,
          "modules"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode:
         lines = [line for line in done.stdout.splitlines() if "rror" in line or "warning" in line]

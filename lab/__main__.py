@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, check, die, host, layers, matrix, package, root, say
+from . import SetupError, check, die, host, layers, matrix, package, root, say, verdicts
 from . import options as test_options
 
 INTERRUPTED = 130  # the status of a command that ^C has ended
@@ -153,6 +153,17 @@ def kselftest(rootdir, args):
     return inside(rootdir, "kselftest", args, [layers.ensure(rootdir, "kselftest", series)])
 
 
+def mutants(rootdir, args):
+    """Defects and tests; what was found out is kept in the tree, also when it was interrupted."""
+    part = host.cache_dir() / f"verdicts-{os.getpid()}"
+    try:
+        return inside(rootdir, "mutants", [*args, f"--into=/cache/{part.name}"])
+    finally:
+        if part.exists():
+            verdicts.keep(part.read_text(encoding="utf-8"))
+            part.unlink()
+
+
 def fuzz(rootdir, args):
     """The fuzzers, with the compiler of the root; what they find interesting is kept."""
     command = ["env", "FUZZ_CORPUS=/cache/fuzz", "fuzz/run", *args]
@@ -215,6 +226,8 @@ def main():
             return proofs(rootdir, options.args)
         if options.command == "kselftest":
             return kselftest(rootdir, options.args)
+        if options.command == "mutants":
+            return mutants(rootdir, options.args)
         if options.command == "check":
             return check.Check(sys.modules[__name__], rootdir, options.args, times).run()
         over = ()

@@ -456,8 +456,9 @@ class Guest:
         """Put a NIC that was taken out back."""
         self.hmp("device_add " + self.netdev_args[nic][-1])
 
-    def become(self, profile):
+    def become(self, profile, driver=True):
         """Take the NICs out and put those of another profile in; what is loaded stays loaded.
+        Without a driver there are no interfaces to wait for.
 
         Both profiles are pluggable ones, and the scripted device is the last of a guest:
         QEMU does not take it out.
@@ -477,7 +478,8 @@ class Guest:
         if profile.device is not None:
             self.start_device()
             self.qmp("device_add", **json.loads(self.device.qemu_args(bus="rp0")[-1]))
-        self.run(FOUND.format(macs=" ".join(self.macs)))
+        if driver:
+            self.run(FOUND.format(macs=" ".join(self.macs)))
 
     def keep(self):
         """Open the doors: a shell on the console of users, and QEMU's debugger; how to get in."""
@@ -555,8 +557,8 @@ class Guest:
 
     def load(self, driver, module=None):
         """Load a driver: the module file if one is given, else by name."""
-        if module:
-            shutil.copy(module, self.root / "lab" / f"{driver}.ko")
+        if module:      # written by the guest itself, which has cached the one before
+            self.put(module, f"/lab/{driver}.ko")
             self.run(f"for m in $(modinfo -F depends /lab/{driver}.ko | tr , ' '); do "
                      f"modprobe $m || exit; done")
         self.insmod(driver)

@@ -2,13 +2,24 @@
 """Mutants: small defects planted into the driver, each of which some test must find.
 
     lab/start mutants [NAME...]          names or globs; all of the list without
-    lab/start mutants --sample 10        so many, chosen by the commit
+    lab/start mutants --rest             those of which nothing is known, and survivors
+    lab/start mutants --sample 10        so many of those that are quickly killed, chosen
+                                         by the commit
+    lab/start mutants --minutes 9        none is begun later than that
+    lab/start mutants --table            a page of what is known, nothing is run
     lab/start mutants --generated        those that lab/mutate.py makes, not the list
 
 lab/mutants.toml is the list. A mutant is built from a copy of the source and run
 against the tests that claim the place; it is killed when one of them fails, and
-survives when all pass. One guest serves the mutants of one profile, until one is
-killed in it. Status 1: one survived.
+survives when all pass. What was found is kept in lab/mutants.results, unless it is a
+sample (lab/verdicts.py). Status 1: one survived.
+
+What takes time is booting and compiling. So the next one is built while a guest runs;
+a guest that has killed one goes on, with another module, unless its kernel was hurt; it
+gets the devices of the next profile by hot-plugging; and what the unit tests find needs
+nothing but their module. That a test fails says something only if it passes on the
+driver as it is: a test that has killed is run on that, too, once and in the same guest,
+until its file changes, and so is the last one that has killed in each guest.
 """
 
 import argparse
@@ -22,10 +33,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 
-from . import SetupError, build, kernels, logs, outer, profiles, runner, say
+from . import SetupError, build, kernels, logs, mutant_bench, outer, profiles, say
+from . import verdicts
+from .mutant_bench import UNIT
 from .net import have_tap
 
 LIST = Path(__file__).with_suffix(".toml")
+QUICK = 20      # seconds within which a mutant of a sample has been killed
 
 
 @dataclass(frozen=True)
@@ -70,6 +84,17 @@ class Mutant:
         path = found[0][0]
         return path, files[path].replace(self.old, self.new)
 
+    def key(self, files):
+        """Another one when the mutant or the function around its place has changed."""
+        path = self.plant(files)[0]
+        around = verdicts.function(files[path], files[path].index(self.old))
+        return verdicts.digest(self.old, self.new, self.profile, *self.tests, around)
+
+    @property
+    def unit(self):
+        """Are the unit tests the first of its tests?"""
+        return self.tests[0].partition("@")[0] == UNIT
+
 
 def sources():
     """{path: text} of the driver's C files."""
@@ -109,131 +134,187 @@ def commit():
                            "HEAD"], capture_output=True, text=True, check=False).stdout.strip()
 
 
-class Bench:
-    """Guests for mutants, one at a time; it goes on with another module where it can."""
-
-    def __init__(self, kernel, options):
-        self.kernel, self.options = kernel, options
-        self.tests = {test.name: test for test in runner.discover()}
-        self.group = self.loaded = None
-
-    def shut(self):
-        if self.group:
-            self.group.shut()
-        self.group = None
-
-    def prepare(self, profile, module):
-        """A guest of a profile with this module; a kept one if that can be."""
-        group = self.group
-        if group and group.profile.name == profile and group.guest and \
-                (module == self.loaded or self.exchange(group, module)):
-            self.loaded = module
-            return group
-        self.shut()
-        self.loaded = module
-        self.group = runner.Group(self.kernel, profiles.get(profile), [], self.options)
-        return self.group
-
-    @staticmethod
-    def exchange(group, module):
-        """Put another module into a guest that is well; False if it cannot be."""
-        try:
-            group.guest.rmmod("vnet")
-            group.guest.load("vnet", module)
-        except Exception:  # whatever the last one has left
-            return False
-        group.take(group.guest)
-        return True
-
-    def judge(self, mutant):
-        """(the test that found it, or None; what it said)."""
-        missing = [name for name, _ in mutant.runs() if name not in self.tests]
-        if missing:
-            raise SetupError(f"mutant {mutant.name}: there are no tests {' '.join(missing)}")
-        self.loaded = None
-        path, text = mutant.plant(sources())
-        with build.planted(path, text):
-            with build.directory(self.kernel, "-mutant") as target:
-                build.copy_sources(target)
-                module = build.make(self.kernel, target, "vnet")
-            for name, profile in mutant.runs():
-                group = self.prepare(profile, module)
-                verdict, said = group.run_one(self.tests[name], module)
-                if verdict == "FAIL":
-                    return name, said.split("\n")[0]
-        return None, ""
+def known(mutants, files):
+    """({name: Verdict} of those that are as they were then, the controls)."""
+    found, controls = verdicts.load()
+    return {m.name: found[m.name] for m in mutants
+            if m.name in found and found[m.name].key == m.key(files)}, controls
 
 
-def describe(mutant, found, said, seconds):
-    """The verdict on one of them, for people and for programs."""
-    return {"name": mutant.name, "file": mutant.file, "why": mutant.why, "killed_by": found,
-            "said": said, "tests": mutant.tests, "profile": mutant.profile,
-            "seconds": round(seconds)}
+def quick(mutant, verdict):
+    """Is it one for a sample: killed in seconds, in a guest that others can use, too?"""
+    return verdict and verdict.killed and verdict.seconds <= QUICK and \
+        (mutant.unit or all(profiles.get(profile).pluggable for _, profile in mutant.runs()))
 
 
-def choose(options):
-    """The mutants that were asked for, those of one profile and of the same tests together."""
+def order(mutant):
+    """Unit tests first, the scripted device, which stays in a guest, last."""
+    profile = next(mutant.runs())[1]
+    known_profile = profiles.get(profile)
+    return (not mutant.unit, not known_profile.pluggable, known_profile.net == "device",
+            profile, mutant.tests, mutant.file)
+
+
+def missing(mutant, tests, kernel):
+    """Why it cannot be judged here, or None."""
+    for name, profile in mutant.runs():
+        if name not in tests:
+            return f"there is no test {name}"
+        if profiles.get(profile).debug and not kernel.layer:
+            return "needs the debug kernel"
+    return None
+
+
+def choose(options, files):
+    """The mutants that were asked for, in an order that costs few guests."""
     every = generated() if options.generated else load()
     chosen = [m for m in every if not options.names
               or any(fnmatch.fnmatch(m.name, name) for name in options.names)]
     if not chosen:
         raise SetupError(f"no mutant has such a name; there are: "
                          f"{' '.join(m.name for m in every)}")
+    told = known(chosen, files)[0]
+    if options.rest:
+        chosen = [m for m in chosen if not (m.name in told and told[m.name].killed)]
     if options.sample:
+        if not options.generated and not options.names:
+            chosen = [m for m in chosen if quick(m, told.get(m.name))]
         chosen = sample(chosen, options.sample, options.seed or commit())
-    return sorted(chosen, key=lambda m: (m.profile, m.tests, m.file))
+    return sorted(chosen, key=lambda m: (options.rest and m.name in told, order(m)))
 
 
-def run(chosen, bench, logs_dir, loose=False):
-    """Judge them; (how many were, those that survived). LOOSE: some may not compile."""
-    survived, judged = [], 0
-    for number, mutant in enumerate(chosen, 1):
+class Run:
+    """Judges mutants one after the other and writes down what is known of them then."""
+
+    def __init__(self, chosen, bench, files, options):
+        self.chosen, self.bench, self.files, self.options = chosen, bench, files, options
+        self.survived, self.killed, self.left, self.broken = [], {}, [], []
+        self.counted = 0
+
+    def keep(self, text):
+        if self.options.into:
+            with open(self.options.into, "a", encoding="utf-8") as file:
+                file.write(text + "\n")
+
+    def go(self):
+        begin, profile = time.monotonic(), None
+        for number, mutant in enumerate(self.chosen):
+            if self.options.minutes and time.monotonic() - begin > self.options.minutes * 60:
+                self.left += self.chosen[number:]
+                break
+            now = next(mutant.runs())[1]
+            if profile not in (None, now) or len(self.bench.kills) >= mutant_bench.SETTLE:
+                self.settle()
+            profile = now
+            for other in self.chosen[number:number + 2]:
+                self.bench.builder.ask(other, other.unit)
+            self.one(f"[{number + 1:>3}/{len(self.chosen)}] {mutant.name:<28}", mutant)
+        self.settle()
+
+    def one(self, where, mutant):
         started = time.monotonic()
-        where = f"[{number:>3}/{len(chosen)}] {mutant.name:<28}"
+        why = missing(mutant, self.bench.tests, self.bench.kernel)
+        if why:
+            say(f"{where} not run: {why}")
+            self.left.append(mutant)
+            return
         try:
-            found, said = bench.judge(mutant)
+            test, said = self.bench.judge(mutant)
         except build.BuildFailed as error:
-            if not loose:
-                raise SetupError(f"mutant {mutant.name}: {error}") from None
-            say(f"{where} does not compile")
-            continue
-        judged += 1
-        seconds = time.monotonic() - started
-        with open(logs_dir / "mutants.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(describe(mutant, found, said, seconds)) + "\n")
-        if found:
-            say(f"{where} killed by {found} ({seconds:.0f} s): {said}")
+            say(f"{where} does not compile" + ("" if self.options.generated else f": {error}"))
+            self.broken.append(mutant)
+            return
+        verdict = verdicts.Verdict(mutant.key(self.files), bool(test), test,
+                                   round(time.monotonic() - started))
+        with open(self.options.logs / "mutants.jsonl", "a", encoding="utf-8") as file:
+            file.write(json.dumps({"name": mutant.name, "file": mutant.file, "why": mutant.why,
+                                   "killed_by": test, "said": said, "tests": mutant.tests,
+                                   "seconds": verdict.seconds}) + "\n")
+        if test:
+            self.killed[mutant.name] = verdict
+            say(f"{where} killed by {test} ({verdict.seconds} s): {said}")
         else:
-            survived.append(mutant)
-            say(f"{where} SURVIVED {' '.join(mutant.tests)} ({seconds:.0f} s): {mutant.why}")
-    return judged, survived
+            self.survived.append(mutant)
+            self.keep(verdict.line(mutant.name))
+            say(f"{where} SURVIVED {' '.join(mutant.tests)} ({verdict.seconds} s): {mutant.why}")
+
+    def settle(self):
+        """Only what a test has killed that passes without a defect is killed."""
+        if self.options.sample:     # those were settled when they became known
+            self.counted = len(self.killed)
+            return
+        names = [kill[0] for kill in self.bench.kills]
+        good, controls, bad = self.bench.settle()
+        for test, said in bad.items():
+            say(f"control: {test} fails on the driver as it is: {said}")
+        for name in good:
+            self.keep(self.killed[name].line(name))
+        for test, key in controls.items():
+            self.keep(f"control {test} {key}")
+        self.counted += len(good)
+        lost = [name for name in names if name not in good]
+        self.broken += [m for m in self.chosen if m.name in lost]
+        if lost:
+            say(f"control: not counted: {' '.join(lost)}")
+
+    def status(self):
+        """Tell the end, with the line that ends every run."""
+        for title, mutants in (("survived", self.survived), ("not judged", self.broken)):
+            if mutants:
+                say(f"{title}:\n  " + "\n  ".join(f"{m.name}: {m.why}" for m in mutants))
+        failed = len(self.survived) + (0 if self.options.generated else len(self.broken))
+        say(f"{self.counted} passed, {failed} failed, {len(self.left)} skipped")
+        return 1 if failed else 0
+
+
+def parse(args):
+    parser = argparse.ArgumentParser(prog="lab mutants", description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--rest", action="store_true", help="not those that were killed")
+    parser.add_argument("--sample", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", default="", help="of the sample, instead of the commit")
+    parser.add_argument("--minutes", type=float, default=0, help="none is begun later")
+    parser.add_argument("--generated", action="store_true", help="of lab/mutate.py")
+    parser.add_argument("--list", action="store_true", help="only tell what there is")
+    parser.add_argument("--table", action="store_true", help="what is known, as a page")
+    parser.add_argument("--into", default="", help=argparse.SUPPRESS)
+    return parser.parse_args(args)
+
+
+def tell(chosen, told):
+    """What there is, and what is known of it."""
+    for mutant in chosen:
+        verdict = told.get(mutant.name)
+        word = "not run" if not verdict else verdict.test if verdict.killed else "survived"
+        say(f"{mutant.name:<28} {mutant.file:<20} {word:<40} {mutant.why}")
+    say(f"{len(chosen)} mutants")
+    return 0
 
 
 def main(args):
-    parser = argparse.ArgumentParser(prog="lab mutants", description=__doc__.splitlines()[0])
-    parser.add_argument("names", nargs="*")
-    parser.add_argument("--sample", type=int, default=0, metavar="N")
-    parser.add_argument("--seed", default="", help="of the sample, instead of the commit")
-    parser.add_argument("--generated", action="store_true", help="of lab/mutate.py")
-    parser.add_argument("--list", action="store_true", help="only tell what there is")
-    options = parser.parse_args(args)
-    chosen = choose(options)
-    if options.list:
-        for mutant in chosen:
-            say(f"{mutant.name:<28} {mutant.file:<20} {mutant.profile:<12} {mutant.why}")
-        say(f"{len(chosen)} mutants")
+    options = parse(args)
+    files = sources()
+    if options.table:
+        from . import mutants_table
+        say(mutants_table.page(load(), files))
         return 0
+    chosen = choose(options, files)
+    told, controls = known(chosen, files)
+    if options.list:
+        return tell(chosen, told)
     kernel = kernels.default()
-    where = logs.new("mutants")
-    bench = Bench(kernel, SimpleNamespace(logs=where, driver="vnet", full=False, slow=1.0,
-                                          tap=have_tap()))
-    say(f"mutants: {len(chosen)} on Linux {kernel.name}; logs: {outer(where)}")
+    options.logs = logs.new("mutants")
+    if options.sample or options.generated:
+        options.into = ""
+    builder = mutant_bench.Builder(kernel, options.logs, files)
+    bench = mutant_bench.Bench(kernel, SimpleNamespace(
+        logs=options.logs, driver="vnet", full=False, slow=1.0, tap=have_tap()), builder,
+        controls)
+    say(f"mutants: {len(chosen)} on Linux {kernel.name}; logs: {outer(options.logs)}")
+    run = Run(chosen, bench, files, options)
     try:
-        judged, survived = run(chosen, bench, where, options.generated)
+        run.go()
     finally:
         bench.shut()
-    if survived:
-        say("survived:\n  " + "\n  ".join(f"{m.name}: {m.why}" for m in survived))
-    say(f"{judged - len(survived)} passed, {len(survived)} failed, "
-        f"{len(chosen) - judged} skipped")
-    return 1 if survived else 0
+        builder.shut()
+    return run.status()

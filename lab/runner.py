@@ -115,14 +115,22 @@ class Group:
         self.fresh = False
 
     def boot(self, module):
-        log = self.options.logs / f"{self.kernel.name}-{self.profile.name}-{next(self.boots)}"
+        """A guest with the driver."""
+        self.open()
+        try:
+            self.guest.load(self.options.driver, module)
+        except BaseException:
+            self.shut()
+            raise
+
+    def open(self):
+        """A guest without a driver."""
+        while True:
+            log = self.options.logs / f"{self.kernel.name}-{self.profile.name}-{next(self.boots)}"
+            if not log.exists():
+                break
         guest = Guest(self.kernel, self.profile, log, doors=getattr(self.options, "keep", False))
         guest.__enter__()
-        try:
-            guest.load(self.options.driver, module)
-        except BaseException:
-            guest.close()
-            raise
         self.seen = 0
         self.take(guest)
 
@@ -165,6 +173,7 @@ class Group:
 
     def run_one(self, test, module, left=None):
         """Run one test; (verdict, text). The guest is ended when it cannot serve another."""
+        hurt = True     # it is not only the test that says so
         try:
             if left:
                 self.inherit(left)
@@ -175,6 +184,7 @@ class Group:
             if expired.is_set():
                 verdict, text = "FAIL", f"did not end within {test.timeout} s; {text}"
             complaint = self.complaint(expired.is_set())
+            hurt = bool(complaint) or expired.is_set()
             if complaint:
                 verdict, text = "FAIL", f"the kernel complained: {complaint}"
         except (CommandFailed, GuestDied, SetupError) as error:
@@ -187,8 +197,12 @@ class Group:
                 text += "".join(f"\n      {line}" for line in self.guest.transcript.last())
                 text += f"\n      logs: {outer(self.guest.log)}"
                 self.keep(test, text)
-            self.shut()
+            self.spent(hurt)
         return verdict, text
+
+    def spent(self, _hurt):
+        """A test has failed in the guest: the next one gets another."""
+        self.shut()
 
     def call(self, test):
         try:

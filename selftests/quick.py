@@ -75,7 +75,7 @@ echo 0 > events/net/napi_gro_receive_entry/enable
 """
 
 
-@test(**HOT)
+@test(**{**HOT, "profiles": ["modern-split", "packed"]})
 def told(env):
     "What the driver tells about packets is true: copies, queues, segments on the wire."
     env.guest.run(f"ethtool --set-tunable {env.nic} rx-copybreak 300")

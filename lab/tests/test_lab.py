@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, build, check, host, kernels, kselftest, layers, mutants, mutate, net
+from lab import SetupError, check, host, kernels, kselftest, layers, net
 from lab import options, patience, profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
 from lab.guest import Guest, GuestDied, NotUp
@@ -458,67 +458,6 @@ class Selection(unittest.TestCase):
         self.assertTrue(tests)
         for test in tests:
             self.assertTrue(test.func.__doc__, test.name)
-
-
-class Mutants(unittest.TestCase):
-    def test_every_one_fits_the_source_and_names_tests(self):
-        tests = {test.name: test for test in runner.discover()}
-        for mutant in mutants.load():
-            self.assertTrue(mutant.why, mutant.name)
-            for name, profile in mutant.runs():
-                self.assertIn(profile, tests[name].profiles, mutant.name)
-        self.assertGreaterEqual(len(mutants.load()), 120)
-
-    def test_one_that_does_not_fit_is_told(self):
-        mutant = mutants.Mutant("m", "vnet_rx.c", "old", "new", "why", ("a.b",))
-        rx, other = Path("vnet_rx.c"), Path("other.c")
-        self.assertEqual(mutant.plant({rx: "an old thing"}), (rx, "an new thing"))
-        for files in ({rx: "nothing"}, {rx: "old and old"}, {other: "old", Path("b.c"): "old"}):
-            with self.assertRaisesRegex(SetupError, "mutant m: not one place"):
-                mutant.plant(files)
-
-    def test_a_file_or_function_that_moved_is_followed(self):
-        mutant = mutants.Mutant("m", "vnet_rx.c", "old", "new", "why", ("a.b",))
-        moved, other = Path("data/rx.c"), Path("data/tx.c")
-        self.assertEqual(mutant.plant({moved: "old", other: "old"})[0], moved)
-        self.assertEqual(mutant.plant({Path("vnet_rx.c"): "", other: "old"})[0], other)
-
-    def test_a_test_may_name_its_profile(self):
-        mutant = mutants.Mutant("m", "f", "o", "n", "w", ("a.b", "a.c@mq"), "scripted")
-        self.assertEqual(list(mutant.runs()), [("a.b", "scripted"), ("a.c", "mq")])
-
-    def test_a_planted_file_is_what_is_built(self):
-        path = sorted(mutants.sources())[0]
-        with tempfile.TemporaryDirectory() as directory:
-            copy = Path(directory) / path
-            with build.planted(path, "defect"):
-                build.bring(path, copy)
-                self.assertEqual(copy.read_text(), "defect")
-            build.bring(path, copy)
-            self.assertEqual(copy.read_bytes(), (build.CHECKOUT / path).read_bytes())
-
-    def test_generated(self):
-        text = ("int vnet_a(int b)\n{\n\tif (b == 1 && !c)\n\t\treturn d(b - 1);\n"
-                "\tmight_sleep();\n\tvnet_e(b);\t/* why */\n\tvnet_e(b);\n\treturn 0;\n}\n")
-        found = {entry["name"]: entry for entry in mutate.of_file("vnet_rx.c", text)}
-        self.assertEqual(set(found), {"vnet_a.equal.1", "vnet_a.and.1", "vnet_a.not.1",
-                                      "vnet_a.one-less.1", "vnet_a.call.1"})
-        for entry in found.values():
-            self.assertEqual(text.count(entry["old"]), 1, entry)
-            self.assertIn("quick.traffic", entry["tests"])
-        self.assertIn("if (b != 1 && !c)", found["vnet_a.equal.1"]["new"])
-        self.assertTrue(found["vnet_a.call.1"]["new"].endswith("\t;\n"))
-
-    def test_rooms_name_tests_that_exist(self):
-        tests = {test.name: test for test in runner.discover()}
-        for entry in mutate.every(mutants.sources()):
-            for name, profile in mutants.Mutant(**entry).runs():
-                self.assertIn(profile, tests[name].profiles, entry["file"])
-
-    def test_a_sample_is_the_commits_own(self):
-        found = mutants.load()
-        self.assertEqual(mutants.sample(found, 3, "a"), mutants.sample(found, 3, "a"))
-        self.assertEqual(len({tuple(mutants.sample(found, 3, seed)) for seed in "abcdef"}), 6)
 
 
 class Patience(unittest.TestCase):

@@ -234,6 +234,27 @@ def gro_hw_under_load(env):
     assert not done.status, str(done)
 
 
+# IPv4 packets that the driver gives to the stack with a hash.
+HASHED = """
+cd /sys/kernel/tracing || exit
+echo 1 > events/net/napi_gro_receive_entry/enable
+: > trace
+ping -q -c 5 -i 0.02 -w 10 {gateway} > /dev/null
+grep 'dev={nic} .*protocol=0x0800' trace | grep -vc ' hash=0x00000000 '
+echo 0 > events/net/napi_gro_receive_entry/enable
+"""
+
+
+@test(profiles=["hash"], drivers=["vnet"])
+def receive_hash(env):
+    "The hash that the device has written is the packet's; switched off there is none."
+    for state in ("on", "off"):
+        env.guest.run(f"ethtool -K {env.nic} rxhash {state}")
+        out = env.guest.run(HASHED.format(gateway=env.gateway, nic=env.nic)).out
+        least, most = (5, 99) if state == "on" else (0, 0)
+        assert least <= int(out) <= most, f"rxhash {state}: {out.strip()} of 5 have a hash"
+
+
 @test(profiles=["modern-split", "legacy", "big"], drivers=["vnet"])
 def qstats_agree(env):
     "What netlink counts of segmentation is what ethtool counts."

@@ -87,13 +87,23 @@ def told(env):
     env.host_ns.serve("socat -u TCP-LISTEN:5100,reuseaddr OPEN:/dev/null", 5100)
     before = counters(env)
     env.guest.run(f"head -c 400000 /dev/zero | socat -u - TCP:{env.gateway}:5100")
-    now = counters(env)
+    wire_is_told(before, counters(env), "tx_gso")
+    job = env.guest.start("exec socat -u TCP-LISTEN:5101,reuseaddr OPEN:/dev/null")
+    before = counters(env)
+    env.host_ns.run("head -c 400000 /dev/zero | "
+                    f"socat -u - TCP:{env.ip}:5101,retry=50,interval=0.1")
+    assert not job.wait(20).status
+    wire_is_told(before, counters(env), "rx_gro")
+
+
+def wire_is_told(before, now, kind):
+    """Segments of TCP as they are on the wire: each has its headers."""
     packets, size, wire, wire_size = (
-        now[f"tx_gso_{name}"] - before[f"tx_gso_{name}"]
+        now[f"{kind}_{name}"] - before[f"{kind}_{name}"]
         for name in ("packets", "bytes", "wire_packets", "wire_bytes"))
     headers = 14 + 20 + 32  # Ethernet, IPv4, TCP with time stamps
     assert packets and wire_size == size + (wire - packets) * headers, \
-        f"{packets} packets of {size} bytes were {wire} of {wire_size} on the wire"
+        f"{kind}: {packets} packets of {size} bytes were {wire} of {wire_size} on the wire"
 
 
 @test(**SCRIPTED)

@@ -149,11 +149,18 @@ class Bench:
 
     def judge(self, mutant):
         """(the test that found it, with its profile, or ""; what it said)."""
+        skips = []
         for name, profile in mutant.runs():
-            said = self.try_one(mutant, name, profile)
+            try:
+                said = self.try_one(mutant, name, profile)
+            except runner.api.Skip as skip:
+                skips.append(f"{name}: {skip}")
+                continue
             if said:
                 self.kills.append((mutant.name, name, profile))
                 return f"{name}@{profile}", said
+        if skips:   # it may be the one that would have found it
+            raise runner.api.Skip("; ".join(skips))
         return "", ""
 
     def try_one(self, mutant, name, profile):
@@ -167,7 +174,7 @@ class Bench:
             return f"does not load: {error}"
         verdict, said = self.group.run_one(self.tests[name], module)
         if verdict == "skip":
-            raise SetupError(f"{name} on {profile}: {said}")
+            raise runner.api.Skip(said)
         return said.split("\n")[0] or "failed" if verdict == "FAIL" else ""
 
     def unit(self, module):

@@ -35,6 +35,7 @@ from types import SimpleNamespace
 
 from . import SetupError, build, kernels, logs, mutant_bench, outer, profiles, say
 from . import verdicts
+from .api import Skip
 from .mutant_bench import UNIT
 from .net import have_tap
 
@@ -213,13 +214,15 @@ class Run:
 
     def one(self, where, mutant):
         started = time.monotonic()
-        why = missing(mutant, self.bench.tests, self.bench.kernel)
-        if why:
-            say(f"{where} not run: {why}")
+        try:
+            why = missing(mutant, self.bench.tests, self.bench.kernel)
+            if why:
+                raise Skip(why)
+            test, said = self.bench.judge(mutant)
+        except Skip as skip:
+            say(f"{where} not run: {skip}")
             self.left.append(mutant)
             return
-        try:
-            test, said = self.bench.judge(mutant)
         except build.BuildFailed as error:
             say(f"{where} does not compile" + ("" if self.options.generated else f": {error}"))
             self.broken.append(mutant)

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from unittest import mock
 
 from lab import SetupError, build, mutant_bench, mutants, mutants_table, mutate, runner, verdicts
+from lab.api import Skip
 from lab.verdicts import Verdict
 
 MUTANT = mutants.Mutant("m", "vnet_rx.c", "old", "new", "why", ("quick.traffic",))
@@ -156,6 +157,8 @@ class FakeBench(mutant_bench.Bench):
 
     def try_one(self, mutant, name, _profile):
         self.ran.append((mutant.name if mutant else None, name))
+        if name == "skips":
+            raise Skip("cannot")
         return self.verdicts_of.get((mutant.name if mutant else None, name), "")
 
 
@@ -204,6 +207,13 @@ class Runs(unittest.TestCase):
         bench = FakeBench({("a", "quick.traffic"): "no", ("b", "quick.xdp"): "no"})
         self.assertEqual(self.go(bench, sample=2, into="")[2], "2 passed, 0 failed, 0 skipped")
         self.assertFalse([name for mutant, name in bench.ran if not mutant])
+
+    def test_one_whose_tests_skip_has_no_verdict(self):
+        odd = mutants.Mutant("o", "vnet_rx.c", "\told;", "x", "why", ("quick.traffic", "skips"))
+        bench = FakeBench({})
+        bench.tests = ("quick.traffic", "quick.xdp", "skips")
+        with mock.patch.object(Runs, "A", odd), mock.patch.object(Runs, "B", odd):
+            self.assertEqual(self.go(bench), (0, "", "0 passed, 0 failed, 2 skipped"))
 
     def test_time(self):
         self.assertEqual(self.go(FakeBench({}), minutes=1e-9)[2], "0 passed, 0 failed, 2 skipped")

@@ -262,9 +262,10 @@ class Run:
 
     def status(self):
         """Tell the end, with the line that ends every run."""
-        for title, mutants in (("survived", self.survived), ("not judged", self.broken)):
-            if mutants:
-                say(f"{title}:\n  " + "\n  ".join(f"{m.name}: {m.why}" for m in mutants))
+        lines = [f"  mutant {m.name} {title}: {m.why}" for title, mutants in
+                 (("survived", self.survived), ("was not judged", self.broken)) for m in mutants]
+        if lines:
+            say("\n".join(["failed:", *lines]))
         failed = len(self.survived) + (0 if self.options.generated else len(self.broken))
         say(f"{self.counted} passed, {failed} failed, {len(self.left)} skipped")
         return 1 if failed else 0

@@ -134,14 +134,14 @@ class Skips(unittest.TestCase):
 class Ci(unittest.TestCase):
     """.ci/run over parts that are not the real ones."""
 
-    def run_ci(self, check_says, fresh_says, ci_says):
+    def run_ci(self, check_says, fresh_says, ci_says, lab_says="exit 0"):
         tree = Path(tempfile.mkdtemp())
         self.addCleanup(shutil.rmtree, tree)
         for path, text in ((".ci/run", (TREE / ".ci/run").read_text()),
                            ("bin/make", '#!/bin/sh\nif [ "$1" = check ]; then\n'
                                         f'{check_says}\nelse\n{ci_says}\nfi\n'),
                            ("lab/fresh/run", f"#!/bin/sh\n{fresh_says}\n"),
-                           ("lab/start", "#!/bin/sh\n")):
+                           ("lab/start", f"#!/bin/sh\n{lab_says}\n")):
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             (tree / path).write_text(text)
             (tree / path).chmod(0o755)
@@ -165,6 +165,14 @@ class Ci(unittest.TestCase):
         self.assertEqual(lines[-6:-2], ["failed:", "  one a.b: lost", "  two a.b: lost",
                                         "  three a.b: lost"])
         self.assertEqual(lines[-1], "3 passed, 3 failed, 0 skipped")
+
+    def test_a_mutant_that_survives_is_named(self):
+        status, lines = self.run_ci(self.GOOD, self.GOOD, self.GOOD, (
+            "[ $1 = mutants ] || exit 0; printf 'failed:\\n  mutant x survived: why\\n"
+            "9 passed, 1 failed, 0 skipped\\n'; exit 1"))
+        self.assertEqual(status, 1)
+        self.assertEqual(lines[-4:-2], ["failed:", "  mutant x survived: why"])
+        self.assertEqual(lines[-1], "15 passed, 1 failed, 3 skipped")
 
     def test_a_part_that_cannot_run_is_named(self):
         status, lines = self.run_ci(self.GOOD, "echo 'vnet: no room' >&2; exit 2", self.GOOD)

@@ -143,7 +143,8 @@ def shown(env):
         f"grep -v -e fe80 -e ff00 | sort; ip neigh show dev {nic} nud permanent; "
         f"ip -o link show dev {nic} | grep -o -e 'mtu [0-9]*' -e 'altname [^ ]*' -e 'alias .*'; "
         f"cat /sys/class/net/{nic}/address /proc/sys/net/ipv4/conf/{nic}/rp_filter; "
-        f"ethtool -k {nic} | grep -e '^tcp-seg.*:' -e '^generic-rec'").out
+        f"ethtool -k {nic} | grep -e '^tcp-seg.*:' -e mangleid -e '^generic-rec'"
+        ).out
     return re.sub(r"\d+sec|\\", "", text).splitlines()
 
 

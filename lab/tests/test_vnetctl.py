@@ -97,6 +97,21 @@ class Routes(unittest.TestCase):
                 "route replace default via 10.0.0.1 dev e0 proto dhcp src 10.0.0.2 metric 100"])
 
 
+class Features(unittest.TestCase):
+    def test_one_that_is_several_is_left_out(self):
+        said = {"ifname": "e0",
+                "tcp-segmentation-offload": {"active": True, "fixed": None, "requested": None},
+                "tx-tcp-segmentation": {"active": True, "fixed": False, "requested": True},
+                "tx-tcp-mangleid-segmentation": {"active": False, "fixed": False,
+                                                 "requested": False},
+                "highdma": {"active": True, "fixed": True, "requested": False}}
+        with mock.patch.object(capture, "answer",
+                               lambda *words: [said] if "-k" in words else []):
+            found = capture.ethtool("e0")
+        self.assertEqual(capture.ethtool_lines("e0", found), [
+            "ethtool -K e0 tx-tcp-mangleid-segmentation off tx-tcp-segmentation on"])
+
+
 class Hops(unittest.TestCase):
     def test_whoever_is_logged_in(self):
         routes = {"192.0.2.9": {"dev": "e0", "gateway": "10.0.0.1"}, "10.0.0.7": {"dev": "e0"},

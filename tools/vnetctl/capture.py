@@ -149,12 +149,16 @@ def sysctls(name):
 
 
 def ethtool(name):
-    """What ethtool says: features that can be changed, channels, rings, coalescing."""
+    """What ethtool says: features that can be changed, channels, rings, coalescing.
+
+    A feature that is several (tcp-segmentation-offload) is neither fixed nor not: to set it
+    would set those of them that were off.
+    """
     found = {"features": {}, "channels": 0, "rings": {}, "coalesce": {}}
     for entry in answer("ethtool", "--json", "-k", name):
         found["features"] = {feature: "on" if value["active"] else "off"
                              for feature, value in entry.items()
-                             if isinstance(value, dict) and not value.get("fixed", True)}
+                             if isinstance(value, dict) and value.get("fixed") is False}
     for entry in answer("ethtool", "--json", "-l", name):
         found["channels"] = entry.get("combined", 0)
     for entry in answer("ethtool", "--json", "-g", name):

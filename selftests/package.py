@@ -258,6 +258,78 @@ def obstacles(env):
         box.ctl(f"check {nic} --to virtio_net")
 
 
+# {file of a machine that knows its interface by the driver: (text, line, what to write)}
+KNOWING = {
+    "/etc/netplan/50-x.yaml": (MATCH, 6, "driver: [virtio_net, vnet]"),
+    "/etc/systemd/network/20-x.network": ("[Match]\nDriver=virtio_net\n[Network]\nDHCP=yes\n", 2,
+                                          "Driver=virtio_net vnet"),
+    "/etc/systemd/network/20-x.link": ("[Match]\nDriver=virtio_net\n[Link]\nMTUBytes=1400\n", 2,
+                                       "Driver=virtio_net vnet"),
+    "/etc/udev/rules.d/70-x.rules": ('SUBSYSTEM=="net", DRIVERS=="virtio_net", NAME="uplink"\n', 1,
+                                     'DRIVERS=="virtio_net|vnet"'),
+    "/etc/NetworkManager/conf.d/x.conf": (
+        "[device-x]\nmatch-device=driver:virtio_net\nmanaged=1\n", 2,
+        "match-device=driver:virtio_net,driver:vnet"),
+    "/etc/cloud/cloud.cfg.d/9-x.cfg": (
+        "network:\n  ethernets:\n    a:\n      match:\n        driver: virtio_net\n", 5,
+        "driver: [virtio_net, vnet]"),
+    "/etc/modprobe.d/x.conf": ("options loop max_part=8\nblacklist virtio_net\n", 2,
+                               "# blacklist virtio_net"),
+}
+MENDED = ("/etc/systemd/network/20-x.network", "/etc/systemd/network/20-x.link",
+          "/etc/modprobe.d/x.conf")   # by --fix
+ALIAS = "modprobe --show-depends virtio:d00000001v00001AF4"
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
+def fix(env):
+    """Files that know the driver by its name, or forbid it: named; mended by check --fix."""
+    directories = " ".join(sorted({path.rpartition("/")[0] for path in KNOWING}))
+    with Box(env) as box, contextlib.ExitStack() as cleanup:
+        nic = env.nic
+        there = env.guest.run(f"ls -d {directories} 2>/dev/null; true").out.split()
+        made = [path for path in directories.split() if path not in there]
+        cleanup.callback(env.guest.run, "rm -rf /etc/systemd/network/20-x.*; rm -f " +
+                         " ".join(KNOWING) + "; rmdir -p " + " ".join(made) + " 2>/dev/null; true")
+        box.ctl(f"switch {nic} --to virtio_net --yes {LONG}")
+        for path, (text, *_) in KNOWING.items():
+            env.guest.put(text.encode(), path)
+        index = env.guest.run(f"cat /sys/class/net/{nic}/ifindex").out
+
+        def named(words, status, paths):
+            """These files, each with its line and what to write, and no other."""
+            text = box.ctl(words, status=status)
+            for path, (_, line, mend) in KNOWING.items():
+                found = [said for said in text.splitlines() if f"{path}:{line}: " in said]
+                assert len(found) == (path in paths), f"{path}: {text}"
+                assert all(mend in said for said in found), f"{path}: {text}"
+            return text
+
+        named(f"check {nic}", 1, KNOWING)
+        named(f"switch {nic} --yes", 1, KNOWING)
+        box.on("virtio_net")
+        assert env.guest.run(f"cat /sys/class/net/{nic}/ifindex").out == index
+        assert "virtio_net.ko" not in env.guest.run(ALIAS, check=False).out
+
+        rest = set(KNOWING) - set(MENDED)
+        named(f"check {nic} --fix", 1, rest)
+        drop_in = env.guest.run("cat /etc/systemd/network/20-x.link.d/99-vnet.conf").out
+        assert drop_in.endswith("[Match]\nDriver=vnet\n"), drop_in
+        assert env.guest.run("cat /etc/modprobe.d/x.conf").out == \
+            "options loop max_part=8\n# blacklist virtio_net\n"
+        assert "virtio_net.ko" in env.guest.run(ALIAS).out
+        for path in rest:   # what it says is what has to be written
+            text, line, mend = KNOWING[path]
+            lines = text.splitlines()
+            lines[line - 1] = re.sub(r"driver: virtio_net|DRIVERS==.*?\"(?=,)|match-device=.*",
+                                     mend, lines[line - 1])
+            env.guest.put("\n".join(lines).encode() + b"\n", path)
+        named(f"check {nic}", 0, ())
+        named(f"switch {nic} --yes {LONG}", 0, ())
+        box.on("vnet")
+        env.ping()
+
+
 @test(profiles=["modern-split"], drivers=["vnet"], timeout=500)
 def signature(env):
     """A kernel that takes signed modules only: a sentence, and virtio_net keeps the network."""

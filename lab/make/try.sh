@@ -104,7 +104,11 @@ work=$(mktemp -d)
 dpkg-deb -R "$packages/vnet-dkms_$version-1_all.deb" "$work/p"
 sed -i "s/^Version: .*/Version: $version-2/" "$work/p/DEBIAN/control"
 dpkg-deb -b "$work/p" "$work/vnet-dkms_$version-2_all.deb" > /dev/null
+echo 'blacklist virtio_net' > /etc/modprobe.d/old.conf
+! grep -q 'is blacklisted' "$log" || fail "a blacklist is seen where there is none"
 dpkg -i "$work/vnet-dkms_$version-2_all.deb" >> "$log" 2>&1 || fail "the upgrade fails"
+grep -q 'virtio_net is blacklisted' "$log" || fail "it is not said that virtio_net is blacklisted"
+rm /etc/modprobe.d/old.conf
 dkms status | grep -q "vnet/$version.*$new.*installed" || fail "after the upgrade dkms says: $(dkms status)"
 ok "upgrade"
 

@@ -14,6 +14,7 @@ TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tools/vnetctl"))
 
 import capture  # noqa: E402
+import checks  # noqa: E402
 import claim  # noqa: E402
 import managers  # noqa: E402
 import move  # noqa: E402
@@ -70,6 +71,37 @@ class Names(unittest.TestCase):
             self.assertEqual([match.path for match in names.search(temp)],
                              [f"{temp}/etc/netplan/1.yaml"])
             self.assertEqual(names.fix(temp), [])
+
+    def test_forbidden(self):
+        with tempfile.TemporaryDirectory() as temp:
+            for name, text in (("etc/modprobe.d/a.conf", "options loop max_part=8\n"
+                                                         "blacklist virtio_net\nblacklist foo\n"),
+                               ("etc/modprobe.d/b.conf", "install virtio-net /bin/false\n"),
+                               ("etc/modprobe.d/c.conf", "# blacklist virtio_net\nblacklist vnet\n"
+                                                         "blacklist virtio_net_failover\n"
+                                                         "softdep virtio_net pre: vnet\n"),
+                               ("usr/lib/modprobe.d/d.conf", "  blacklist   virtio-net \n")):
+                path = Path(temp) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="ascii")
+            self.assertEqual([(match.path.removeprefix(f"{temp}/"), match.line)
+                              for match in names.forbidden(temp)],
+                             [("etc/modprobe.d/a.conf", 2), ("etc/modprobe.d/b.conf", 1),
+                              ("usr/lib/modprobe.d/d.conf", 1)])
+            etc = Path(temp) / "etc/modprobe.d"
+            self.assertEqual(names.allow(temp), [str(etc / "a.conf"), str(etc / "b.conf")])
+            self.assertEqual((etc / "a.conf").read_text(encoding="ascii"),
+                             "options loop max_part=8\n# blacklist virtio_net\nblacklist foo\n")
+            # a package's file is not the administrator's
+            self.assertEqual([match.path for match in names.forbidden(temp)],
+                             [f"{temp}/usr/lib/modprobe.d/d.conf"])
+
+    def test_forbidden_by_the_boot_loader(self):
+        for line, wanted in (("quiet modprobe.blacklist=psmouse,virtio_net", 1),
+                             ("module_blacklist=virtio-net ro", 1), ("virtio_net.x=1", 0),
+                             ("module_blacklist=vnet", 0)):
+            with mock.patch.object(checks, "read", lambda path, line=line: line):
+                self.assertEqual(len(list(checks.boot_line())), wanted, line)
 
 
 class Masks(unittest.TestCase):
@@ -174,6 +206,8 @@ class Boot(unittest.TestCase):
                 (claim, "nic_of_bus", lambda bus: system.Nic(bus, "e0", self.driver)),
                 (claim, "boot_id", lambda: self.boot), (claim, "what", lambda: "1:k"),
                 (claim, "trouble_of", lambda name: self.trouble),
+                (claim, "every", lambda: [system.Nic("virtio9", "e0", self.driver)]),
+                (claim.names, "forbidden", lambda: []),
                 (claim.checks, "root_over_network", lambda: ""),
                 (move.capture, "Capture", lambda nic: before),
                 (move, "look_before", lambda nic: before), (move, "transfer", self.transfer)):
@@ -185,7 +219,8 @@ class Boot(unittest.TestCase):
         self.addCleanup(mock.patch.stopall)
 
     def script(self, *command, **_):
-        if command[0] == "udevadm":
+        if command[0] in ("udevadm", "modprobe"):
+            self.driver = self.driver or "virtio_net"
             return 0, "", ""
         self.done.append(command[-1])
         self.driver = command[-1].removeprefix("to-")
@@ -213,6 +248,11 @@ class Boot(unittest.TestCase):
         claim.boot()
         self.assertEqual((self.state(), self.driver), ("bad", "virtio_net"))
         self.assertIn("does not take", (self.top / "motd.d/vnet").read_text())
+
+    def test_nobody_has_loaded_virtio_net(self):
+        self.driver = ""
+        claim.boot()
+        self.assertEqual((self.done, self.driver), (["transfer, trying"], "vnet"))
 
     def test_no_network(self):
         claim.boot()

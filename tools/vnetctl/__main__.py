@@ -24,7 +24,8 @@ def parser():
     one.add_argument("nic")
     one.add_argument("--to", choices=system.DRIVERS, default="vnet")
     one.add_argument("--fix", action="store_true",
-                     help="write drop-ins for files of networkd that match virtio_net")
+                     help="write drop-ins for files of networkd that match virtio_net, and make "
+                     "comments of lines in /etc/modprobe.d that forbid it")
 
     one = verbs.add_parser("switch", help="give a device to vnet, with a way back")
     one.add_argument("nic")
@@ -108,6 +109,9 @@ def cmd_check(options):
             say(f"{path} adds vnet to what its file matches")
         if written:
             names.reread()
+        for path in names.allow():
+            say(f"{path} forbids virtio_net no more (an initramfs may have a copy: "
+                "update-initramfs -u, or dracut -f)")
     found = checks.look(nic, options.to)
     for note in checks.notes():
         say(note)

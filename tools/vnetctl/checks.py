@@ -109,6 +109,16 @@ def target(driver):
                       "security-boot in the documentation", hard=True)
 
 
+def boot_line():
+    """virtio_net is kept away by the boot loader's line."""
+    for word in read("/proc/cmdline").split():
+        key, _, value = word.partition("=")
+        if key in ("module_blacklist", "modprobe.blacklist") and \
+                {"virtio_net", "virtio-net"} & set(value.split(",")):
+            yield Finding(f"'{word}' on the kernel's command line keeps the one driver away that "
+                          "has the network where vnet fails: take it out of the boot loader's file")
+
+
 def look(nic, driver):
     """All obstacles to giving a device to a driver."""
     found = list(target(driver))
@@ -120,7 +130,8 @@ def look(nic, driver):
         for part in (uppers, programs, qdiscs, multipath):
             found += part(nic.name)
     if driver == "vnet":
-        found += [Finding(str(match)) for match in names.search()]
+        found += [Finding(str(match)) for match in names.search() + names.forbidden()]
+        found += boot_line()
     return found
 
 

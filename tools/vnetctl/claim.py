@@ -20,6 +20,7 @@ from pathlib import Path
 import checks
 import managers
 import move
+import names
 from system import (Refused, boot_id, every, find, load, nic_of_bus, output, read, run, say,
                     versions, warn, write)
 
@@ -85,11 +86,21 @@ def tell(text):
         out.write(f"vnet: {text}\n")
 
 
+def unforbid():
+    """By its name virtio_net comes although it is blacklisted; vnet is loaded by nothing else."""
+    if all(nic.driver for nic in every()):
+        return
+    run("modprobe", "virtio_net")
+    for match in names.forbidden():
+        tell(str(match))
+
+
 def appear(word):
     """The device, for which udev may still have to load virtio_net, or to name it."""
     if Path("/run/udev/control").exists():
         run("udevadm", "settle", f"--timeout={SETTLE_SECONDS}",
             f"--exit-if-exists=/sys/class/net/{word}", timeout=SETTLE_SECONDS + 5)
+    unforbid()
     deadline = time.monotonic() + APPEAR_SECONDS
     while True:
         try:

@@ -287,7 +287,7 @@ class DeadMan(unittest.TestCase):
         self.nic = mock.Mock(bus="virtio9", directory=self.directory)
         self.nic.name = "e0"
         self.back = self.directory / "back.sh"
-        self.back.write_text(f"echo x >> {self.directory}/undone\n", encoding="ascii")
+        self.back.write_text(f"echo x >> {self.directory}/back\n", encoding="ascii")
         for name, value in (("systemd", lambda: False),
                             ("DEAD_MAN", move.DEAD_MAN.replace("/dev/kmsg", "/dev/null"))):
             patch = mock.patch.object(move, name, value)
@@ -297,9 +297,9 @@ class DeadMan(unittest.TestCase):
     def undone(self, seconds=0.0):
         """Has the way back run, at the latest after so long?"""
         end = time.monotonic() + seconds
-        while not (self.directory / "undone").exists() and time.monotonic() < end:
+        while not (self.directory / "back").exists() and time.monotonic() < end:
             time.sleep(0.05)
-        return (self.directory / "undone").exists()
+        return (self.directory / "back").exists()
 
     def test_nobody_confirms(self):
         move.arm(self.nic, self.back, "virtio_net", 1)
@@ -308,6 +308,24 @@ class DeadMan(unittest.TestCase):
         self.assertIn("went back to virtio_net", move.waiting(self.nic))
         self.assertFalse(move.disarm(self.nic))
         self.assertEqual(list(self.directory.glob("dead-man.*")), [])
+
+    def test_who_is_too_late_waits_for_him(self):
+        self.back.write_text(f"sleep 1; echo x >> {self.directory}/undone-by\n", encoding="ascii")
+        move.arm(self.nic, self.back, "virtio_net", 1)
+        while not (self.directory / "fired").exists():
+            time.sleep(0.05)
+        move.go_back(self.nic, self.back)
+        self.assertEqual((self.directory / "undone-by").read_text(encoding="ascii"), "x\n")
+
+    def test_confirmed_from_elsewhere(self):
+        move.arm(self.nic, self.back, "virtio_net", 30)
+        before = mock.Mock(manager=None)
+        with mock.patch.object(move, "ask", lambda seconds: not move.disarm(self.nic)), \
+                mock.patch.object(move.os, "isatty", lambda fd: True), \
+                mock.patch.object(move, "say") as say:
+            move.decide(self.nic, self.back, before, 30, False, True)
+        say.assert_called_once_with("e0 stays")
+        self.assertFalse(self.undone())
 
     def test_confirmed_and_a_later_switch(self):
         move.arm(self.nic, self.back, "virtio_net", 2)

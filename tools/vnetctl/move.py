@@ -28,7 +28,8 @@ PATH={path}
 mv {directory}/armed.{token} {directory}/fired 2>/dev/null || exit 0
 rm -f "$0"
 echo "vnetctl: {name}: not confirmed within {seconds} s, back to {driver}" > /dev/kmsg
-exec sh {script}
+sh {script}
+: > {directory}/undone
 """
 CARRIER_SECONDS = 10
 GATEWAY_SECONDS = 6
@@ -54,7 +55,8 @@ def arm(nic, script, driver, seconds):
     program.write_text(DEAD_MAN.format(seconds=seconds, path=PATH, directory=directory, token=token,
                                        name=nic.name, driver=driver, script=script),
                        encoding="utf-8")
-    (directory / "fired").unlink(missing_ok=True)
+    for name in ("fired", "undone", "confirmed"):
+        (directory / name).unlink(missing_ok=True)
     (directory / f"armed.{token}").write_text(f"{driver} {seconds}\n", encoding="ascii")
     if systemd():
         run("systemctl", "reset-failed", f"{unit(nic)}.timer", f"{unit(nic)}.service")
@@ -86,9 +88,13 @@ def disarm(nic):
 
 
 def go_back(nic, script):
-    """At once, unless the dead man has been faster."""
+    """At once; where the dead man has been faster he is waited for."""
     if disarm(nic):
         run("sh", str(script), timeout=60)
+        return
+    deadline = time.monotonic() + 60
+    while not (nic.directory / "undone").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 def gateways(name):
@@ -243,7 +249,9 @@ def decide(nic, back, before, left, yes, wait):
         say(f"'vnetctl confirm {nic.name}' keeps it, otherwise it goes back in {left:.0f} s")
         return
     keep = yes or not os.isatty(0) or ask(max(int(left), 1))
-    if keep and disarm(nic):
+    if keep:
+        disarm(nic)
+    if (nic.directory / "confirmed").exists():  # here, or by 'vnetctl confirm' from elsewhere
         say(f"{nic.name} stays")
         return
     go_back(nic, back)

@@ -136,6 +136,8 @@ def sysctls(name):
     for where in SYSCTL:
         base = Path("/proc/sys/net") / where
         for path in sorted((base / name).glob("*")):
+            if path.with_name(f"{path.name}_ms").exists():
+                continue    # the same in seconds; the kernel's log names whoever reads it
             value = read(path)
             if value and value != read(base / "default" / path.name):
                 lines.append(f"put {shlex.quote(value)} {path}")

@@ -156,12 +156,22 @@ def early(env):
         on(guest, "virtio_net")
 
 
-def managed(env, name, enable, files, has):
+def serve(guest):
+    guest.host_ns.serve_dhcp()
+    guest.host_ns.serve(ECHO, 5001)
+
+
+def managed(env, name, enable, files, has, prepare=None):
     """A manager has eth0 by DHCP: at boot, and after switches under a TCP stream."""
-    with machine(env, name, enable=enable, files=files) as guest:
-        guest.host_ns.serve_dhcp()
-        guest.host_ns.serve(ECHO, 5001)
+    with machine(env, name, enable=enable, files=files,
+                 claim="" if prepare else "eth0\n") as guest:
+        serve(guest)
         booted(guest)
+        if prepare:
+            prepare(guest)
+            guest.restart()
+            serve(guest)
+            booted(guest)
         on(guest, "vnet")
         env.wait(lambda: state(guest) == "good", guest.journal("vnet-health"))
         job = guest.start(f"exec python3 -c {quote(STREAM)} {guest.host_ns.ip}")
@@ -181,12 +191,20 @@ def managed(env, name, enable, files, has):
 
 @test(**ON, timeout=900)
 def networkd(env):
-    """systemd-networkd with a file that matches virtio_net, after check --fix."""
-    files = {"/etc/systemd/network/10-lab.network":
-             "[Match]\nDriver=virtio_net\n[Network]\nDHCP=ipv4\n",
-             "/etc/systemd/network/10-lab.network.d/99-vnet.conf": "[Match]\nDriver=vnet\n"}
-    managed(env, "networkd", ["systemd-networkd.service"], files, lambda guest: "configured" in
-            guest.run("networkctl --no-pager status eth0", check=False).out)
+    """systemd-networkd with a file that matches virtio_net: check --fix, claim, another boot."""
+    path = "/etc/systemd/network/10-lab.network"
+
+    def mend(guest):
+        on(guest, "virtio_net")
+        done = guest.run("vnetctl switch eth0 --yes", timeout=60, check=False)
+        assert done.status == 1 and f"{path}:2: 'Driver=virtio_net'" in done.err, done.err
+        on(guest, "virtio_net")
+        guest.run("vnetctl check eth0 --fix && vnetctl claim --add eth0", timeout=120)
+
+    managed(env, "networkd", ["systemd-networkd.service"],
+            {path: "[Match]\nDriver=virtio_net\n[Network]\nDHCP=ipv4\n"},
+            lambda guest: "configured" in guest.run("networkctl --no-pager status eth0",
+                                                    check=False).out, mend)
 
 
 @test(**ON, timeout=900)

@@ -92,6 +92,25 @@ def claim(env):
 
 
 @test(**ON, timeout=900)
+def blacklist(env):
+    """A machine that has forbidden virtio_net and lost its vnet: the network comes, and is said."""
+    forbids = "/etc/modprobe.d/old.conf"
+    with machine(env, "blacklist", module=None,
+                 files={**NETWORKD, forbids: "blacklist virtio_net\n"}) as guest:
+        stays(guest, "vnet does not load")
+        assert f"{forbids}:1" in guest.run(f"cat {MOTD}").out
+        done = guest.run("vnetctl check eth0 --to vnet", timeout=60, check=False)
+        assert done.status == 1 and f"{forbids}:1" in done.err, done.err
+        done = guest.run("vnetctl check eth0 --fix", timeout=60, check=False)
+        assert f"{forbids} forbids virtio_net no more" in done.out, done
+        install_module(guest.root, env.kernel, env.guest.root / "lab/vnet.ko")
+        guest.restart()
+        booted(guest)
+        on(guest, "vnet")
+        assert not guest.run(f"cat {MOTD}", check=False).out
+
+
+@test(**ON, timeout=900)
 def crash(env):
     """A vnet that panics when it gets the device: the next boot is on virtio_net, and says so."""
     broken = build.make_external(env.kernel, BROKEN, "vnet")

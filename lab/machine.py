@@ -21,7 +21,7 @@ TOP = Path("/vnet")
 # devices that no test needs and that take long to find without KVM
 QUICKER = "systemd.firstboot=off modprobe.blacklist=ahci,i2c_i801,lpc_ich,psmouse,evdev,pcspkr"
 # what their packages enable; each machine has one of them, or another
-MANAGERS = ("NetworkManager.service", "networking.service")
+MANAGERS = ("NetworkManager.service", "networking.service", "ssh.service")
 
 
 def sh(*command):

@@ -6,6 +6,7 @@ Each has a root of its own that lives from one boot to the next, as a disk does.
 
 import contextlib
 import re
+import subprocess
 from pathlib import Path
 
 from lab import build
@@ -173,6 +174,84 @@ def early(env):
         guest.restart()
         booted(guest)
         on(guest, "virtio_net")
+
+
+SSHD = "UsePAM no\nStrictModes no\nUseDNS no\nPermitRootLogin yes\n"
+
+
+class Login:
+    """ssh to a machine; what the other end prints is in a file while the session lasts."""
+
+    def __init__(self, guest, key):
+        self.guest, self.count = guest, 0
+        self.ssh = f"ssh -i {key} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null " \
+                   f"-o LogLevel=ERROR root@{guest.host_ns.guest_ip}"
+
+    def run(self, command):
+        return self.guest.host_ns.run(f"{self.ssh} {quote(command)}", timeout=300)
+
+    def terminal(self, command):
+        """A session with a terminal, in which ENTER is pressed when press() is called."""
+        self.count += 1
+        self.key, self.out = (self.guest.log / f"{name}{self.count}" for name in ("enter", "out"))
+        job = self.guest.host_ns.start(
+            f"{{ until [ -e {self.key} ]; do sleep 0.2; done; echo; until [ -e {self.key}.end ]; "
+            f"do sleep 0.2; done; }} | {self.ssh} -tt {quote(command)} > {self.out} 2>&1; "
+            f"touch {self.key} {self.key}.end")
+        return job
+
+    def said(self):
+        return self.out.read_text(encoding="utf-8", errors="replace") if self.out.exists() else ""
+
+    def press(self):
+        self.key.touch()
+
+    def leave(self):
+        """The terminal's end; by then the session has to be over."""
+        self.key.with_suffix(".end").touch()
+
+
+@test(**ON, timeout=900)
+def ssh(env):
+    """Over ssh on the very interface: a session lives, ENTER keeps, nobody there goes back."""
+    if not Path("/usr/sbin/sshd").exists():
+        env.skip("the guest root has no sshd: lab/layers/boot")
+    key = env.guest.log / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True,
+                   stdin=subprocess.DEVNULL)
+    files = {**NETWORKD, "/etc/ssh/sshd_config.d/lab.conf": SSHD,
+             "/root/.ssh/authorized_keys": key.with_suffix(".pub").read_text(encoding="ascii")}
+    with machine(env, "ssh", claim="", files=files,
+                 enable=["systemd-networkd.service", "ssh.service"]) as guest:
+        booted(guest)
+        on(guest, "virtio_net")
+        login = Login(guest, key)
+        done = login.run("vnetctl switch eth0 --yes --dead-man 300; echo status $?; sleep 1; "
+                         "echo $SSH_CONNECTION")
+        assert "eth0 stays" in done.out and "status 0" in done.out and \
+            guest.host_ns.ip in done.out.splitlines()[-1], done
+        on(guest, "vnet")
+
+        job = login.terminal("vnetctl back eth0 --dead-man 300; echo status $?")
+        env.wait(lambda: "ENTER keeps it" in login.said(), "nobody is asked", 200)
+        on(guest, "virtio_net")
+        login.press()
+        env.wait(lambda: "status 0" in login.said(), f"ENTER is not heard: {login.said()}", 60)
+        assert "eth0 stays" in login.said(), login.said()
+        login.leave()
+        job.wait(60)
+
+        job = login.terminal("vnetctl switch eth0 --dead-man 60; echo status $?")
+        env.wait(lambda: "ENTER keeps it" in login.said(), "nobody is asked", 200)
+        on(guest, "vnet")
+        with cut(guest):    # of whoever sits at the other end, not of what he types
+            env.wait(lambda: guest.driver() == "virtio_net", "the dead man did not come", 200)
+        env.wait(lambda: "status 1" in login.said(), f"the session is dead: {login.said()}", 120)
+        assert "not confirmed: eth0 is back on virtio_net" in login.said(), login.said()
+        login.leave()
+        job.wait(60)
+        assert "was not confirmed and went back to virtio_net" in \
+            login.run("vnetctl status").out
 
 
 def serve(guest):

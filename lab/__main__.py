@@ -122,8 +122,8 @@ def enter(rootdir, command, over=()):
 
 
 # layer -> the file of selftests/ whose tests need it
-LAYERS = {"boot": "package_boot", "programs": "users", "managers": "users",
-          "peers": "peers", "xdp": "xdp_clients"}
+LAYERS = {"boot": "package_boot", "dracut": "package_dracut", "programs": "users",
+          "managers": "users", "peers": "peers", "xdp": "xdp_clients"}
 
 
 def test_layers(rootdir, options):

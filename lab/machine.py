@@ -22,6 +22,9 @@ TOP = Path("/vnet")
 QUICKER = "systemd.firstboot=off modprobe.blacklist=ahci,i2c_i801,lpc_ich,psmouse,evdev,pcspkr"
 # what their packages enable; each machine has one of them, or another
 MANAGERS = ("NetworkManager.service", "networking.service", "ssh.service")
+# who makes an initramfs: how, and how to see what is in it; dracut for any machine, not this one
+MAKERS = {"mkinitramfs": ("mkinitramfs -o /lab/initrd {}", "lsinitramfs /lab/initrd"),
+          "dracut": ("dracut --force --no-hostonly --kver {} /lab/initrd", "lsinitrd /lab/initrd")}
 
 
 def sh(*command):
@@ -66,15 +69,15 @@ class Machine(Guest):
     """vnetctl, its units and the module are where the packages put them.
 
     enable: further units. files: {path: text}, written before the first boot.
-    initrd: it boots from an initramfs; what is in it is .initrd then.
+    initrd: who makes an initramfs that it boots from; what is in it is .initrd then.
     """
 
     init = "/lib/systemd/systemd"
 
-    def __init__(self, kernel, log, module, *, enable=(), files=None, claim="", initrd=False,
+    def __init__(self, kernel, log, module, *, enable=(), files=None, claim="", initrd="",
                  **options):
         self.module, self.enable, self.claim = module, enable, claim
-        self.files, self.initrd = files or {}, initrd
+        self.files, self.maker, self.initrd = files or {}, initrd, ""
         options["append"] = f"{QUICKER} {options.get('append', '')}"
         super().__init__(kernel, "modern-split", log, prepare=self.furnish, **options)
 
@@ -98,7 +101,7 @@ class Machine(Guest):
            "getty.target", "timers.target")
         sh("systemctl", f"--root={root}", "--quiet", "enable", "vnet-lab.service",
            "vnet-claim.service", "vnet-health.service", *self.enable)
-        if self.initrd:
+        if self.maker:
             self.make_initrd()
 
     def make_initrd(self):
@@ -106,9 +109,11 @@ class Machine(Guest):
         for name in ("dev", "proc"):
             sh("mount", "--rbind", f"/{name}", str(self.root / name))
         try:
-            sh("chroot", str(self.root), "mkinitramfs", "-o", "/lab/initrd", self.kernel.release)
+            make, show = (command.format(self.kernel.release).split()
+                          for command in MAKERS[self.maker])
+            sh("chroot", str(self.root), *make)
             self.initrd = subprocess.run(
-                ["chroot", str(self.root), "lsinitramfs", "/lab/initrd"], check=True, text=True,
+                ["chroot", str(self.root), *show], check=True, text=True,
                 stdin=subprocess.DEVNULL, capture_output=True).stdout
         finally:
             for name in ("dev", "proc"):
@@ -116,7 +121,7 @@ class Machine(Guest):
 
     def machine_args(self):
         args = super().machine_args()
-        return [*args, "-initrd", str(self.root / "lab/initrd")] if self.initrd else args
+        return [*args, "-initrd", str(self.root / "lab/initrd")] if self.maker else args
 
     def stop(self):
         """Its journal goes to the log directory: 'journalctl --file'."""

@@ -145,20 +145,20 @@ def oops(env):
         stays(guest, "did not bring eth0 up")
 
 
-@test(**ON, timeout=1200)
-def early(env):
+def loaded_early(env, maker, files):
     """softdep in the initramfs: with vnet, with a vnet that refuses, without vnet."""
     broken = build.make_external(env.kernel, BROKEN, "vnet")
-    files = {**NETWORKD,
+    files = {**NETWORKD, **files,
              "/etc/modprobe.d/vnet-early.conf": "softdep virtio_net pre: vnet\n",
              "/etc/modprobe.d/broken.conf": "options vnet how=refuse\n"}
-    with machine(env, "early", files=files, claim="", initrd=True) as guest:
+    with machine(env, f"early-{maker}", files=files, claim="", initrd=maker) as guest:
         assert "/updates/vnet.ko" in guest.initrd, guest.initrd
         booted(guest)
         on(guest, "vnet")
         assert ", early" in guest.run("vnetctl status", timeout=60).out
         kernel = guest.run("dmesg").out
-        assert re.search(r"vnet.*\n(.*\n)*.*systemd\[1\]", kernel), kernel[-3000:]
+        assert re.search(r"vnet.*\n(.*\n)*.*systemd\[1\]: .* running in system mode", kernel), \
+            kernel[-3000:]
 
         install_module(guest.root, env.kernel, broken)
         guest.make_initrd()
@@ -174,6 +174,12 @@ def early(env):
         guest.restart()
         booted(guest)
         on(guest, "virtio_net")
+
+
+@test(**ON, timeout=1200)
+def early(env):
+    """The level early by initramfs-tools."""
+    loaded_early(env, "mkinitramfs", {})
 
 
 SSHD = "UsePAM no\nStrictModes no\nUseDNS no\nPermitRootLogin yes\n"

@@ -178,8 +178,10 @@ class NotRun(unittest.TestCase):
                                  (["-T", "peers.*"], ["peers"]),
                                  (["-T", "xdp_*"], ["xdp"]),
                                  (["-T", "package_boot.claim"], ["boot"]),
+                                 (["-T", "package_dracut.*"], ["dracut"]),
                                  (["-T", "package.*"], []),
-                                 (["--full"], ["boot", "programs", "managers", "peers", "xdp"])):
+                                 (["--full"], ["boot", "dracut", "programs", "managers", "peers",
+                                               "xdp"])):
                 self.assertEqual(door.test_layers(self.ROOT, options.parse(args)), wanted, args)
 
     def test_host_that_is_not_installed(self):

@@ -85,6 +85,7 @@ void vnet_recovery_request(struct vnet_dev *vd, enum vnet_reset_reason reason);
 void vnet_recovery_request_vq(struct vnet_dev *vd,
 			      enum vnet_reset_reason reason, u16 vq);
 void vnet_recovery_forget(struct vnet_dev *vd, enum vnet_reset_reason reason);
+void vnet_recovery_forget_vq(struct vnet_dev *vd, u16 vq);
 void vnet_watch_wake(struct vnet_dev *vd);
 
 #endif /* VNET_EVENT_H */

@@ -86,6 +86,21 @@ void vnet_recovery_forget(struct vnet_dev *vd, enum vnet_reset_reason reason)
 }
 
 /**
+ * vnet_recovery_forget_vq() - a virtqueue was reset: that is the answer
+ * @vd: device
+ * @vq: number of a data virtqueue that nobody uses at this moment
+ *
+ * Whoever has seen it broken may have said so again while the answer was on its
+ * way; asked once more, the ladder would take the next rung.
+ *
+ * Context: any.
+ */
+void vnet_recovery_forget_vq(struct vnet_dev *vd, u16 vq)
+{
+	xchg(&vd->recovery->watch[vq].reasons, 0);
+}
+
+/**
  * vnet_watch_wake() - something goes on again
  * @vd: device
  *

@@ -11,6 +11,7 @@
 #include "vnet.h"
 #include "vnet_ctrl.h"
 #include "vnet_device.h"
+#include "vnet_event.h"
 #include "vnet_policy.h"
 #include "vnet_queue.h"
 #include "vnet_rx.h"
@@ -665,6 +666,8 @@ void vnet_queues_reclaim(struct vnet_dev *vd)
 		vnet_vq_reclaim(vd->txqs[i].q.vq, &vd->txqs[i].mem.slots, 0,
 				vnet_txq_reclaim);
 		vnet_rxq_reclaim(&vd->rxqs[i]);
+		vnet_recovery_forget_vq(vd, vnet_vq_rx_index(i));
+		vnet_recovery_forget_vq(vd, vnet_vq_tx_index(i));
 	}
 }
 
@@ -705,6 +708,7 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 
 	/* What broke it is gone with the reset, and so is its coalescing. */
 	__virtqueue_unbreak(vq);
+	vnet_recovery_forget_vq(vd, index);
 	err = vnet_coalesce_queue_replay(vd, index / 2);
 	if (err)
 		return err;

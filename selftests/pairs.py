@@ -112,14 +112,14 @@ def all_pairs(env):
     seed = seeded(env)
     pick = random.Random(seed)
     events = [*USER, *DEVICE]
-    pairs = list(itertools.product(events, events))
+    pairs = [pair for pair in itertools.product(events, events) if set(pair) != ONLY_CORE]
     pick.shuffle(pairs)
     env.guest.put(os.path.join(os.path.dirname(__file__), "tools/xsk.py"), "/tmp/xsk.py")
     program = Program(env)
     try:
         program.plan(PASS)
         both = Pairs(env, program, pick)
-        for first, second in [pair for pair in pairs if set(pair) != ONLY_CORE][:env.rounds(full=len(pairs), quick=6)]:
+        for first, second in pairs[:env.rounds(full=len(pairs), quick=6)]:
             try:
                 both.run(first, second)
             except Exception as error:

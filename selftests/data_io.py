@@ -85,7 +85,12 @@ while quiet < 3 and time.monotonic() < ended:
         quiet = 0
     except TimeoutError:
         quiet += 1
-print(charged(), before - free(), flush=True)
+print(charged(), before - free())
+full = free()
+for s in held:
+    s.close()
+time.sleep(3)
+print(free() - full, flush=True)
 """
 SEND = """
 import socket, sys, time
@@ -113,9 +118,13 @@ def unread(env):
     env.host_ns.run(f"python3 -c '{SEND}' {env.ip}", timeout=120)
     done = job.wait(180)
     assert not done.status, str(done)
-    charged, gone = (int(n) for n in done.out.split()[-2:])
+    # What page pools and slabs keep for later, some MiB, is gone and not kept by a packet: it
+    # does not come back when the sockets are closed.
+    charged, gone, kept = (int(n) for n in done.out.split()[-3:])
+    print(f"  data_io.unread: {kept} KiB kept, {gone} gone, for {charged} that are charged")
     assert charged > 2000, f"only {charged} KiB were left unread"
-    assert gone < 2.5 * charged, f"{gone} KiB are gone for {charged} KiB that sockets are charged"
+    assert kept < 2.5 * charged, f"{kept} KiB are kept for {charged} KiB that sockets are charged"
+    assert gone < 2.5 * charged + 8192, f"{gone} KiB are gone for {charged} KiB, {kept} are kept"
 
 
 # Wants a quiet machine: the stack's watchdog complains when a packet is held for 5 s.

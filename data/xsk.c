@@ -487,6 +487,11 @@ void vnet_xsk_abandon(struct vnet_rxq *rxq, struct vnet_txq *txq)
 	for (i = 0; i < pool->umem->npgs; i++)
 		get_page(pool->umem->pgs[i]);
 
+	/* Nothing is taken from the ring any more: the frames cannot be read. */
+	if (vnet_vq_own(&rxq->q)) {
+		rxq->q.ring.bad = true;
+		rxq->q.ring.seen = rxq->q.ring.taken;
+	}
 	for (i = 0; i < mem->slots.nr * mem->stride; i++)
 		mem->bufs[i].xdp = NULL;
 	mem->spare->nr = 0;

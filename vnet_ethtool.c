@@ -122,6 +122,7 @@ static void vnet_ethtool_get_ring(struct net_device *dev,
 	struct vnet_cfg max = { };
 
 	kring->rx_buf_len = vd->cfg.rx_buf_len;
+	vnet_compat_hds_show(kring, vd->cfg.hds, VNET_SIZE_HDS_MAX);
 	ring->rx_max_pending = vnet_rxq_ring(&vd->rxqs[0], &max);
 	ring->tx_max_pending = vnet_txq_ring(&vd->txqs[0], &max);
 	ring->rx_pending = vnet_rxq_ring(&vd->rxqs[0], &vd->cfg);
@@ -168,6 +169,8 @@ static int vnet_ethtool_set_ring(struct net_device *dev,
 	new.tx_ring = ring->tx_pending;
 	if (kring->rx_buf_len)
 		new.rx_buf_len = kring->rx_buf_len;
+	new.hds = vnet_compat_hds(kring) ? max(vnet_compat_hds_thresh(kring),
+					       VNET_SIZE_HDS_MIN) : 0;
 
 	return vnet_cfg_apply(vd, &new, extack);
 }
@@ -762,7 +765,8 @@ static const struct ethtool_ops vnet_ethtool_ops = {
 	.supported_coalesce_params = ETHTOOL_COALESCE_USECS |
 				     ETHTOOL_COALESCE_MAX_FRAMES |
 				     ETHTOOL_COALESCE_USE_ADAPTIVE,
-	.supported_ring_params	= ETHTOOL_RING_USE_RX_BUF_LEN,
+	.supported_ring_params	= ETHTOOL_RING_USE_RX_BUF_LEN |
+				  VNET_COMPAT_RING_HDS,
 	VNET_COMPAT_ETHTOOL_NEEDS_RTNL
 	VNET_COMPAT_RXFH_FIELDS_OPS(vnet_ethtool_get_fields,
 				    vnet_ethtool_set_fields)

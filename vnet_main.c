@@ -22,6 +22,7 @@
 #include "vnet_link.h"
 #include "vnet_pm.h"
 #include "vnet_policy.h"
+#include "vnet_qmgmt.h"
 #include "vnet_queue.h"
 #include "vnet_recovery.h"
 #include "vnet_standby.h"
@@ -365,6 +366,7 @@ static void vnet_netdev_init(struct vnet_dev *vd)
 	vnet_ethtool_set_ops(dev);
 	vnet_stats_set_ops(dev);
 	vnet_xdp_init(dev);
+	vnet_qmgmt_init(dev);
 	vnet_compat_want_lock(dev);
 	SET_NETDEV_DEV(dev, &vd->vdev->dev);
 
@@ -423,6 +425,7 @@ static int vnet_netdev_register(struct vnet_dev *vd)
 	int err;
 
 	netif_carrier_off(dev);
+	vnet_tx_offer_netmem(vd);
 	rtnl_lock();
 	err = netif_set_real_num_queues(dev, vd->cfg.pairs, vd->cfg.pairs);
 	if (!err)

@@ -11,6 +11,7 @@
 #include "vnet.h"
 #include "vnet_dim.h"
 #include "vnet_event.h"
+#include "vnet_niov.h"
 #include "vnet_rx.h"
 #include "vnet_rxbuf.h"
 #include "vnet_trace.h"
@@ -82,6 +83,8 @@ static noinline void vnet_rxq_sync_dma(const struct vnet_rx_mem *mem,
 {
 	if (unlikely(mem->xsk))
 		vnet_xsk_sync_for_cpu(buf, len);
+	else if (unlikely(!buf->va))
+		vnet_niov_sync(mem, buf, len);
 	else
 		page_pool_dma_sync_for_cpu(mem->pool, buf->page,
 					   vnet_rxbuf_offset(buf), len);
@@ -109,6 +112,27 @@ static void vnet_rxq_split_chain(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt)
 		pkt->lens[pkt->nr++] = len;
 		left -= len;
 	} while (left);
+}
+
+/*
+ * The packet lies in a chain: tell how much in each buffer. Where a device merges
+ * buffers, and each of them is a chain that holds any packet, it takes one.
+ */
+static noinline enum vnet_rx_fault vnet_rxq_open_chain(struct vnet_rxq *rxq,
+						       struct vnet_rx_pkt *pkt)
+{
+	const struct vnet_rx_buf *head = pkt->bufs[0];
+	u32 len = min_t(u32, pkt->len, head->room);
+
+	if (rxq->counts) {
+		vnet_rxq_sync(&rxq->mem, head, len);
+		memcpy(&pkt->hdr, head->va + head->headroom, VNET_HDR_RX_LEN);
+		if (vnet_hdr_nr_buffers(&pkt->hdr, rxq->hdr_ctx.le) != 1)
+			return VNET_RX_BAD_CHAIN;
+	}
+	vnet_rxq_split_chain(rxq, pkt);
+
+	return VNET_RX_OK;
 }
 
 /* The packet takes several buffers: pull the others. */
@@ -173,7 +197,9 @@ vnet_rxq_collect_pkt(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		return VNET_RX_RUNT;
 
 	if (unlikely(mem->stride > 1)) {
-		vnet_rxq_split_chain(rxq, pkt);
+		rest = vnet_rxq_open_chain(rxq, pkt);
+		if (rest)
+			return rest;
 		len = pkt->lens[0];
 		nr = pkt->nr;
 	}
@@ -434,6 +460,71 @@ static __always_inline void vnet_rx_gro(struct vnet_rxq *rxq,
 	napi_gro_receive(&rxq->napi, skb);
 }
 
+/*
+ * Build the skb of a packet whose data only a provider can read: the head is
+ * copied, and not to memory that a fragment could be made of, as the stack would
+ * where it merges packets: a socket of the provider's takes nothing but its own.
+ */
+static struct sk_buff *vnet_rx_build_niovs(struct vnet_rxq *rxq,
+					   struct vnet_rx_pkt *pkt)
+{
+	struct sk_buff *skb;
+	u16 i, nr = 0;
+
+	skb = vnet_rx_copy(rxq, pkt->bufs[0], pkt->lens[0]);
+	if (unlikely(!skb))
+		return NULL;
+
+	for (i = 1; i < pkt->nr; i++) {
+		struct vnet_rx_buf *buf = pkt->bufs[i];
+
+		skb_fill_netmem_desc(skb, nr++, buf->netmem, 0, pkt->lens[i]);
+		skb->len += pkt->lens[i];
+		skb->data_len += pkt->lens[i];
+		skb->truesize += buf->truesize;
+		buf->netmem = 0;
+	}
+	skb_mark_for_recycle(skb);
+
+	return skb;
+}
+
+/* A sound packet of a queue that is bound to a provider; not for GRO, see above */
+static noinline enum vnet_rx_fault
+vnet_rx_deliver_niovs(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+		      struct vnet_rx_ctx *ctx)
+{
+	enum vnet_rx_fault fault;
+	struct sk_buff *skb;
+
+	skb = vnet_rx_build_niovs(rxq, pkt);
+	if (unlikely(!skb))
+		return VNET_RX_NOMEM;
+
+	if (vnet_hdr_says(&pkt->hdr)) {
+		fault = vnet_rx_meta(rxq, pkt, skb, ctx);
+		if (unlikely(fault))
+			return fault;
+	} else {
+		ctx->hot[VNET_RXS_CSUM_NONE]++;
+	}
+	/* Nobody could verify the checksum. */
+	if (unlikely(skb->ip_summed == CHECKSUM_NONE && pkt->nr > 1)) {
+		dev_kfree_skb_any_reason(skb, vnet_rx_faults[VNET_RX_UNREADABLE].reason);
+		return VNET_RX_UNREADABLE;
+	}
+
+	if (rxq->rx_hash)
+		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
+	ctx->hot[VNET_RXS_PACKETS]++;
+	ctx->hot[VNET_RXS_BYTES] += skb->len;
+	skb_record_rx_queue(skb, rxq->index);
+	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
+	netif_receive_skb(skb);
+
+	return VNET_RX_OK;
+}
+
 /* Say what the header says about @skb and hand it to the stack. */
 static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 					struct vnet_rx_pkt *pkt,
@@ -478,6 +569,8 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 		if (fault || !pkt->skb)
 			return fault;
 		skb = pkt->skb;
+	} else if (unlikely(rxq->mem.niovs)) {
+		return vnet_rx_deliver_niovs(rxq, pkt, ctx);
 	} else {
 		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, pkt->len);
 		skb = vnet_rx_build(rxq, pkt, ctx);

@@ -107,11 +107,33 @@ static unsigned int vnet_tx_pieces(const struct sk_buff *skb, bool pushed)
 	return skb_shinfo(skb)->nr_frags + 1 + (!pushed && skb_headlen(skb));
 }
 
-/* Describe a packet of several pieces and give it to the device. */
-static int vnet_tx_send_pieces(struct vnet_txq *txq, struct sk_buff *skb,
-			       struct vnet_hdr *hdr, bool pushed, u16 slot)
+/* Add header and linear part of a packet. */
+static __always_inline void vnet_tx_put_head(struct vnet_chain *c,
+					     const struct sk_buff *skb,
+					     struct vnet_hdr *hdr, u32 hdr_len,
+					     bool pushed)
 {
-	u32 len = txq->hdr_ctx.hdr_len;
+	if (pushed) {
+		vnet_chain_put(c, virt_to_phys(hdr),
+			       hdr_len + skb_headlen(skb));
+		return;
+	}
+
+	vnet_chain_put(c, virt_to_phys(hdr), hdr_len);
+	if (skb_headlen(skb))
+		vnet_chain_put(c, virt_to_phys(skb->data), skb_headlen(skb));
+}
+
+/*
+ * As vnet_tx_send_pieces(), a packet whose fragments only a provider can read,
+ * which has mapped them (netmem_tx). The core's engine takes a packet that is
+ * mapped, or maps all of it: so it sends none where addresses have to be mapped.
+ */
+static noinline int vnet_tx_send_niovs(struct vnet_txq *txq,
+				       struct sk_buff *skb,
+				       struct vnet_hdr *hdr, bool pushed,
+				       u16 slot)
+{
 	struct vnet_chain c;
 	int err;
 	u16 i;
@@ -120,14 +142,33 @@ static int vnet_tx_send_pieces(struct vnet_txq *txq, struct sk_buff *skb,
 	if (unlikely(err))
 		return err;
 
-	if (pushed) {
-		vnet_chain_put(&c, virt_to_phys(hdr), len + skb_headlen(skb));
-	} else {
-		vnet_chain_put(&c, virt_to_phys(hdr), len);
-		if (skb_headlen(skb))
-			vnet_chain_put(&c, virt_to_phys(skb->data),
-				       skb_headlen(skb));
-	}
+	c.mapped = !c.desc;
+	if (c.mapped && (txq->dma_dev || !txq->premapped))
+		return -EOPNOTSUPP;
+
+	vnet_tx_put_head(&c, skb, hdr, txq->hdr_ctx.hdr_len, pushed);
+	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++)
+		vnet_chain_put_niov(&c, &skb_shinfo(skb)->frags[i]);
+
+	return vnet_chain_send(txq, &c, slot);
+}
+
+/* Describe a packet of several pieces and give it to the device. */
+static int vnet_tx_send_pieces(struct vnet_txq *txq, struct sk_buff *skb,
+			       struct vnet_hdr *hdr, bool pushed, u16 slot)
+{
+	struct vnet_chain c;
+	int err;
+	u16 i;
+
+	if (unlikely(!skb_frags_readable(skb)))
+		return vnet_tx_send_niovs(txq, skb, hdr, pushed, slot);
+
+	err = vnet_chain_begin(&c, txq, slot);
+	if (unlikely(err))
+		return err;
+
+	vnet_tx_put_head(&c, skb, hdr, txq->hdr_ctx.hdr_len, pushed);
 	for (i = 0; i < skb_shinfo(skb)->nr_frags; i++)
 		vnet_chain_put_frag(&c, &skb_shinfo(skb)->frags[i]);
 
@@ -238,6 +279,8 @@ static enum skb_drop_reason vnet_tx_reason(int err)
 		return SKB_DROP_REASON_DEV_READY;
 	case -EMSGSIZE:
 		return SKB_DROP_REASON_PKT_TOO_BIG;
+	case -EOPNOTSUPP:
+		return SKB_DROP_REASON_NOT_SPECIFIED;
 	default:
 		return SKB_DROP_REASON_SKB_GSO_SEG;
 	}
@@ -609,6 +652,25 @@ vnet_txq_xmit(struct vnet_txq *txq, struct sk_buff *skb, enum vnet_tx_type type)
 }
 
 /*
+ * tx-frames 0, and a packet that only a provider can read: it cannot be copied,
+ * and so not let go of. Somebody waits for its completion.
+ */
+static noinline netdev_tx_t vnet_txq_xmit_kept(struct vnet_txq *txq,
+					       struct sk_buff *skb)
+{
+	netdev_tx_t ret;
+
+	vnet_txq_reap(txq, 0, VNET_TX_REAP_SKBS);
+	ret = vnet_txq_xmit(txq, skb, VNET_TX_SKB);
+	if (vnet_vq_arm(&txq->q))
+		napi_schedule(&txq->napi);
+	else
+		vnet_vq_sleeps(&txq->q, &txq->wrap);
+
+	return ret;
+}
+
+/*
  * Nobody sends to a queue that is not up, even if somebody has woken it: it may
  * have no virtqueue. Who brings it up wakes it again.
  */
@@ -627,12 +689,31 @@ static noinline netdev_tx_t vnet_txq_xmit_special(struct vnet_txq *txq,
 			return vnet_txq_xmit(txq, skb, VNET_TX_SKB);
 	}
 
+	if (unlikely(!skb_frags_readable(skb)))
+		return vnet_txq_xmit_kept(txq, skb);
+
 	/* Who is told of the time is let go of; one that returns has been told. */
 	skb_tx_timestamp(skb);
 	if (unlikely(vnet_tx_orphan(txq, skb)))
 		return vnet_tx_refuse(txq, skb, -ENOMEM);
 
 	return vnet_txq_xmit(txq, skb, VNET_TX_ORPHAN);
+}
+
+/**
+ * vnet_tx_offer_netmem() - say whether packets of memory providers can be sent
+ * @vd: device with virtqueues, net device not registered
+ *
+ * Only the device can sum them up. Where buffers have to be mapped it takes the
+ * engine that leaves mapping to us.
+ */
+void vnet_tx_offer_netmem(struct vnet_dev *vd)
+{
+	const struct vnet_caps *caps = &vd->caps;
+
+	if (caps->csum && !vnet_compat_own_map(vd->vdev) &&
+	    (!vd->dma_dev || (caps->indirect && !caps->packed)))
+		vnet_compat_netmem_tx(vd->dev);
 }
 
 /**

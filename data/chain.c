@@ -179,7 +179,11 @@ int vnet_chain_send(struct vnet_txq *txq, struct vnet_chain *c, u16 slot)
 	}
 
 	sg_mark_end(&c->sg[c->nr - 1]);
-	err = vnet_vq_send(&txq->q, c->sg, c->nr, &txq->mem.bufs[slot]);
+	if (unlikely(c->mapped))
+		err = vnet_vq_send_premapped(&txq->q, c->sg, c->nr,
+					     &txq->mem.bufs[slot]);
+	else
+		err = vnet_vq_send(&txq->q, c->sg, c->nr, &txq->mem.bufs[slot]);
 	sg_unmark_end(&c->sg[c->nr - 1]);
 
 	return err;

@@ -11,6 +11,7 @@
 #include <net/page_pool/helpers.h>
 
 #include "vnet.h"
+#include "vnet_niov.h"
 #include "vnet_rxbuf.h"
 #include "vnet_vq.h"
 #include "vnet_xsk.h"
@@ -44,6 +45,7 @@ void vnet_rxmem_size_in(const struct vnet_caps *caps,
 		.max_buf = cfg->rx_buf_len,
 		.any_layout = caps->any_layout,
 		.indirect = caps->indirect,
+		.hds = cfg->hds,
 	};
 }
 
@@ -79,6 +81,9 @@ static struct page_pool *vnet_rxmem_pool(struct vnet_rxq *rxq,
 static bool vnet_rxmem_whole(const struct vnet_caps *caps,
 			     const struct vnet_cfg *cfg)
 {
+	if (cfg->hds)
+		return false;
+
 	return caps->rx_mode == VNET_RX_SMALL ||
 	       (caps->rx_mode == VNET_RX_MERGEABLE && cfg->xdp &&
 		!cfg->xdp->aux->xdp_has_frags);
@@ -95,6 +100,8 @@ static unsigned int vnet_rxmem_order(const struct vnet_rx_mem *mem,
 {
 	u32 most = max(mem->layout.truesize, mem->layout.frag_size);
 
+	if (mem->niovs)
+		return get_order(2 * mem->layout.truesize);
 	if (caps->rx_mode == VNET_RX_MERGEABLE)
 		most = max(most, cfg->rx_buf_len);
 
@@ -106,7 +113,8 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 			    u32 slots)
 {
 	const struct vnet_rx_layout *l = &mem->layout;
-	u32 bytes = slots * (l->truesize + l->nr_frags * l->frag_size);
+	u32 frags = mem->niovs ? 0 : l->nr_frags;
+	u32 bytes = slots * (l->truesize + frags * l->frag_size);
 	bool one = mem->xdp && !VNET_COMPAT_XDP_MIXED_POOLS;
 	unsigned int order = vnet_rxmem_order(mem, caps, cfg), spare;
 
@@ -121,7 +129,8 @@ static int vnet_rxmem_pools(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	/* Pages that hold no frame, or a chain of too many, are of no use. */
 	spare = vnet_size_spare_order(l, vnet_rxmem_whole(caps, cfg));
 	if (one || spare >= order ||
-	    (l->frag_size > PAGE_SIZE && l->max_frags == l->nr_frags))
+	    (l->frag_size > PAGE_SIZE && l->max_frags == l->nr_frags &&
+	     !mem->niovs))
 		return 0;
 
 	mem->spare_size = PAGE_SIZE << spare;
@@ -163,8 +172,8 @@ static int vnet_rxmem_arrays(struct vnet_rx_mem *mem, u32 slots)
  * Buffers themselves are allocated when they are posted.
  *
  * Context: process, may sleep; instance lock held.
- * Return: 0, -ENOMEM, or -E2BIG when no layout can hold a packet of this MTU,
- * or no chain of this ring.
+ * Return: 0, -ENOMEM, -E2BIG when no layout can hold a packet of this MTU, or
+ * no chain of this ring, or why the memory of a provider cannot be used.
  */
 int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
@@ -177,6 +186,7 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	memset(mem, 0, sizeof(*mem));
 	vnet_rxmem_layout(rxq, caps, cfg, &in);
 	in.ring = ring;
+	in.piece = cfg->hds ? vnet_niov_size(rxq->vd, rxq->index) : 0;
 	mem->xsk = cfg->xsk[rxq->index];
 	err = mem->xsk ? vnet_xsk_layout(&mem->layout, &in, mem->xsk) :
 			 vnet_size_rx_layout(&mem->layout, &in);
@@ -196,6 +206,10 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		slots = max(slots / (1 + mem->layout.nr_frags +
 				     mem->split_hdr), 1);
 	slots = min(slots, 0x10000 / mem->stride);
+	if (in.hds && !mem->xsk)
+		slots = vnet_size_hds_slots(&mem->layout, slots, in.piece ?
+					    VNET_SIZE_HDS_BOUND :
+					    VNET_SIZE_HDS_CHAINS);
 	if (mem->stride == 1 && !mem->xsk)
 		slots = vnet_size_rx_slots(&mem->layout, slots,
 					   PAGE_SIZE << VNET_RX_PAGE_ORDER);
@@ -203,6 +217,8 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 	mem->most_away = min(slots / 2, VNET_XDP_AWAY);
 
 	err = vnet_rxmem_arrays(mem, slots);
+	if (!err && in.piece && !mem->xsk)
+		err = vnet_niov_create(rxq, mem, slots);
 	if (!err)
 		err = mem->xsk ? vnet_xsk_rxmem_init(mem) :
 				 vnet_rxmem_pools(rxq, caps, cfg, mem, slots);
@@ -220,6 +236,8 @@ static noinline void vnet_rxbuf_free(struct vnet_rx_mem *mem,
 
 	if (mem->xsk)
 		xsk_buff_free(buf->xdp);
+	else if (!buf->va)
+		vnet_niov_free(mem, buf, direct);
 	else
 		page_pool_put_full_page(vnet_compat_page_pool(buf->page),
 					buf->page, direct);
@@ -256,6 +274,27 @@ void vnet_rxmem_serve(struct vnet_rxq *rxq)
 		vnet_compat_pool_own(rxq->mem.pool, &rxq->napi);
 	if (rxq->mem.pool0)
 		vnet_compat_pool_own(rxq->mem.pool0, &rxq->napi);
+	if (rxq->mem.niovs)
+		vnet_compat_pool_own(rxq->mem.niovs, &rxq->napi);
+}
+
+/**
+ * vnet_rxmem_retire() - memory leaves the service of its queue
+ * @mem: memory that vnet_rxmem_serve() was called for
+ *
+ * To be called while the poll is off, where it may be on again before the memory
+ * is destroyed.
+ *
+ * Context: process, may sleep; instance lock held.
+ */
+void vnet_rxmem_retire(struct vnet_rx_mem *mem)
+{
+	if (mem->pool)
+		vnet_compat_pool_disown(mem->pool);
+	if (mem->pool0)
+		vnet_compat_pool_disown(mem->pool0);
+	if (mem->niovs)
+		vnet_compat_pool_disown(mem->niovs);
 }
 
 /**
@@ -281,6 +320,8 @@ void vnet_rxmem_destroy(struct vnet_rx_mem *mem)
 		page_pool_destroy(mem->pool);
 	if (!IS_ERR_OR_NULL(mem->pool0))
 		page_pool_destroy(mem->pool0);
+	if (!IS_ERR_OR_NULL(mem->niovs))
+		page_pool_destroy(mem->niovs);
 	vnet_slots_destroy(&mem->slots);
 	kfree(mem->sg);
 	kvfree(mem->bufs);
@@ -447,7 +488,7 @@ static __always_inline void vnet_rxbuf_sync(struct vnet_rxq *rxq,
 {
 	struct vnet_rx_mem *mem = &rxq->mem;
 
-	if (unlikely(mem->dma))
+	if (unlikely(mem->dma) && likely(buf->va))
 		dma_sync_single_for_device(rxq->vd->dma_dev, buf->addr,
 					   buf->room,
 					   page_pool_get_dma_dir(mem->pool));
@@ -487,6 +528,16 @@ static void vnet_rxbuf_split_hdr(struct vnet_rxq *rxq,
 	}
 }
 
+/* See to it that @buf, a follower of a chain, has memory. */
+static bool vnet_rxbuf_ensure_next(struct vnet_rx_mem *mem,
+				   struct vnet_rx_buf *buf, gfp_t gfp)
+{
+	if (likely(!mem->niovs))
+		return vnet_rxbuf_ensure(mem, buf, mem->layout.frag_size, gfp);
+
+	return buf->netmem || vnet_niov_alloc(mem, buf, gfp);
+}
+
 /*
  * Describe the followers of @buf, until the chain has room for any packet: more
  * of them where there were small pages only. Returns their number, or 0.
@@ -500,8 +551,7 @@ static u16 vnet_rxbuf_chain(struct vnet_rxq *rxq, struct vnet_rx_buf *buf,
 
 	for (nr = 1; room < mem->chain_room; nr++) {
 		if (nr == mem->stride ||
-		    !vnet_rxbuf_ensure(mem, &buf[nr], mem->layout.frag_size,
-				       gfp))
+		    !vnet_rxbuf_ensure_next(mem, &buf[nr], gfp))
 			return 0;
 		vnet_rxbuf_describe(rxq, &buf[nr], &sg[nr]);
 		room += buf[nr].room;
@@ -583,6 +633,18 @@ static __always_inline int vnet_rxbuf_fill(struct vnet_rxq *rxq, gfp_t gfp,
 	return err;
 }
 
+/* No memory: poll again later. @some: there was memory for some of the slots. */
+static void vnet_rxbuf_wait(struct vnet_rxq *rxq, bool some)
+{
+	if (!rxq->mem.niovs)
+		rxq->patience = VNET_STARVE_DELAY;
+	else if (some || !rxq->starved)
+		rxq->patience = 1;
+	else
+		rxq->patience = min(2 * rxq->patience, VNET_STARVE_DELAY);
+	mod_timer(&rxq->starve_timer, jiffies + rxq->patience);
+}
+
 /**
  * vnet_rxbuf_refill() - post buffers until the ring is full
  * @rxq: receive queue
@@ -591,7 +653,8 @@ static __always_inline int vnet_rxbuf_fill(struct vnet_rxq *rxq, gfp_t gfp,
  * One kick for all. Without memory the queue is marked starved, and a timer
  * schedules the poll again: the device cannot interrupt for a ring that has
  * no buffers. A page that could not be had counts, also where a smaller one
- * took its place.
+ * took its place. Pieces of a provider come back when its user has read them,
+ * and nobody says when: there the timer is short at first.
  *
  * Context: NAPI of @rxq, or process while NAPI is off.
  */
@@ -623,7 +686,7 @@ void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp)
 	if (unlikely(err == -ENOMEM)) {
 		if (!rxq->starved)
 			vnet_rxs_add(&rxq->stats, VNET_RXS_STARVED, 1);
-		mod_timer(&rxq->starve_timer, jiffies + VNET_STARVE_DELAY);
+		vnet_rxbuf_wait(rxq, slots->nr_free != before);
 	}
 	rxq->starved = err == -ENOMEM;
 }

@@ -43,6 +43,7 @@ struct vnet_resets;
  * @copybreak: see struct vnet_cfg
  * @premapped: buffers are posted by bus address
  * @mergeable: a packet may take several buffers
+ * @counts: the header counts buffers, though each packet takes one: a chain
  * @rx_hash: report the device's hash to the stack
  * @hdr_len: bytes of the virtio header
  * @ring: entries of the ring that are used
@@ -56,6 +57,7 @@ struct vnet_resets;
  * @coal: its coalescing, for samples of dynamic moderation, or NULL
  * @avg_len: moving average of packet lengths, see vnet_size_ewma_add()
  * @starved: the ring could not be filled; @starve_timer will poll again
+ * @patience: so long it waits then, in jiffies
  * @lazy: whoever polled last wants no interrupts, see vnet_rxq_complete()
  * @nr_back: packets in @back
  * @back: packets that XDP sends back at the end of the poll
@@ -81,6 +83,7 @@ struct vnet_rxq {
 	u16 index;
 	bool premapped;
 	bool mergeable;
+	bool counts;
 	bool rx_hash;
 	u8 hdr_len;
 	u32 copybreak;
@@ -97,6 +100,7 @@ struct vnet_rxq {
 	struct vnet_coal_queue *coal;
 	u32 avg_len;
 	bool starved;
+	u8 patience;
 	bool lazy;
 	u32 nr_back;
 	struct vnet_rxq_stats stats;

@@ -22,6 +22,7 @@ struct xsk_buff_pool;
  * @tx_ring: entries of each transmit ring, 0 for what the device gives
  * @mtu: MTU in bytes, 68..caps.max_mtu
  * @rx_buf_len: largest receive buffer in bytes, a power of two, 2048..32768
+ * @hds: bytes in the head of each packet, where headers and data are split, or 0
  * @rx_copybreak: packets up to this many bytes are copied out of their buffer
  * @rx_csum: use what the device says about checksums (NETIF_F_RXCSUM)
  * @rx_hash: use the hash that the device reports (NETIF_F_RXHASH)
@@ -41,6 +42,7 @@ struct vnet_cfg {
 	u16 tx_ring;
 	u32 mtu;
 	u32 rx_buf_len;
+	u16 hds;
 	u32 rx_copybreak;
 	bool rx_csum;
 	bool rx_hash;

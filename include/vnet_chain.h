@@ -10,6 +10,8 @@
 #ifndef VNET_CHAIN_H
 #define VNET_CHAIN_H
 
+#include <net/page_pool/helpers.h>
+
 #include "vnet.h"
 #include "vnet_vq.h"
 
@@ -20,6 +22,7 @@
  * @map: remembers what was mapped, NULL where that is not up to us
  * @dev: device that @map is for
  * @nr: pieces so far
+ * @mapped: @sg has bus addresses
  * @failed: one of them could not be mapped
  */
 struct vnet_chain {
@@ -28,6 +31,7 @@ struct vnet_chain {
 	struct vnet_tx_map *map;
 	struct device *dev;
 	u16 nr;
+	bool mapped;
 	bool failed;
 };
 
@@ -56,6 +60,7 @@ static __always_inline int vnet_chain_begin(struct vnet_chain *c,
 	int err;
 
 	c->nr = 0;
+	c->mapped = false;
 	c->failed = false;
 	c->map = NULL;
 	c->desc = NULL;
@@ -101,6 +106,10 @@ static __always_inline void vnet_chain_put(struct vnet_chain *c, phys_addr_t at,
 {
 	dma_addr_t addr = at;
 
+	if (unlikely(!c->desc && c->mapped)) {
+		vnet_sg_set_dma(&c->sg[c->nr++], at, len);
+		return;
+	}
 	if (unlikely(!c->desc)) {
 		sg_set_page(&c->sg[c->nr++], pfn_to_page(PHYS_PFN(at)), len,
 			    offset_in_page(at));
@@ -116,6 +125,22 @@ static __always_inline void vnet_chain_put_frag(struct vnet_chain *c,
 {
 	vnet_chain_put(c, page_to_phys(skb_frag_page(frag)) +
 			  skb_frag_off(frag), skb_frag_size(frag));
+}
+
+/*
+ * Add a fragment that only its provider can read, and that it has mapped. By the
+ * core's engine the whole packet has bus addresses then, @c->mapped.
+ */
+static inline void vnet_chain_put_niov(struct vnet_chain *c,
+				       const skb_frag_t *frag)
+{
+	dma_addr_t addr = page_pool_get_dma_addr_netmem(skb_frag_netmem(frag)) +
+			  skb_frag_off(frag);
+
+	if (likely(c->desc))
+		vnet_chain_put_dma(c, addr, skb_frag_size(frag));
+	else
+		vnet_sg_set_dma(&c->sg[c->nr++], addr, skb_frag_size(frag));
 }
 
 /* Give @len bytes at @data to the device, header and packet in one. */

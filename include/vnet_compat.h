@@ -329,6 +329,65 @@ static inline void vnet_compat_pool_own(struct page_pool *pool,
 }
 
 /*
+ * Headers and data split (tcp-data-split, hds-thresh). 7.0, as all that it is
+ * for: receive queues that are configured one by one.
+ */
+#ifdef VNET_HAVE_QUEUE_CONFIG
+#define VNET_COMPAT_RING_HDS	(ETHTOOL_RING_USE_TCP_DATA_SPLIT | \
+				 ETHTOOL_RING_USE_HDS_THRS)
+#else
+#define VNET_COMPAT_RING_HDS	0
+#endif
+
+static inline void vnet_compat_hds_show(struct kernel_ethtool_ringparam *kring,
+					u32 hds, u32 most)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	kring->tcp_data_split = hds ? ETHTOOL_TCP_DATA_SPLIT_ENABLED :
+				      ETHTOOL_TCP_DATA_SPLIT_DISABLED;
+	kring->hds_thresh_max = most;
+#endif
+}
+
+static inline bool
+vnet_compat_hds(const struct kernel_ethtool_ringparam *kring)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	return kring->tcp_data_split == ETHTOOL_TCP_DATA_SPLIT_ENABLED;
+#else
+	return false;
+#endif
+}
+
+static inline u32
+vnet_compat_hds_thresh(const struct kernel_ethtool_ringparam *kring)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	return kring->hds_thresh;
+#else
+	return 0;
+#endif
+}
+
+/* 7.2: packets whose fragments only a memory provider can read can be sent. */
+static inline void vnet_compat_netmem_tx(struct net_device *dev)
+{
+#ifdef VNET_HAVE_NETMEM_TX
+	dev->netmem_tx = NETMEM_TX_DMA;
+#endif
+}
+
+/* The contrary: nobody takes pages back to @pool without a lock any more. */
+static inline void vnet_compat_pool_disown(struct page_pool *pool)
+{
+#ifdef VNET_HAVE_POOL_ENABLE_DIRECT
+	page_pool_disable_direct_recycling(pool);
+#else
+	WRITE_ONCE(pool->p.napi, NULL);
+#endif
+}
+
+/*
  * A whole page of @pool, or NULL. 6.18: asked for as netmem, the function into
  * which the kernel injects failures (pp_alloc_fail.py).
  */

@@ -26,6 +26,7 @@
  * @VNET_RX_XDP_TX: XDP_TX found no room or the frame cannot be sent
  * @VNET_RX_XDP_REDIRECT: XDP_REDIRECT failed
  * @VNET_RX_XDP_BAD: the packet cannot be shown to an XDP program
+ * @VNET_RX_UNREADABLE: data in memory of a provider, and no checksum statement
  * @VNET_RX_PURGED: discarded with its ring (down, resize, reset)
  * @VNET_RX_NR_FAULTS: number of outcomes
  */
@@ -44,6 +45,7 @@ enum vnet_rx_fault {
 	VNET_RX_XDP_TX,
 	VNET_RX_XDP_REDIRECT,
 	VNET_RX_XDP_BAD,
+	VNET_RX_UNREADABLE,
 	VNET_RX_PURGED,
 	VNET_RX_NR_FAULTS
 };
@@ -77,6 +79,7 @@ vnet_rx_faults[VNET_RX_NR_FAULTS] __maybe_unused = {
 	[VNET_RX_XDP_TX]	= { "xdp_tx_err", SKB_DROP_REASON_XDP },
 	[VNET_RX_XDP_REDIRECT]	= { "xdp_redirect_err", SKB_DROP_REASON_XDP },
 	[VNET_RX_XDP_BAD]	= { "xdp_bad", SKB_DROP_REASON_XDP },
+	[VNET_RX_UNREADABLE]	= { "unreadable", SKB_DROP_REASON_SKB_CSUM },
 	[VNET_RX_PURGED]	= { "purged", SKB_DROP_REASON_QUEUE_PURGE },
 };
 

@@ -556,9 +556,13 @@ static inline int vnet_hdr_find_th(struct sk_buff *skb,
 {
 	struct flow_keys_basic keys;
 	const struct ethhdr *eth;
+	u32 most = skb->len;
 	__be16 l3;
 
-	if (!pskb_may_pull(skb, min_t(u32, skb->len, VNET_HDR_DISSECT_LEN)) ||
+	/* What nobody can read is no header. */
+	if (unlikely(!skb_frags_readable(skb)))
+		most = skb_headlen(skb);
+	if (!pskb_may_pull(skb, min_t(u32, most, VNET_HDR_DISSECT_LEN)) ||
 	    skb_headlen(skb) < ETH_HLEN)
 		return -EINVAL;
 

@@ -243,6 +243,7 @@ int vnet_life_settle(struct vnet_dev *vd);
 int vnet_life_retry(struct vnet_dev *vd);
 int vnet_life_renew(struct vnet_dev *vd);
 void vnet_life_pause(struct vnet_dev *vd, u16 from, u16 to, bool whole);
+void vnet_life_pause_rx(struct vnet_dev *vd, u16 i);
 void vnet_life_set_pairs(struct vnet_dev *vd, u16 pairs);
 void vnet_life_release(struct vnet_dev *vd);
 void vnet_life_pace(struct vnet_dev *vd);

@@ -9,6 +9,7 @@
 #include <linux/netdevice.h>
 #include <linux/scatterlist.h>
 #include <linux/types.h>
+#include <net/netmem.h>
 
 #include "vnet_hdr.h"
 #include "vnet_size.h"
@@ -41,8 +42,10 @@ struct xsk_buff_pool;
 /**
  * struct vnet_rx_buf - one receive buffer
  * @page: page pool page it lies in, NULL while the buffer has no memory
+ * @netmem: the same for one in memory of a provider, see vnet_niov.h
  * @xdp: the same for a queue with an AF_XDP pool: the frame
- * @va: start of the buffer's region, headroom included
+ * @va: start of the buffer's region, headroom included; NULL where only the
+ *	provider of the memory can read
  * @addr: bus address of what is given to the device
  * @truesize: bytes of the region
  * @room: bytes given to the device, virtio header included; the device's used
@@ -55,6 +58,7 @@ struct xsk_buff_pool;
 struct vnet_rx_buf {
 	union {
 		struct page *page;
+		netmem_ref netmem;
 		struct xdp_buff *xdp;
 	};
 	void *va;
@@ -117,6 +121,7 @@ struct vnet_rx_cut {
  * @pool: pages of the wanted order
  * @cut: the page of @pool that buffers are cut from
  * @pool0: smaller pages for when @pool has none, or NULL
+ * @niovs: memory of a provider, which followers of a chain are in; or NULL
  * @spare_size: bytes of one of those
  * @xsk: AF_XDP pool that the buffers come from instead, or NULL
  * @spare: frames taken from it and not yet used
@@ -142,6 +147,7 @@ struct vnet_rx_mem {
 	struct page_pool *pool;
 	struct vnet_rx_cut cut;
 	struct page_pool *pool0;
+	struct page_pool *niovs;
 	u32 spare_size;
 	struct xsk_buff_pool *xsk;
 	struct vnet_xsk_spare *spare;

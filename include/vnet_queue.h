@@ -21,6 +21,9 @@ u32 vnet_txq_ring(const struct vnet_txq *txq, const struct vnet_cfg *cfg);
 int vnet_pair_replace(struct vnet_dev *vd, u16 i, struct vnet_rx_mem *rx,
 		      struct vnet_tx_mem *tx);
 void vnet_rxq_setup(struct vnet_rxq *rxq);
+int vnet_rxq_give(struct vnet_rxq *rxq, struct vnet_rx_mem *mem);
+void vnet_rxq_take(struct vnet_rxq *rxq, struct vnet_rx_mem *mem);
+bool vnet_rxq_halt(struct vnet_dev *vd, u16 i);
 int vnet_vq_restart(struct vnet_dev *vd, u16 index);
 
 /* which CPU serves which queue */

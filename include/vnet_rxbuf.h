@@ -14,6 +14,15 @@ static inline u32 vnet_rxq_held(const struct vnet_rxq *rxq)
 	return rxq->mem.slots.nr - READ_ONCE(rxq->mem.slots.nr_free);
 }
 
+/*
+ * Has the ring not been filled for want of memory? That of a provider is not the
+ * system's: its user gives it back when he likes.
+ */
+static inline bool vnet_rxq_starved(const struct vnet_rxq *rxq)
+{
+	return READ_ONCE(rxq->starved) && !rxq->mem.niovs;
+}
+
 /* Where the device writes in @buf, as bytes from the start of its page */
 static inline u32 vnet_rxbuf_offset(const struct vnet_rx_buf *buf)
 {
@@ -35,6 +44,7 @@ int vnet_rxmem_create(struct vnet_rxq *rxq, const struct vnet_caps *caps,
 		      const struct vnet_cfg *cfg, u32 ring,
 		      struct vnet_rx_mem *mem);
 void vnet_rxmem_serve(struct vnet_rxq *rxq);
+void vnet_rxmem_retire(struct vnet_rx_mem *mem);
 void vnet_rxmem_destroy(struct vnet_rx_mem *mem);
 void vnet_rxbuf_refill(struct vnet_rxq *rxq, gfp_t gfp);
 void vnet_rxbuf_adapt(struct vnet_rxq *rxq);

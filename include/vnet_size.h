@@ -9,6 +9,9 @@
  *
  * The tailroom is what build_skb() needs, the headroom what the stack or an
  * XDP program needs. Followers of a chain are frame and nothing else.
+ *
+ * Where headers and data are split (tcp-data-split), each packet takes a chain,
+ * whatever the device would have: a head for the headers, and followers.
  */
 #ifndef VNET_SIZE_H
 #define VNET_SIZE_H
@@ -43,6 +46,18 @@
 
 #define VNET_SIZE_MTU_MAX	65535
 
+/*
+ * Bytes of a frame that lie in the head where headers and data are split: the
+ * headers of TCP over IPv6 with a VLAN tag and options, of SYNs and most SACKs,
+ * and as little of the data as that leaves.
+ */
+#define VNET_SIZE_HDS_MIN	128U
+#define VNET_SIZE_HDS_MAX	1024U
+
+/* Chains of a ring then, at least: of the kernel's pages, and of a provider's */
+#define VNET_SIZE_HDS_CHAINS	64U
+#define VNET_SIZE_HDS_BOUND	16U
+
 /* Average packet length a buffer is cut for, weight of a new one 1/64 */
 #define VNET_SIZE_EWMA_SHIFT	6
 
@@ -61,6 +76,9 @@
  *	(VIRTIO 1.4, 2.7.5.3.1, 2.8.19); 0 for any
  * @max_buf: largest region wanted, a power of two, 2048 to 32768
  * @avg_len: average frame length, for mergeable buffers
+ * @hds: bytes of a frame in the head of a chain, where headers and data are
+ *	split; or 0
+ * @piece: bytes of each follower then, where a memory provider says; or 0
  */
 struct vnet_size_in {
 	enum vnet_rx_mode mode;
@@ -74,6 +92,8 @@ struct vnet_size_in {
 	u32 ring;
 	u32 max_buf;
 	u32 avg_len;
+	u32 hds;
+	u32 piece;
 };
 
 /**
@@ -95,6 +115,12 @@ struct vnet_rx_layout {
 	u8 nr_frags;
 	u8 max_frags;
 };
+
+/* Where headers and data are split, each packet takes a chain. */
+static inline enum vnet_rx_mode vnet_size_mode(const struct vnet_size_in *in)
+{
+	return in->hds ? VNET_RX_CHAIN : in->mode;
+}
 
 /* What build_skb() puts behind the data */
 static inline u32 vnet_size_tailroom(void)
@@ -194,6 +220,22 @@ static inline u32 vnet_size_most_frags(const struct vnet_size_in *in)
 	return min_t(u32, MAX_SKB_FRAGS, in->ring - others);
 }
 
+/* Followers of the size that a memory provider has, which nobody may divide */
+static inline int vnet_size_pieces(struct vnet_rx_layout *l, u32 piece, u32 len,
+				   u32 most)
+{
+	u32 nr = DIV_ROUND_UP(len, piece);
+
+	if (nr > most)
+		return -E2BIG;
+
+	l->frag_size = piece;
+	l->nr_frags = nr;
+	l->max_frags = nr;
+
+	return 0;
+}
+
 /*
  * Split what the head does not hold over as few followers as @in->max_buf
  * allows; over larger ones when one packet could not carry so many.
@@ -210,6 +252,9 @@ static inline int vnet_size_chain(struct vnet_rx_layout *l,
 		return 0;
 
 	len -= head;
+	if (in->piece)
+		return vnet_size_pieces(l, in->piece, len, most);
+
 	size = min_t(u32, in->max_buf,
 		     max_t(u32, roundup_pow_of_two(len), VNET_SIZE_BUF_MIN));
 	nr = DIV_ROUND_UP(len, size);
@@ -251,7 +296,7 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 		return -EINVAL;
 
 	base = vnet_size_base(in->hdr_len, in->xdp);
-	switch (in->mode) {
+	switch (vnet_size_mode(in)) {
 	case VNET_RX_SMALL:
 		len = max_t(u32, in->mtu, ETH_DATA_LEN) + VNET_SIZE_L2;
 		if (vnet_size_region(in->hdr_len, in->xdp, len) >
@@ -269,6 +314,10 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 		break;
 	case VNET_RX_CHAIN:
 		region = base;
+		if (in->hds)
+			region = ALIGN(vnet_size_overhead(in->hdr_len,
+							  in->xdp) + in->hds,
+				       VNET_SIZE_ALIGN);
 		break;
 	default:
 		return -EINVAL;
@@ -278,7 +327,11 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
 	new.headroom = vnet_size_headroom(in->hdr_len, in->xdp);
 	new.tailroom = vnet_size_tailroom();
 	new.buf_len = region - new.headroom - new.tailroom;
-	if (in->mode == VNET_RX_CHAIN && vnet_size_chain(&new, in))
+	if (in->hds) {
+		new.tailroom += new.buf_len - in->hdr_len - in->hds;
+		new.buf_len = in->hdr_len + in->hds;
+	}
+	if (vnet_size_mode(in) == VNET_RX_CHAIN && vnet_size_chain(&new, in))
 		return -E2BIG;
 
 	*l = new;
@@ -338,7 +391,7 @@ static inline unsigned int vnet_size_rx_ring_min(const struct vnet_rx_layout *l,
 	u32 len = vnet_size_frame_max(in);
 	u32 head = vnet_size_capacity(l, in->hdr_len);
 
-	switch (in->mode) {
+	switch (vnet_size_mode(in)) {
 	case VNET_RX_MERGEABLE:
 		return DIV_ROUND_UP(len + in->hdr_len, l->buf_len);
 	case VNET_RX_CHAIN:
@@ -424,6 +477,26 @@ static inline u32 vnet_size_rx_slots(const struct vnet_rx_layout *l, u32 slots,
 	u32 rest = slots % (page / l->truesize);
 
 	return rest <= slots / 64 ? slots - rest : slots;
+}
+
+/**
+ * vnet_size_hds_slots() - how many chains a ring gets where headers and data are
+ * split
+ * @l: layout
+ * @slots: chains that the ring takes
+ * @least: so many it gets if it takes them
+ *
+ * Each can hold the largest packet, and all of a large ring would be more memory
+ * than anybody needs: a page for each entry is enough.
+ *
+ * Return: chains, each of one head and its followers.
+ */
+static inline u32 vnet_size_hds_slots(const struct vnet_rx_layout *l, u32 slots,
+				      u32 least)
+{
+	u32 pages = DIV_ROUND_UP(l->nr_frags * l->frag_size, PAGE_SIZE);
+
+	return max(slots / max(pages, 1U), min(slots, least));
 }
 
 /* The moving average @avg, scaled, after a packet of @len bytes */

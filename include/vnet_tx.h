@@ -28,6 +28,7 @@ int vnet_txmem_create(struct vnet_txq *txq, const struct vnet_caps *caps,
 		      struct vnet_tx_mem *mem);
 void vnet_txmem_destroy(struct vnet_tx_mem *mem);
 void vnet_txmem_put_aside(struct vnet_tx_mem *mem);
+void vnet_tx_offer_netmem(struct vnet_dev *vd);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);

@@ -326,6 +326,78 @@ static void size_chain_ring(struct kunit *test)
 	}
 }
 
+/* Headers and data split: one chain for any packet, whatever the device would have */
+static void size_hds(struct kunit *test)
+{
+	static const u32 heads[] = { 128, 129, 512, 1000, 1024 };
+	struct vnet_size_in in;
+	struct vnet_rx_layout l;
+	unsigned int i, m, gso;
+
+	for (i = 0; i < ARRAY_SIZE(heads); i++)
+		for (m = 0; m < ARRAY_SIZE(modes); m++)
+			for (gso = 0; gso < 2; gso++) {
+				in = usual_in(modes[m]);
+				in.guest_gso = gso;
+				in.hds = heads[i];
+				KUNIT_ASSERT_EQ(test, 0,
+						vnet_size_rx_layout(&l, &in));
+				KUNIT_EXPECT_EQ(test, l.buf_len,
+						in.hdr_len + heads[i]);
+				KUNIT_EXPECT_EQ(test, l.truesize,
+						l.headroom + l.buf_len +
+						l.tailroom);
+				KUNIT_EXPECT_GE(test, l.tailroom,
+						vnet_size_tailroom());
+				KUNIT_EXPECT_GE(test, l.nr_frags, 1);
+				KUNIT_EXPECT_LE(test, l.max_frags,
+						MAX_SKB_FRAGS);
+				KUNIT_EXPECT_GE(test, heads[i] + l.nr_frags *
+						l.frag_size,
+						vnet_size_frame_max(&in));
+			}
+}
+
+/* Pieces of a provider's are what they are: enough of them, or none. */
+static void size_pieces(struct kunit *test)
+{
+	struct vnet_size_in in = usual_in(VNET_RX_MERGEABLE);
+	struct vnet_rx_layout l;
+	u32 piece;
+
+	in.hds = VNET_SIZE_HDS_MIN;
+	in.guest_gso = true;
+	for (piece = SZ_2K; piece <= SZ_32K; piece *= 2) {
+		in.piece = piece;
+		if (piece < SZ_4K) {
+			KUNIT_EXPECT_EQ(test, -E2BIG,
+					vnet_size_rx_layout(&l, &in));
+			continue;
+		}
+		KUNIT_ASSERT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+		KUNIT_EXPECT_EQ(test, l.frag_size, piece);
+		KUNIT_EXPECT_EQ(test, l.nr_frags, SZ_64K / piece);
+		KUNIT_EXPECT_EQ(test, l.max_frags, l.nr_frags);
+		in.ring = l.nr_frags;
+		KUNIT_EXPECT_EQ(test, -E2BIG, vnet_size_rx_layout(&l, &in));
+		in.ring = l.nr_frags + 1;
+		KUNIT_EXPECT_EQ(test, 0, vnet_size_rx_layout(&l, &in));
+		in.ring = 0;
+	}
+
+	l.nr_frags = 16;
+	l.frag_size = PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, vnet_size_hds_slots(&l, 256, 16), 16);
+	KUNIT_EXPECT_EQ(test, vnet_size_hds_slots(&l, 1024, 16), 64);
+	KUNIT_EXPECT_EQ(test, vnet_size_hds_slots(&l, 15, 16), 15);
+	l.nr_frags = 4;
+	l.frag_size = 4 * PAGE_SIZE;
+	KUNIT_EXPECT_EQ(test, vnet_size_hds_slots(&l, 1024, 16), 64);
+	l.nr_frags = 1;
+	l.frag_size = PAGE_SIZE / 2;
+	KUNIT_EXPECT_EQ(test, vnet_size_hds_slots(&l, 256, 16), 256);
+}
+
 /* A page that takes the place of a larger one holds what it has to. */
 static void size_spare(struct kunit *test)
 {
@@ -464,6 +536,8 @@ static struct kunit_case size_cases[] = {
 	KUNIT_CASE(size_slots),
 	KUNIT_CASE(size_chain),
 	KUNIT_CASE(size_chain_ring),
+	KUNIT_CASE(size_hds),
+	KUNIT_CASE(size_pieces),
 	KUNIT_CASE(size_spare),
 	KUNIT_CASE(size_refuses),
 	KUNIT_CASE(size_rings),

@@ -446,6 +446,30 @@ void vnet_life_pause(struct vnet_dev *vd, u16 from, u16 to, bool whole)
 }
 
 /**
+ * vnet_life_pause_rx() - stop one receive queue for a change
+ * @vd: device
+ * @i: queue
+ *
+ * As vnet_life_pause(), but where the device resets single virtqueues nothing
+ * else is disturbed.
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_life_pause_rx(struct vnet_dev *vd, u16 i)
+{
+	vnet_compat_assert_locked(vd->dev);
+	if (!vnet_live(vd))
+		return;
+
+	if (!vnet_can_reset_rings(vd) || vnet_rxq_halt(vd, i)) {
+		netif_tx_disable(vd->dev);
+		vnet_life_halt(vd, i, i + 1, true);
+	} else if (vd->life.have == VNET_LIFE_RUNNING) {
+		vnet_life_set(vd, VNET_LIFE_PARTLY);
+	}
+}
+
+/**
  * vnet_life_set_pairs() - other queue pairs are to run
  * @vd: device
  * @pairs: their number

@@ -12,6 +12,7 @@
 #include "vnet_ctrl.h"
 #include "vnet_device.h"
 #include "vnet_event.h"
+#include "vnet_niov.h"
 #include "vnet_policy.h"
 #include "vnet_queue.h"
 #include "vnet_rx.h"
@@ -43,7 +44,8 @@ void vnet_rxq_setup(struct vnet_rxq *rxq)
 
 	vnet_hdr_rx_init(&rxq->hdr_ctx, caps, cfg->rx_csum);
 	rxq->hdr_len = caps->hdr_len;
-	rxq->mergeable = caps->rx_mode == VNET_RX_MERGEABLE;
+	rxq->counts = caps->rx_mode == VNET_RX_MERGEABLE;
+	rxq->mergeable = rxq->counts && rxq->mem.stride == 1;
 	rxq->rx_hash = caps->hash_report && cfg->rx_hash;
 	rxq->copybreak = cfg->rx_copybreak;
 	rxq->coal = vnet_coalesce_of(rxq->vd, vnet_vq_rx_index(rxq->index));
@@ -106,6 +108,40 @@ static int vnet_rxq_attach(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
 	vnet_rxmem_serve(rxq);
 
 	return 0;
+}
+
+/**
+ * vnet_rxq_give() - put memory into a receive queue that has none
+ * @rxq: queue that does not run
+ * @mem: made by vnet_rxmem_create() for its present ring; consumed on success
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: 0, or -errno from the XDP core.
+ */
+int vnet_rxq_give(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
+{
+	rxq->ring = vnet_rxq_ring(rxq, &rxq->vd->cfg);
+
+	return vnet_rxq_attach(rxq, mem);
+}
+
+/**
+ * vnet_rxq_take() - take the memory out of a receive queue
+ * @rxq: queue that does not run, its slots home
+ * @mem: where to put it; nothing where the queue has none
+ *
+ * Context: process, sleeps; instance lock held.
+ */
+void vnet_rxq_take(struct vnet_rxq *rxq, struct vnet_rx_mem *mem)
+{
+	memset(mem, 0, sizeof(*mem));
+	if (!rxq->mem.bufs)
+		return;
+
+	xdp_rxq_info_unreg(&rxq->xdp_rxq);
+	vnet_rxmem_retire(&rxq->mem);
+	*mem = rxq->mem;
+	memset(&rxq->mem, 0, sizeof(rxq->mem));
 }
 
 /* Detach the memory of a queue whose slots are all home, and free it. */
@@ -281,7 +317,10 @@ static int vnet_vq_fit(struct vnet_dev *vd, struct virtqueue *vq, u32 ring)
 	return err == -ENOMEM && ring < size ? 0 : err;
 }
 
-/* Its queues are off and empty. An error leaves virtqueues of no use. */
+/*
+ * Its queues that do not run are empty; the transmit queue may run. An error
+ * leaves virtqueues of no use.
+ */
 static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
 {
 	struct vnet_rxq *rxq = &vd->rxqs[i];
@@ -291,8 +330,10 @@ static int vnet_pair_fit(struct vnet_dev *vd, u16 i)
 	err = vnet_vq_fit(vd, rxq->q.vq, rxq->ring);
 	if (!err && rxq->premapped)
 		err = vnet_compat_set_premapped(rxq->q.vq);
+	if (!err && !txq->polled)
+		err = vnet_vq_fit(vd, txq->q.vq, txq->ring);
 
-	return err ? : vnet_vq_fit(vd, txq->q.vq, txq->ring);
+	return err;
 }
 
 /**
@@ -321,41 +362,52 @@ void vnet_pair_forget(struct vnet_dev *vd, u16 i)
 	}
 }
 
-/* Memory for a pair that has none */
+static int vnet_rxq_alloc(struct vnet_rxq *rxq)
+{
+	struct vnet_dev *vd = rxq->vd;
+	struct vnet_rx_mem mem;
+	int err;
+
+	err = vnet_rxmem_create(rxq, &vd->caps, &vd->cfg,
+				vnet_rxq_ring(rxq, &vd->cfg), &mem);
+	/* Whatever a memory provider has, it is not the device. */
+	if (err && vnet_niov_bound(vd, rxq->index))
+		return -ENOMEM;
+	if (err)
+		return err;
+
+	err = vnet_rxq_give(rxq, &mem);
+	if (err)
+		vnet_rxmem_destroy(&mem);
+
+	return err;
+}
+
+/* Memory for the queues of a pair that have none */
 static int vnet_pair_alloc(struct vnet_dev *vd, u16 i)
 {
 	struct vnet_rxq *rxq = &vd->rxqs[i];
 	struct vnet_txq *txq = &vd->txqs[i];
-	struct vnet_rx_mem mem;
-	int err;
+	bool had = txq->mem.bufs;
+	int err = 0;
 
-	rxq->ring = vnet_rxq_ring(rxq, &vd->cfg);
-	txq->ring = vnet_txq_ring(txq, &vd->cfg);
-	err = vnet_txmem_create(txq, &vd->caps, &vd->cfg, txq->ring, &txq->mem);
-	if (err)
-		return err;
+	if (!had) {
+		txq->ring = vnet_txq_ring(txq, &vd->cfg);
+		err = vnet_txmem_create(txq, &vd->caps, &vd->cfg, txq->ring,
+					&txq->mem);
+	}
+	if (!err && !rxq->mem.bufs)
+		err = vnet_rxq_alloc(rxq);
+	if (err && !had)
+		vnet_txmem_destroy(&txq->mem);
 
-	err = vnet_rxmem_create(rxq, &vd->caps, &vd->cfg, rxq->ring, &mem);
-	if (err)
-		goto err_txmem;
-
-	err = vnet_rxq_attach(rxq, &mem);
-	if (err)
-		goto err_rxmem;
-
-	return 0;
-
-err_rxmem:
-	vnet_rxmem_destroy(&mem);
-err_txmem:
-	vnet_txmem_destroy(&txq->mem);
 	return err;
 }
 
 /**
  * vnet_pair_start() - start a queue pair that does not run
  * @vd: device, live
- * @i: queue pair, with memory or without
+ * @i: queue pair, with memory or without; its transmit queue may run
  *
  * A virtqueue that was reset has forgotten its coalescing; of a pair that the
  * device does not use yet it is told later.
@@ -383,7 +435,8 @@ int vnet_pair_start(struct vnet_dev *vd, u16 i)
 		return err;
 
 	vnet_rxq_on(rxq);
-	vnet_txq_on(txq);
+	if (!txq->polled)
+		vnet_txq_on(txq);
 
 	return 0;
 }
@@ -478,6 +531,36 @@ static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
 	rxq->vd->txqs[rxq->index].mem.nr_home = 0;
 }
 
+/* Take everything of a receive queue that is off back; as vnet_pair_reset() */
+static int vnet_rxq_reset(struct vnet_dev *vd, struct vnet_rxq *rxq)
+{
+	int err;
+
+	vnet_rxq_purge(rxq);
+	err = vnet_ring_reset(vd, rxq->q.vq, 0);
+	if (!err && rxq->premapped)
+		err = vnet_compat_set_premapped(rxq->q.vq);
+
+	return err;
+}
+
+/**
+ * vnet_rxq_halt() - stop a receive queue and take everything back
+ * @vd: device that resets single virtqueues
+ * @i: queue pair, whose transmit queue goes on
+ *
+ * Context: process, sleeps; instance lock held.
+ * Return: false when it is done, true when the device has to be reset for it.
+ */
+bool vnet_rxq_halt(struct vnet_dev *vd, u16 i)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[i];
+
+	vnet_rxq_off(rxq);
+
+	return rxq->mem.bufs && vnet_rxq_reset(vd, rxq);
+}
+
 /**
  * vnet_pair_reset() - take everything of a queue pair back from the device
  * @vd: device that resets single virtqueues
@@ -488,16 +571,11 @@ static void vnet_rxq_reclaim(struct vnet_rxq *rxq)
  */
 bool vnet_pair_reset(struct vnet_dev *vd, u16 i)
 {
-	int err;
+	int err = 0;
 
-	if (!vd->rxqs[i].mem.bufs)
-		return false;
-
-	vnet_rxq_purge(&vd->rxqs[i]);
-	err = vnet_ring_reset(vd, vd->rxqs[i].q.vq, 0);
-	if (!err && vd->rxqs[i].premapped)
-		err = vnet_compat_set_premapped(vd->rxqs[i].q.vq);
-	if (!err)
+	if (vd->rxqs[i].mem.bufs)
+		err = vnet_rxq_reset(vd, &vd->rxqs[i]);
+	if (!err && vd->txqs[i].mem.bufs)
 		err = vnet_ring_reset(vd, vd->txqs[i].q.vq, 0);
 
 	return err;
@@ -696,13 +774,11 @@ int vnet_vq_restart(struct vnet_dev *vd, u16 index)
 
 	if (tx) {
 		vnet_txq_off(txq);
+		err = vnet_ring_reset(vd, vq, 0);
 	} else {
 		vnet_rxq_off(rxq);
-		vnet_rxq_purge(rxq);
+		err = vnet_rxq_reset(vd, rxq);
 	}
-	err = vnet_ring_reset(vd, vq, 0);
-	if (!err && !tx && rxq->premapped)
-		err = vnet_compat_set_premapped(vq);
 	if (err)
 		return err;
 

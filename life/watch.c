@@ -17,6 +17,7 @@
 #include "vnet_device.h"
 #include "vnet_event.h"
 #include "vnet_policy.h"
+#include "vnet_rxbuf.h"
 #include "vnet_tx.h"
 #include "vnet_vq.h"
 #include "vnet_watch.h"
@@ -230,7 +231,7 @@ static bool vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 	busy = done != w->done || w->lost || w->starved;
 	w->done = done;
 
-	if (!READ_ONCE(rxq->starved)) {
+	if (!vnet_rxq_starved(rxq)) {
 		w->still = 0;
 		return busy;
 	}

@@ -7,6 +7,7 @@
 #include <linux/log2.h>
 
 #include "vnet.h"
+#include "vnet_niov.h"
 #include "vnet_policy.h"
 #include "vnet_queue.h"
 #include "vnet_rxbuf.h"
@@ -158,6 +159,42 @@ static int vnet_cfg_check_pools(struct vnet_dev *vd,
 	return err;
 }
 
+/*
+ * Can the queues that are bound to memory providers go on? Their memory is not
+ * readable here, and comes in pieces of one size.
+ */
+static int vnet_cfg_check_niovs(struct vnet_dev *vd,
+				const struct vnet_plan *plan,
+				const struct vnet_size_in *base,
+				struct netlink_ext_ack *extack)
+{
+	struct vnet_size_in in = *base;
+	struct vnet_rx_layout layout;
+	u16 i;
+
+	for (i = 0; i < vd->cfg.pairs; i++) {
+		in.piece = vnet_niov_size(vd, i);
+		if (!in.piece)
+			continue;
+
+		if (!plan->cfg->rx_csum || !plan->caps.guest_csum) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "a memory provider has queue %u, and nobody but the device can verify its checksums",
+					   i);
+			return -EBUSY;
+		}
+		in.ring = vnet_rxq_ring(&vd->rxqs[i], plan->cfg);
+		if (vnet_size_rx_layout(&layout, &in)) {
+			NL_SET_ERR_MSG_FMT(extack,
+					   "a memory provider has queue %u: its pages or the ring could not hold a packet",
+					   i);
+			return -EBUSY;
+		}
+	}
+
+	return 0;
+}
+
 /* Can a queue with this configuration receive at all? */
 static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 			  struct netlink_ext_ack *extack)
@@ -189,6 +226,8 @@ static int vnet_cfg_check(struct vnet_dev *vd, const struct vnet_plan *plan,
 	}
 
 	err = vnet_cfg_check_pools(vd, plan, &in, extack);
+	if (!err)
+		err = vnet_cfg_check_niovs(vd, plan, &in, extack);
 	if (err)
 		return err;
 
@@ -434,6 +473,7 @@ static bool vnet_cfg_mem_differs(const struct vnet_cfg *a,
 {
 	return a->rx_ring != b->rx_ring || a->tx_ring != b->tx_ring ||
 	       a->mtu != b->mtu || a->rx_buf_len != b->rx_buf_len ||
+	       a->hds != b->hds ||
 	       !a->xdp != !b->xdp;
 }
 

@@ -151,6 +151,19 @@ probe XSK_TX_METADATA <<'END'
 	struct xsk_tx_metadata *meta = xsk_buff_get_metadata(NULL, 0, 0);
 	xsk_tx_metadata_request(NULL, &meta, &ops, NULL);
 END
+# 7.0: receive queues are configured one by one, by memory providers among others
+probe QUEUE_CONFIG <<'END'
+	struct netdev_queue_mgmt_ops ops = { .supported_params = QCFG_RX_PAGE_SIZE };
+	struct netdev_queue_config qcfg;
+	netdev_queue_config(NULL, 0, &qcfg);
+	ops.ndo_queue_get_dma_dev = NULL;
+	(void)netif_rxq_has_unreadable_mp(NULL, 0);
+END
+# 7.2: drivers say how they send what only a memory provider can read
+probe NETMEM_TX <<'END'
+	struct net_device *dev = NULL;
+	dev->netmem_tx = NETMEM_TX_DMA;
+END
 
 src="$tmp/all.c"
 {

@@ -16,6 +16,7 @@ import struct
 import sys
 
 GENL_ID_CTRL, CTRL_GETFAMILY, CTRL_FAMILY_ID, CTRL_FAMILY_NAME = 16, 3, 1, 2
+NLM_F_CAPPED, NLM_F_ACK_TLVS, SOL_NETLINK, NETLINK_EXT_ACK = 0x100, 0x200, 270, 11
 NLM_REQUEST, NLM_ACK, NLM_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 4, 0x300, 2, 3
 DEV_GET, PAGE_POOL_GET, QUEUE_GET, NAPI_GET, QSTATS_GET = 1, 5, 10, 11, 12
 QSTATS = {
@@ -45,11 +46,20 @@ def number(data):
     return int.from_bytes(data, sys.byteorder)
 
 
+def why(error):
+    """What the kernel says beside an errno: NLMSGERR_ATTR_MSG."""
+    size, flags = struct.unpack_from("=I2xH", error)
+    at = 36 if flags & NLM_F_CAPPED else 20 + struct.unpack_from("=I", error, 20)[0]
+    said = dict(attributes(error[at:size])) if flags & NLM_F_ACK_TLVS else {}
+    return said.get(1, b"").rstrip(b"\0").decode()
+
+
 class Netlink:
-    def __init__(self):
+    def __init__(self, family="netdev"):
         self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
+        self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sock.bind((0, 0))
-        reply = self.ask(GENL_ID_CTRL, CTRL_GETFAMILY, attribute(CTRL_FAMILY_NAME, b"netdev\0"),
+        reply = self.ask(GENL_ID_CTRL, CTRL_GETFAMILY, attribute(CTRL_FAMILY_NAME, family.encode() + b"\0"),
                          NLM_ACK)
         self.family = number(dict(reply[0])[CTRL_FAMILY_ID])
 
@@ -67,7 +77,7 @@ class Netlink:
                 if kind == NLMSG_ERROR:
                     error = -struct.unpack_from("=i", data, 16)[0]
                     if error:
-                        raise OSError(error, f"netdev command {command}")
+                        raise OSError(error, why(data) or f"netdev command {command}")
                     return found
                 found.append(list(attributes(data[20:size])))
                 data = data[-(-size // 4) * 4:]

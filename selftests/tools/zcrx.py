@@ -5,7 +5,8 @@
 
 Binds the queue, listens, takes one connection and reads to its end. Every buffer is
 returned once, in the order in which it came. Where the kernel finds no memory to copy a
-head to, because all of it is here, buffers are returned and it is asked again. Prints one
+head to, because all of it is here, buffers are returned, the kernel is told to look at
+them (it does not by itself for that purpose), and it is asked again. Prints one
 object: bytes, sha256, pieces (completions), copied (bytes that the kernel copied), short
 (times without memory), or "error" with the errno of whatever was refused.
 
@@ -28,7 +29,7 @@ import time
 
 SETUP, ENTER, REGISTER = 425, 426, 427
 CQE32, SINGLE_ISSUER, DEFER_TASKRUN = 1 << 11, 1 << 12, 1 << 13
-REGISTER_ZCRX, RECV_ZC, MULTISHOT, GETEVENTS, MORE = 32, 58, 2, 1, 2
+REGISTER_ZCRX, ZCRX_CTRL, RECV_ZC, MULTISHOT, GETEVENTS, MORE = 32, 36, 58, 2, 1, 2
 OFF_SQ, OFF_CQ, OFF_SQES = 0, 0x8000000, 0x10000000
 AREA_SHIFT, HEADER, STATS, USER_REGION, HUGE = 48, 4096, 1, 1, 0x40000
 PARAMS = struct.Struct("=7I3I" + "8IQ" * 2)
@@ -115,6 +116,10 @@ class Area:
         self.tail = (self.tail + 1) & 0xffffffff
         struct.pack_into("=I", self.rq, self.tail_at, self.tail)
 
+    def flush(self, ring):
+        ctrl = bytearray(struct.pack("=II2Q6Q", self.id, 0, *[0] * 8))
+        check(libc.syscall(REGISTER, ring.fd, ZCRX_CTRL, ctypes.c_char_p(address(ctrl)), 0))
+
     def copied(self):
         return struct.unpack_from("=QQ", self.rq, self.stats)[1]
 
@@ -146,6 +151,7 @@ def receive(ring, area, conn, options):
                 area.give_back(*piece)
             held.clear()
         if not asked:
+            area.flush(ring)
             ring.submit(recv)
 
 

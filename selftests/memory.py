@@ -7,6 +7,7 @@ import time
 from lab.api import test
 
 from ._data import TOOLS, Change, counters, refused, result
+from .data_bad import frame, header_cases, tell, wait_alive
 from .traffic import SIZES, transfer
 
 SPLIT = ["modern-split", "packed", "small", "big", "legacy-small", "mmio", "no-indirect", "iommu"]
@@ -253,6 +254,33 @@ def restart_alone(env):
     resets = {n: v for n, v in moved().items() if v and n.startswith(("reset_", "heal_"))}
     assert not resets, resets
     assert " 0% packet loss" in out, out
+
+
+@test(["scripted"], kernel_min=SINCE, timeout=300)
+def liar(env):
+    "A device that lies on a bound queue: each packet is in one counter, and the queue goes on."
+    split(env)
+    client = zcrx(env, "--bind")
+    data, inject = frame(env), env.device.inject
+    wait_alive(env)
+    tell(env, [("no word about the checksum", ("unreadable",), lambda: inject(data)),
+               ("a packet that is all head", ("rx_packets",), lambda: inject(data[:100])),
+               ("checksum verified", ("rx_packets",), lambda: inject(data, hdr={"flags": 2}))],
+         "statements")
+    tell(env, [(what, reasons, lambda h=hdr: inject(data, hdr=h))
+               for what, reasons, hdr in header_cases() if reasons and "csum" in reasons[0]],
+         "headers")
+    tell(env, [(f"used length {n}", ("runt",), lambda n=n: inject(data, used_len=n))
+               for n in (0, 1, 11, 12, 25)], "runts")
+    tell(env, [(f"used length {n}", ("overrun",), lambda n=n: inject(data, used_len=n))
+               for n in (1 << 20, 0xffffffff)], "overruns")
+    for number in (0, 2, 18, 65535):
+        tell(env, [("one chain used", ("bad_chain",),
+                    lambda n=number: inject(data, hdr={"num_buffers": n}))], f"{number} claimed")
+        wait_alive(env)
+    client.stop()
+    wait_alive(env)
+    assert not env.device.violations(), env.device.violations()[:3]
 
 
 @test(["modern-split", "mmio"], kernel_min=SINCE, changes=["nic"])

@@ -32,6 +32,9 @@ BUCKETS = [(name, re.compile(pattern)) for name, pattern in [
 DP = ("driver", "ring", "dma", "page_pool", "skb", "slab", "copy", "xdp")
 DRIVER_MODULES = ("virtio_net", "vnet")
 
+# What a window has of memory, in the order of the plugin's lines "m".
+MEMORY = ("loads", "stores", "read", "written", "l1", "l2")
+
 # Functions whose calls are events.
 EVENTS = {
     "notifications": ("vp_notify", "vp_notify_with_data"),
@@ -84,9 +87,13 @@ class Window:
         self.by_offset = {}		# (name, module) -> {offset: executions}
         self.kernel = 0
         self.user = 0
+        self.memory = {}		# bucket -> Counter of MEMORY
         with open(path, encoding="ascii") as lines:
             self.user = int(next(lines).split()[1])
             for line in lines:
+                if line.startswith("m "):
+                    self.add_memory(line.split(), symbols)
+                    continue
                 addr, count = line.split()
                 count = int(count)
                 name, module, offset = symbols.at(int(addr, 16))
@@ -102,6 +109,12 @@ class Window:
         for (name, module), count in self.by_symbol.items():
             self.buckets[bucket_of(name, module)] += count
 
+    def add_memory(self, words, symbols):
+        name, module, _ = symbols.at(int(words[1], 16))
+        of = self.memory.setdefault(bucket_of(name, module), Counter())
+        for what, count in zip(MEMORY, words[2:]):
+            of[what] += int(count)
+
     def seen(self, event):
         """How many packets the XDP program or the IP layer saw."""
         return self.calls["programs" if event == "programs" else "ip_rcv_core"]
@@ -115,6 +128,9 @@ class Window:
         result = {bucket: self.buckets[bucket] / units for bucket in (*DP, "other")}
         result["dp"] = sum(result[bucket] for bucket in DP)
         result["kernel"] = self.kernel / units
+        for what in MEMORY if self.memory else ():
+            result[what] = sum(self.memory[b][what] for b in DP if b in self.memory) / units
+            result[f"all-{what}"] = sum(of[what] for of in self.memory.values()) / units
         for event, names in EVENTS.items():
             result[event] = sum(self.calls[name] for name in names) / units
         return result

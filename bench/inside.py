@@ -42,6 +42,8 @@ def parse(args):
                         help="print the N symbols that cost most, driver beside driver")
     parser.add_argument("--annotate", default="", metavar="SYMBOL",
                         help="print the disassembly of a driver's function with its counts")
+    parser.add_argument("--memory", action="store_true",
+                        help="count loads and stores, their bytes, and misses of two caches")
     parser.add_argument("--kernel", default="", help="a kernel of the guest root (6.12)")
     parser.add_argument("--keep", action="store_true",
                         help="write tables and plots to docs/perf/ (taken by bench/run)")
@@ -121,6 +123,7 @@ def run_guest(ring, pending, options, kernel, module, work):
     wanted = {name for case in pending for name in (case.nic, case.out)}
     nics = [nic for nic in machine.all_nics() if nic.name in wanted]
     guest = machine.Guest(work, kernel, ring, nics, module)
+    guest.plugin = ",mem=on" if options.memory else ""
     say(f"bench: booting Linux {kernel.release}, {ring} ring")
     try:
         guest.start()

@@ -241,6 +241,7 @@ class Guest:
         self.log = work / f"console-{ring}.log"
         self.kernel = kernel  # lab.kernels.Kernel
         self.vnet = vnet
+        self.plugin = ""  # further options of the plugin
         self.modules = {}
         self.process = None
         self.port = None
@@ -274,7 +275,7 @@ class Guest:
             "-append", KERNEL_OPTIONS,
             "-serial", f"file:{self.log}",
             "-chardev", f"socket,id=port,fd={theirs.fileno()}", "-serial", "chardev:port",
-            "-plugin", f"{self.work / 'plugin.so'},out={self.windows}",
+            "-plugin", f"{self.work / 'plugin.so'},out={self.windows}{self.plugin}",
         ]
         for nic in self.nics.values():
             command += nic.qemu_args(self.work, self.ring)

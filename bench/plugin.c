@@ -12,6 +12,12 @@
  * repeated string operation, so the count of the block is the count of each of
  * its instructions; a fault inside a block is the only, negligible, error.
  *
+ * With mem=on each load and store of the kernel is seen, too, those of string
+ * instructions one by one, and goes through a model of two caches, so the file
+ * has a line "m address loads stores read written l1 l2" for each block: accesses,
+ * their bytes, and the lines that the caches did not have.  What a device writes
+ * is in the caches if it was there before; that is so for every driver.
+ *
  * The interface is version 7 of the plugin API (QEMU 11.1).  QEMU's header is
  * not packaged, hence the declarations.
  */
@@ -37,9 +43,12 @@ typedef struct {
 
 enum { INLINE_ADD_U64 = 0 };
 enum { CB_NO_REGS = 0 };
+enum { MEM_RW = 3 };
 
 typedef void (*tb_trans_cb_t)(struct qemu_plugin_tb *tb, void *userdata);
 typedef void (*vcpu_cb_t)(unsigned int vcpu, void *userdata);
+typedef void (*mem_cb_t)(unsigned int vcpu, uint32_t info, uint64_t addr,
+			 void *userdata);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, tb_trans_cb_t cb,
 					   void *userdata);
@@ -50,6 +59,10 @@ void qemu_plugin_register_vcpu_tb_exec_inline_per_vcpu(struct qemu_plugin_tb *tb
 						       int op,
 						       qemu_plugin_u64 entry,
 						       uint64_t imm);
+void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, mem_cb_t cb,
+				      int flags, int rw, void *userdata);
+unsigned int qemu_plugin_mem_size_shift(uint32_t info);
+bool qemu_plugin_mem_is_store(uint32_t info);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
 						 size_t idx);
@@ -84,7 +97,27 @@ static struct block blocks[MAX_BLOCKS];
 static uint32_t nr_blocks = 1;
 static uint32_t block_hash[HASH_SIZE];
 
+/* What the instructions of a block have accessed; one vCPU writes. */
+struct accesses {
+	uint64_t loads, stores;
+	uint64_t read, written;
+	uint64_t missed[2];
+};
+
+/* A set-associative cache of 64-byte lines; the oldest line of a set goes. */
+struct cache {
+	unsigned int sets, ways;
+	uint64_t *lines;	/* addresses / 64, 0 for none */
+	uint64_t *used;		/* when */
+};
+
 static struct qemu_plugin_scoreboard *board;
+static struct accesses *accesses;	/* NULL without mem=on */
+static struct cache caches[2] = {
+	{ .sets = 64, .ways = 8 },	/* 32 KiB */
+	{ .sets = 1024, .ways = 16 },	/* 1 MiB */
+};
+static uint64_t now;
 static const char *out_dir;
 static unsigned int nr_windows;
 
@@ -126,6 +159,60 @@ static uint32_t block_slot(uint64_t addr, const uint8_t *sizes, size_t nr)
 		    !memcmp(b->sizes, sizes, nr))
 			return *slot;
 	}
+}
+
+/* Was the line of @addr in the cache? It is from now on. */
+static bool cache_has(struct cache *c, uint64_t addr)
+{
+	uint64_t line = addr / 64;
+	uint64_t first = line % c->sets * c->ways, oldest = first;
+
+	for (uint64_t i = first; i < first + c->ways; i++) {
+		if (c->lines[i] == line) {
+			c->used[i] = now;
+			return true;
+		}
+		if (c->used[i] < c->used[oldest])
+			oldest = i;
+	}
+	c->lines[oldest] = line;
+	c->used[oldest] = now;
+
+	return false;
+}
+
+static void on_access(unsigned int vcpu, uint32_t info, uint64_t addr,
+		      void *userdata)
+{
+	struct accesses *a = &accesses[(uintptr_t)userdata];
+	uint64_t size = 1 << qemu_plugin_mem_size_shift(info);
+
+	(void)vcpu;
+	now++;
+	if (qemu_plugin_mem_is_store(info)) {
+		a->stores++;
+		a->written += size;
+	} else {
+		a->loads++;
+		a->read += size;
+	}
+	for (unsigned int i = 0; i < 2 && !cache_has(&caches[i], addr); i++)
+		a->missed[i]++;
+}
+
+static bool memory_init(void)
+{
+	accesses = calloc(MAX_BLOCKS, sizeof(*accesses));
+	for (unsigned int i = 0; i < 2; i++) {
+		size_t lines = (size_t)caches[i].sets * caches[i].ways;
+
+		caches[i].lines = calloc(lines, sizeof(uint64_t));
+		caches[i].used = calloc(lines, sizeof(uint64_t));
+		if (!caches[i].lines || !caches[i].used)
+			return false;
+	}
+
+	return accesses;
 }
 
 struct sample {
@@ -181,6 +268,17 @@ static void window_write(FILE *f, const uint64_t *counts)
 		fprintf(f, "%" PRIx64 " %" PRIu64 "\n", addr, sum);
 	}
 	free(samples);
+
+	for (uint32_t i = 1; accesses && i < nr_blocks; i++) {
+		const struct accesses *a = &accesses[i];
+
+		if (a->loads + a->stores)
+			fprintf(f, "m %" PRIx64 " %" PRIu64 " %" PRIu64
+				" %" PRIu64 " %" PRIu64 " %" PRIu64
+				" %" PRIu64 "\n", blocks[i].addr, a->loads,
+				a->stores, a->read, a->written, a->missed[0],
+				a->missed[1]);
+	}
 }
 
 static void on_open(unsigned int vcpu, void *userdata)
@@ -188,6 +286,8 @@ static void on_open(unsigned int vcpu, void *userdata)
 	(void)userdata;
 	memset(qemu_plugin_scoreboard_find(board, vcpu), 0,
 	       MAX_BLOCKS * sizeof(uint64_t));
+	if (accesses)
+		memset(accesses, 0, MAX_BLOCKS * sizeof(*accesses));
 }
 
 static void on_close(unsigned int vcpu, void *userdata)
@@ -239,6 +339,7 @@ static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 	size_t nr = qemu_plugin_tb_n_insns(tb);
 	qemu_plugin_u64 entry = { .score = board };
 	uint8_t sizes[1024];
+	uint32_t slot;
 	uint64_t addr = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
 
 	(void)userdata;
@@ -255,19 +356,29 @@ static void on_translate(struct qemu_plugin_tb *tb, void *userdata)
 	for (size_t i = 0; i < nr; i++)
 		sizes[i] = qemu_plugin_insn_size(qemu_plugin_tb_get_insn(tb, i));
 
-	entry.offset = block_slot(addr, sizes, nr) * sizeof(uint64_t);
-	if (entry.offset)
-		count_block(tb, entry, 1);
+	slot = block_slot(addr, sizes, nr);
+	if (!slot)
+		return;
+
+	entry.offset = slot * sizeof(uint64_t);
+	count_block(tb, entry, 1);
+	for (size_t i = 0; accesses && i < nr; i++)
+		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, i),
+						 on_access, CB_NO_REGS, MEM_RW,
+						 (void *)(uintptr_t)slot);
 }
 
 PLUGIN_EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
 				      char **argv)
 {
 	(void)info;
-	if (argc != 1 || strncmp(argv[0], "out=", 4)) {
-		fprintf(stderr, "plugin: give the option out=DIR\n");
+	if (argc < 1 || argc > 2 || strncmp(argv[0], "out=", 4) ||
+	    (argc == 2 && strcmp(argv[1], "mem=on"))) {
+		fprintf(stderr, "plugin: give the options out=DIR[,mem=on]\n");
 		return -1;
 	}
+	if (argc == 2 && !memory_init())
+		return -1;
 	out_dir = argv[0] + 4;
 	board = qemu_plugin_scoreboard_new(MAX_BLOCKS * sizeof(uint64_t));
 	qemu_plugin_register_vcpu_tb_trans_cb(id, on_translate, NULL);

@@ -63,6 +63,10 @@ def rst(data, plots):
         rows = list(report.bucket_rows(data, ring))
         if len(rows) > 1:
             parts += [heading(f"Where the instructions are, {ring} ring"), rst_table(rows, 2)]
+    rows = list(report.memory_rows(data))
+    if len(rows) > 1:
+        parts += [heading("Memory: accesses, bytes, and lines that two caches did not have"),
+                  rst_table(rows, 3)]
     rows = list(report.rate_rows(data))
     if len(rows) > 1:
         parts += [heading("Rates by the clock"), rst_table(rows, 3)]

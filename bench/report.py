@@ -5,10 +5,10 @@ import re
 import statistics
 import subprocess
 
-from .counts import DP, EVENTS, bucket_of
+from .counts import DP, EVENTS, MEMORY, bucket_of
 
 SHOWN = (*DP, "other", "dp", "kernel", *EVENTS, "KiB",
-         "units")
+         "units", *MEMORY, *(f"all-{what}" for what in MEMORY))
 
 
 def best(case_figure, runs):
@@ -120,6 +120,18 @@ def bucket_rows(data, ring):
                    *(f"{of[key]:.4f}" for key in EVENTS)]
 
 
+def memory_rows(data):
+    """Two rows per test: what the data path did to memory; of streams the whole kernel."""
+    yield ["ring", "test", "driver", *MEMORY]
+    for entry in good(data):
+        if "loads" not in entry["figures"][0]:
+            continue
+        prefix = "all-" if entry["figure"] == "kernel" else ""
+        for driver, of in zip(entry["drivers"], entry["figures"]):
+            yield [entry["ring"], entry["case"], driver,
+                   *(f"{of[prefix + what]:.1f}" for what in MEMORY)]
+
+
 def rate_rows(data):
     """One row per test: packets or Gbit per second, with the A/A spread beside."""
     drivers = data["facts"]["drivers"]
@@ -144,7 +156,10 @@ def aligned(lines, first_left=3):
 
 
 def table(data):
-    return "\n".join(aligned(main_rows(data)))
+    text = "\n".join(aligned(main_rows(data)))
+    rows = list(memory_rows(data))
+
+    return text + "\n\n" + "\n".join(aligned(rows)) if len(rows) > 1 else text
 
 
 # ---- the profile ----

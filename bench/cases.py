@@ -229,6 +229,25 @@ def tcp(send, mib=64):
     return run
 
 
+def zero_copy(mib=64):
+    """A stream into memory of the program's, where the driver can; else an ordinary one."""
+    def run(guest, nic, name, scale):
+        if guest.driver_of(nic) != "vnet":
+            return tcp(False, mib)(guest, nic, name, scale)
+        up(guest, nic, name)
+        size, warm = int(mib * scale) << 20, 8 << 20
+        peer = TcpPeer()
+        thread = peer.serve(True, size + warm + (1 << 20))
+        try:
+            path, seconds = guest.window_command(f"zc-recv {name} 4096 {TAP_HOST} {peer.port} "
+                                                 f"{warm} {size}")
+        finally:
+            peer.close()
+            thread.join(10)
+        return Sample(size / 1024, path, seconds, size)
+    return run
+
+
 def available(guest):
     """MemAvailable in KiB, after the kernel has come to rest."""
     guest.ask("write /proc/sys/vm/drop_caches 3")
@@ -287,6 +306,8 @@ CASES = [
          repeats=4),
     Case("tcp-tx", "TCP stream, transmit", "tap", tcp(True), "kernel", "KiB", 0.90,
          repeats=4),
+    Case("zc-rx", "TCP stream, receive by io_uring zero copy; virtio_net: tcp-rx", "tap",
+         zero_copy(), "kernel", "KiB", rings=("split",), repeats=2, quick=False),
     Case("rx64-mq1", "receive 64 B, 1 queue of 64", "mq", receive(60, BURST, 20480), quick=False),
     Case("rx64-mq8", "receive 64 B, 8 queues of 64", "mq",
          receive(60, BURST, 20480, queues=8), quick=False),

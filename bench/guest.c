@@ -37,6 +37,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guest_zc.h"
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #define MAX_WORDS 16
 
@@ -664,6 +666,31 @@ static void cmd_tcp(char **arg)
 	close(fd);
 }
 
+/* zc-recv INTERFACE PAGE ADDRESS PORT WARMUP BYTES: as tcp-recv, by zero copy */
+static void cmd_zc(char **arg)
+{
+	struct sockaddr_in sin = inet_addr_of(arg[3], atoi(arg[4]));
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int room = 2 << 20;
+	uint64_t ns = 0;
+	bool good;
+
+	setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	good = fd >= 0 && zc_bind(arg[1], atoi(arg[2])) &&
+	       !connect(fd, (void *)&sin, sizeof(sin)) &&
+	       zc_begin(fd, strtoull(arg[5], NULL, 0));
+	if (good) {
+		ns = now_ns();
+		window_open();
+		good = zc_receive(fd, strtoull(arg[6], NULL, 0));
+		ns = now_ns() - ns;
+		window_close();
+	}
+	zc_leave(arg[1]);
+	timed_result(good, ns, arg[0]);
+	close(fd);
+}
+
 /* udp-send ADDRESS PORT COUNT SIZE, window around it */
 static void cmd_udp(char **arg)
 {
@@ -738,6 +765,7 @@ static const struct {
 	{ "xsk-tx", 2, false, cmd_xsk_tx },
 	{ "tcp-send", 4, false, cmd_tcp },
 	{ "tcp-recv", 4, false, cmd_tcp },
+	{ "zc-recv", 6, false, cmd_zc },
 	{ "udp-send", 4, false, cmd_udp },
 	{ "open", 0, false, cmd_open },
 	{ "close", 0, false, cmd_close },

@@ -52,7 +52,7 @@ def compile_programs(work):
     run(*cc, "-fPIC", "-shared", "-fvisibility=hidden", "-o", work / "plugin.so",
         BENCH / "plugin.c")
     run(*cc, "-o", work / "backend", BENCH / "backend.c")
-    run(*cc, "-static", "-o", work / "guest", BENCH / "guest.c")
+    run(*cc, "-static", "-o", work / "guest", BENCH / "guest.c", BENCH / "guest_zc.c")
 
 
 # ---- initramfs ----

@@ -452,11 +452,18 @@ static noinline enum vnet_rx_fault vnet_rx_meta(struct vnet_rxq *rxq,
 	return VNET_RX_OK;
 }
 
-static __always_inline void vnet_rx_gro(struct vnet_rxq *rxq,
-					struct sk_buff *skb)
+/* What every packet is told, whichever way it goes to the stack */
+static __always_inline void vnet_rx_address(struct vnet_rxq *rxq,
+					    struct sk_buff *skb)
 {
 	skb_record_rx_queue(skb, rxq->index);
 	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
+}
+
+static __always_inline void vnet_rx_gro(struct vnet_rxq *rxq,
+					struct sk_buff *skb)
+{
+	vnet_rx_address(rxq, skb);
 	napi_gro_receive(&rxq->napi, skb);
 }
 
@@ -518,8 +525,7 @@ vnet_rx_deliver_niovs(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
 		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
 	ctx->hot[VNET_RXS_PACKETS]++;
 	ctx->hot[VNET_RXS_BYTES] += skb->len;
-	skb_record_rx_queue(skb, rxq->index);
-	skb->protocol = eth_type_trans(skb, rxq->vd->dev);
+	vnet_rx_address(rxq, skb);
 	netif_receive_skb(skb);
 
 	return VNET_RX_OK;
@@ -562,6 +568,9 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 	enum vnet_rx_fault fault;
 	struct sk_buff *skb;
 
+	if (unlikely(rxq->mem.niovs))
+		return vnet_rx_deliver_niovs(rxq, pkt, ctx);
+
 	if (raw) {
 		pkt->skb = NULL;
 		fault = vxb->prog ? vnet_xdp_run(vxb, pkt, ctx) :
@@ -569,8 +578,6 @@ static enum vnet_rx_fault vnet_rx_deliver(struct vnet_rxq *rxq,
 		if (fault || !pkt->skb)
 			return fault;
 		skb = pkt->skb;
-	} else if (unlikely(rxq->mem.niovs)) {
-		return vnet_rx_deliver_niovs(rxq, pkt, ctx);
 	} else {
 		rxq->avg_len = vnet_size_ewma_add(rxq->avg_len, pkt->len);
 		skb = vnet_rx_build(rxq, pkt, ctx);

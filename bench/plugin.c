@@ -117,6 +117,7 @@ static struct cache caches[2] = {
 	{ .sets = 64, .ways = 8 },	/* 32 KiB */
 	{ .sets = 1024, .ways = 16 },	/* 1 MiB */
 };
+
 static uint64_t now;
 static const char *out_dir;
 static unsigned int nr_windows;

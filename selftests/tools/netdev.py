@@ -59,8 +59,8 @@ class Netlink:
         self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 16)
         self.sock.setsockopt(SOL_NETLINK, NETLINK_EXT_ACK, 1)
         self.sock.bind((0, 0))
-        reply = self.ask(GENL_ID_CTRL, CTRL_GETFAMILY, attribute(CTRL_FAMILY_NAME, family.encode() + b"\0"),
-                         NLM_ACK)
+        name = attribute(CTRL_FAMILY_NAME, family.encode() + b"\0")
+        reply = self.ask(GENL_ID_CTRL, CTRL_GETFAMILY, name, NLM_ACK)
         self.family = number(dict(reply[0])[CTRL_FAMILY_ID])
 
     def ask(self, family, command, payload, flags):

@@ -48,7 +48,7 @@ struct vnet_filter_cfg {
 	u32 known;
 	bool table_refused;
 	bool replayed;
-	bool ack;
+	u32 ack;
 	atomic_t announces;
 	struct vnet_dev *vd;
 	struct work_struct mode_work;

@@ -65,7 +65,7 @@ struct vnet_recovery {
 	u16 nr_watch;
 	u8 quiet;
 	u8 dozes;
-	bool opened;
+	u32 opened;
 };
 
 void vnet_recovery_queue(struct vnet_dev *vd, unsigned long delay);

@@ -438,7 +438,7 @@ int vnet_recovery_open(struct vnet_dev *vd)
 		return err == -ENOMEM ? err : -EIO;
 
 	vnet_heal_take(rec);
-	rec->opened = true;
+	rec->opened = 1;
 	vnet_recovery_queue(vd, 0);
 
 	return 0;
@@ -447,5 +447,5 @@ int vnet_recovery_open(struct vnet_dev *vd)
 /* Whether it has come back in that way since this was last asked; any context */
 bool vnet_recovery_opened(struct vnet_dev *vd)
 {
-	return xchg(&vd->recovery->opened, false);
+	return xchg(&vd->recovery->opened, 0);
 }

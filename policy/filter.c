@@ -627,7 +627,7 @@ static void vnet_announce_work(struct work_struct *work)
 		__netdev_notify_peers(vd->dev);
 	rtnl_unlock();
 
-	if (xchg(&filter->ack, false))
+	if (xchg(&filter->ack, 0))
 		vnet_announce_ack(vd);
 
 	if (atomic_dec_if_positive(&filter->announces) > 0 && !vnet_leaving(vd))
@@ -657,7 +657,7 @@ void vnet_filter_announce(struct vnet_dev *vd)
 	if (!vd->caps.announce)
 		return;
 
-	WRITE_ONCE(vd->cfg.policy->filter.ack, true);
+	WRITE_ONCE(vd->cfg.policy->filter.ack, 1);
 	vnet_announce_start(vd);
 }
 

@@ -19,6 +19,7 @@
 #include <linux/skbuff.h>
 #include <linux/tcp.h>
 #include <linux/udp.h>
+#include <linux/unaligned.h>
 #include <linux/virtio_types.h>
 #include <net/flow_dissector.h>
 #include <net/ip.h>
@@ -727,7 +728,8 @@ static inline bool vnet_hdr_set_inner(struct sk_buff *skb, u8 type,
 /*
  * Where the network header of a tunnelled packet is, when only its transport
  * header is known: the fixed IP header in front of it, if it says so itself.
- * The bytes up to @th are linear. Return: its offset, or 0.
+ * The bytes up to @th are linear; it is the device that says where, so that may be
+ * at any address. Return: its offset, or 0.
  */
 static inline u32 vnet_hdr_find_inner(const struct sk_buff *skb,
 				      const struct vnet_hdr_gso *gso, u32 th)
@@ -739,13 +741,14 @@ static inline u32 vnet_hdr_find_inner(const struct sk_buff *skb,
 		iph = (const struct iphdr *)(skb->data + th - sizeof(*iph));
 		if (iph->version == 4 && iph->ihl == sizeof(*iph) / 4 &&
 		    iph->protocol == gso->ip_proto &&
-		    ntohs(iph->tot_len) == skb->len - th + sizeof(*iph))
+		    get_unaligned_be16(&iph->tot_len) ==
+			    skb->len - th + sizeof(*iph))
 			return th - sizeof(*iph);
 	}
 	if (th >= sizeof(*ip6h) && !(gso->skb_type & SKB_GSO_TCPV4)) {
 		ip6h = (const struct ipv6hdr *)(skb->data + th - sizeof(*ip6h));
 		if (ip6h->version == 6 && ip6h->nexthdr == gso->ip_proto &&
-		    ntohs(ip6h->payload_len) == skb->len - th)
+		    get_unaligned_be16(&ip6h->payload_len) == skb->len - th)
 			return th - sizeof(*ip6h);
 	}
 

@@ -32,6 +32,9 @@
 #define VNET_SIZE_BUF_MIN	2048U
 #define VNET_SIZE_BUF_MAX	32768U
 
+/* Largest frame of AF_XDP that is used, see struct vnet_rx_buf */
+#define VNET_SIZE_XSK_MAX	65535U
+
 /* Regions that are no power of two are multiples of this. */
 #define VNET_SIZE_ALIGN		128
 
@@ -346,7 +349,9 @@ static inline int vnet_size_rx_layout(struct vnet_rx_layout *l,
  * @size: bytes of a frame behind the headroom that the user wants
  * @sg: a packet may take several frames
  *
- * The virtio header ends where the user expects the packet to begin.
+ * The virtio header ends where the user expects the packet to begin. Of a frame
+ * as large as a page of 64 KiB the last byte is not used: a buffer keeps its size
+ * in 16 bits.
  *
  * Return: 0, or -E2BIG when a packet of this MTU does not fit.
  */
@@ -356,9 +361,11 @@ static inline int vnet_size_xsk_layout(struct vnet_rx_layout *l,
 {
 	u32 spare = XDP_PACKET_HEADROOM + (sg ? vnet_size_tailroom() : 0);
 	u32 len = max_t(u32, in->mtu, ETH_DATA_LEN) + VNET_SIZE_L2;
-	u32 room = size > spare ? ALIGN_DOWN(size - spare, 128) : 0;
 	u32 most = sg && in->mode != VNET_RX_SMALL ? MAX_SKB_FRAGS : 1;
+	u32 room;
 
+	size = min(size, VNET_SIZE_XSK_MAX);
+	room = size > spare ? ALIGN_DOWN(size - spare, 128) : 0;
 	if (len > room * most)
 		return -E2BIG;
 

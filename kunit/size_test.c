@@ -258,6 +258,33 @@ static void size_slots(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vnet_size_rx_slots(&l, 256, SZ_32K), 256);
 }
 
+/* Frames of AF_XDP, up to one of a whole page of 64 KiB: no length leaves 16 bits. */
+static void size_xsk(struct kunit *test)
+{
+	static const u32 frames[] = {
+		2048, 3000, 4096, 8192, 32768, 65280, 65535, 65536,
+	};
+	struct vnet_size_in in = usual_in(VNET_RX_MERGEABLE);
+	struct vnet_rx_layout l;
+	unsigned int i, sg;
+	int err;
+
+	for (i = 0; i < ARRAY_SIZE(frames) * 2; i++) {
+		sg = i & 1;
+		err = vnet_size_xsk_layout(&l, &in, frames[i / 2], sg);
+		KUNIT_ASSERT_EQ(test, err, 0);
+		KUNIT_EXPECT_LE(test, l.truesize, min(frames[i / 2], U16_MAX));
+		KUNIT_EXPECT_EQ(test, l.truesize,
+				l.headroom + l.buf_len + l.tailroom);
+		KUNIT_EXPECT_EQ(test, l.headroom + in.hdr_len,
+				XDP_PACKET_HEADROOM);
+		if (sg)
+			KUNIT_EXPECT_GE(test, l.tailroom, vnet_size_tailroom());
+		else
+			KUNIT_EXPECT_GE(test, l.buf_len, in.hdr_len + 1522);
+	}
+}
+
 static void size_chain(struct kunit *test)
 {
 	struct vnet_size_in in = usual_in(VNET_RX_CHAIN);
@@ -534,6 +561,7 @@ static struct kunit_case size_cases[] = {
 	KUNIT_CASE(size_small),
 	KUNIT_CASE(size_mergeable),
 	KUNIT_CASE(size_slots),
+	KUNIT_CASE(size_xsk),
 	KUNIT_CASE(size_chain),
 	KUNIT_CASE(size_chain_ring),
 	KUNIT_CASE(size_hds),

@@ -11,6 +11,18 @@ static inline bool vnet_status_gone(u8 status)
 	return status == 0xff;
 }
 
+/*
+ * Does who reads the device's status send it a command and wait, without a bound,
+ * for the answer? So it is with the channels of s390: nobody asks there who can do
+ * without, and the lock is not held for a device that hangs. That such a device
+ * wants a reset or is gone is told by interrupts, and a stall is seen.
+ */
+static inline bool vnet_status_waits(const struct vnet_dev *vd)
+{
+	return IS_ENABLED(CONFIG_S390) &&
+	       !strcmp(dev_bus_name(vd->vdev->dev.parent), "ccw");
+}
+
 /* virtqueues, from one device reset to the next */
 int vnet_vqs_create(struct vnet_dev *vd);
 void vnet_vqs_destroy(struct vnet_dev *vd);

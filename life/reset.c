@@ -221,7 +221,8 @@ void vnet_reset_flush(struct vnet_dev *vd)
  */
 bool vnet_device_gone(struct vnet_dev *vd)
 {
-	return vnet_status_gone(vd->vdev->config->get_status(vd->vdev));
+	return !vnet_status_waits(vd) &&
+	       vnet_status_gone(vd->vdev->config->get_status(vd->vdev));
 }
 
 /**

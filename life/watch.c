@@ -245,8 +245,12 @@ static bool vnet_look_rx(struct vnet_dev *vd, struct vnet_rxq *rxq)
 /* The device status register; an interrupt that told of it may be lost. */
 static bool vnet_look_status(struct vnet_dev *vd)
 {
-	u8 status = vd->vdev->config->get_status(vd->vdev);
+	u8 status;
 
+	if (vnet_status_waits(vd))
+		return true;
+
+	status = vd->vdev->config->get_status(vd->vdev);
 	if (vnet_status_gone(status))
 		vnet_recovery_request(vd, VNET_RESET_GONE);
 	else if (status & VIRTIO_CONFIG_S_NEEDS_RESET)

@@ -18,7 +18,9 @@ KEEP	?=
 LAB	:= $(CURDIR)/lab/start
 # Variables of the command line that select nothing: 'make check T='.
 EMPTY	= $(foreach v,T PROFILE KERNEL,$(if $(findstring command,$(origin $v)),$(if $($v),,--empty=$v)))
-SELECT	= -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY) $(if $(KEEP),--keep)
+# Of another architecture (kbuild has a variable of this name, too, and may set it for this one)
+GUESTS	= $(if $(findstring command,$(origin ARCH)),$(if $(ARCH),--arch='$(ARCH)'))
+SELECT	= $(GUESTS) -d '$(DRIVER)' -j '$(J)' -T '$(T)' -p '$(PROFILE)' -k '$(KERNEL)' $(EMPTY) $(if $(KEEP),--keep)
 
 .PHONY: all modules in-tree install uninstall clean run check check-ci check-full \
 	shell kunit gates fuzz proofs bench kselftest mutants kernels dkms deb rpm dist \
@@ -56,10 +58,10 @@ clean:
 	@sh lab/make/clean.sh '$(KDIR)' '$(CURDIR)'
 
 run:
-	@$(LAB) run -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
+	@$(LAB) run $(GUESTS) -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
 
 shell:
-	@$(LAB) shell -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
+	@$(LAB) shell $(GUESTS) -d '$(DRIVER)' -k '$(KERNEL)' -p '$(PROFILE)'
 
 check:
 	@$(LAB) check $(SELECT)

@@ -16,7 +16,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from . import SetupError, check, die, host, layers, matrix, package, root, say, verdicts
+from . import SetupError, arch, check, die, host, layers, matrix, package, root, say, verdicts
 from . import options as test_options
 
 INTERRUPTED = 130  # the status of a command that ^C has ended
@@ -82,8 +82,10 @@ def session_dir(cache):
     return path
 
 
-def enter(rootdir, command, over=()):
+def enter(rootdir, command, over=(), base=None, guests=""):
     """Run a command in the root, with layers over it, and return its exit status.
+
+    BASE is the root of guests of the architecture GUESTS, if it is another one.
 
     The chain setpriv -> unshare -> command dies from the top: whoever kills
     this process also ends the pid name space, and every guest in it.
@@ -91,7 +93,7 @@ def enter(rootdir, command, over=()):
     cache = host.cache_dir()
     prefix = [] if host.is_root() else host.user_namespace()
     with contextlib.ExitStack() as stack:
-        for path in (rootdir, *over):
+        for path in (rootdir, *over, *([base] if base else ())):
             inuse = stack.enter_context(open(f"{path}.inuse", "w", encoding="ascii"))
             fcntl.flock(inuse, fcntl.LOCK_SH)
         session = session_dir(cache)
@@ -101,7 +103,8 @@ def enter(rootdir, command, over=()):
              "unshare", "--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child",
              str(CHECKOUT / "lab/enter.sh"), str(rootdir), str(cache), str(CHECKOUT),
              str(session), *command],
-            env=dict(os.environ, VNET_LAYERS=" ".join(path.name for path in over)))
+            env=dict(os.environ, VNET_LAYERS=" ".join(path.name for path in over),
+                     VNET_BASE=str(base or ""), VNET_ARCH=guests))
 
         def forward(signum, _frame):
             # unshare blocks signals: hand them to the process that it waits for, the first of
@@ -121,6 +124,8 @@ def enter(rootdir, command, over=()):
         return process.wait()
 
 
+# kernels of the archive that are not in the root: each is a layer of its name
+KERNEL_LAYERS = ("rt",)
 # layer -> the file of selftests/ whose tests need it
 LAYERS = {"boot": "package_boot", "dracut": "package_dracut", "programs": "users",
           "managers": "users", "peers": "peers", "xdp": "xdp_clients"}
@@ -130,7 +135,7 @@ def test_layers(rootdir, options):
     """The layers of the tests that will run; the tests of one that cannot be had say so."""
     found = []
     for name, module in LAYERS.items():
-        if not test_options.names(module, options):
+        if options.arch or not test_options.names(module, options):
             continue
         try:
             found.append(layers.ensure(rootdir, name))
@@ -140,7 +145,16 @@ def test_layers(rootdir, options):
 
 
 def inside(rootdir, command, args, over=()):
-    return enter(rootdir, ["python3", "-m", "lab.inside", command, *args], over)
+    """A command of lab/inside.py, for guests of the architecture that its arguments name."""
+    guests = arch.get(test_options.arch(args))
+    base = None
+    if guests is not arch.NATIVE:
+        over = [*over, *(layers.ensure(rootdir, name) for name in arch.LAYERS)]
+        base = arch.ensure(guests)
+    for name in KERNEL_LAYERS:
+        if name in test_options.kernels(args):
+            over = [*over, layers.ensure(rootdir, name)]
+    return enter(rootdir, ["python3", "-m", "lab.inside", command, *args], over, base, guests.name)
 
 
 def kselftest(rootdir, args):
@@ -173,6 +187,23 @@ def fuzz(rootdir, args):
 def proofs(rootdir, args):
     """What docs/ring.rst says is proved, by the checker of a layer."""
     return enter(rootdir, ["proofs/run", *args], [layers.ensure(rootdir, "proofs")])
+
+
+def execute(rootdir, args):
+    """A command inside the root; --layer=NAME before it lays one of lab/layers over the root."""
+    over = []
+    while args and args[0].startswith("--layer="):
+        name = args.pop(0).removeprefix("--layer=")
+        if not (layers.LISTS / name).is_file():
+            raise SetupError(f"there is no layer {name!r}; there are: "
+                             f"{' '.join(sorted(p.name for p in layers.LISTS.iterdir()))}")
+        over.append(layers.ensure(rootdir, name))
+    return enter(rootdir, args, over)
+
+
+def gate_arch(rootdir):
+    """The gate that compiles for other machines, by the compilers of a layer."""
+    return execute(rootdir, ["--layer=cross", "lab/gates/run", "arch"])
 
 
 def program(name, args):
@@ -212,7 +243,7 @@ def main():
             print(rootdir)
             return 0
         if options.command == "exec":
-            return enter(rootdir, options.args)
+            return execute(rootdir, options.args)
         if options.command in PROGRAMS:
             return program(options.command, options.args)
         if options.command in MODULES:

@@ -10,7 +10,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import SetupError, outer, say
+from . import SetupError, arch, outer, say
 
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
@@ -110,8 +110,8 @@ def make(kernel, target, name, args=(), kdir=None):
     """Run kbuild in a directory; return the path of the module."""
     jobs = len(os.sched_getaffinity(0))
     done = subprocess.run(
-        ["make", "-C", str(kdir or kernel.build.resolve()), f"M={target}", f"-j{jobs}", *args,
-         "modules"],
+        ["make", "-C", str(kdir or kernel.build.resolve()), f"M={target}", f"-j{jobs}",
+         *arch.current().make, *args, "modules"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
         check=False)
     (target / "build.log").write_text(done.stdout, encoding="utf-8")

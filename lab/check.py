@@ -16,7 +16,7 @@ from . import SetupError, host, options, results, say
 
 # What runs before the tests in guests, and with which arguments in a quick run,
 # which leaves out what takes more than some seconds.
-STEPS = ("unit", "gates", "kunit", "proofs", "fuzz", "kselftest", "debug-kernel")
+STEPS = ("unit", "gates", "arch", "kunit", "proofs", "fuzz", "kselftest", "debug-kernel")
 QUICK = {"unit": ["--quick"], "gates": ["--quick"], "proofs": ["--quick"]}
 
 
@@ -116,6 +116,8 @@ class Check:
         try:
             if step == "unit":
                 return door.inside(self.rootdir, step, args)
+            if step == "arch":
+                return door.gate_arch(self.rootdir)
             if step == "fuzz":
                 return door.fuzz(self.rootdir, args)
             if step == "proofs":

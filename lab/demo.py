@@ -21,6 +21,7 @@ PAGE = b"vnet carries traffic\n"
 
 def parse(args, profile):
     parser = argparse.ArgumentParser(prog="lab run")
+    parser.add_argument("--arch", default="", help="of another architecture, as arm64")
     parser.add_argument("-k", "--kernel", default="")
     parser.add_argument("-p", "--profile", default="")
     parser.add_argument("-d", "--driver", default="vnet")

@@ -3,7 +3,8 @@
 # Enter the guest root: enter.sh ROOT CACHE CHECKOUT SESSION COMMAND...
 # Started as root of new mount, pid and network name spaces. The root is the
 # lower layer of an overlay, so nothing that a session does changes it; the
-# layers of VNET_LAYERS (lab/layers.py) lie over it.
+# layers of VNET_LAYERS (lab/layers.py) lie over it. VNET_BASE is the root of the
+# guests, where that is another one (lab/arch.py).
 set -e
 root=$1 cache=$2 checkout=$3 session=$4
 shift 4
@@ -34,8 +35,16 @@ mkdir -p "$new/vnet" "$new/cache" "$new/base" "$new/run/netns"
 mount --bind "$checkout" "$new/vnet"
 mount -o remount,bind,ro "$new/vnet"
 mount --bind "$cache" "$new/cache"
-mount --bind "$root" "$new/base"
+mount --bind "${VNET_BASE:-$root}" "$new/base"
 mount -o remount,bind,ro "$new/base" 2>/dev/null || true
+# the headers of the guests' kernels where they find those that they share with ours, and
+# programs of this machine's
+for modules in ${VNET_BASE:+"$VNET_BASE"/usr/lib/modules/*}; do
+	release=${modules##*/}
+	mkdir -p "$new/usr/src/linux-headers-$release" "$new/usr/lib/modules/$release"
+	mount --bind "$VNET_BASE/usr/src/linux-headers-$release" "$new/usr/src/linux-headers-$release"
+	ln -s "/usr/src/linux-headers-$release" "$new/usr/lib/modules/$release/build"
+done
 printf 'nameserver 127.0.0.1\n' > "$new/etc/resolv.conf"
 printf '127.0.0.1 localhost\n' > "$new/etc/hosts"
 chroot "$new" ip link set lo up
@@ -47,6 +56,6 @@ pivot_root . .old
 exec chroot . /usr/bin/env -i HOME=/root TERM="${TERM:-dumb}" LC_ALL=C.UTF-8 \
 	PATH=/usr/sbin:/usr/bin:/sbin:/bin PYTHONPATH=/vnet PYTHONDONTWRITEBYTECODE=1 \
 	CCACHE_DIR=/cache/ccache VNET_LAB=1 VNET_CACHE="$cache" VNET_CHECKOUT="$checkout" \
-	VNET_ACCEL="${VNET_ACCEL:-}" VNET_SEED="${VNET_SEED:-}" \
+	VNET_ACCEL="${VNET_ACCEL:-}" VNET_ARCH="${VNET_ARCH:-}" VNET_SEED="${VNET_SEED:-}" \
 	VNET_ORACLE="${VNET_ORACLE:-}" VNET_LAYERS="$VNET_LAYERS" \
 	sh -c 'umount -l /.old && rmdir /.old && cd /vnet && exec "$@"' sh "$@"

@@ -19,7 +19,7 @@ from pathlib import Path
 from qemu.qmp import ExecuteError, QMPError
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from . import SetupError, initramfs, outer, profiles, say, splats, vhost_user
+from . import SetupError, arch, initramfs, outer, profiles, say, splats, vhost_user
 from .net import CommandFailed, Daemon, HostNs, Result, TimedOut, have_tap
 from .patience import Deadline
 from .transcript import Transcript
@@ -120,10 +120,11 @@ class Guest:
         self.append, self.extra, self.memory, self.smp = append, extra, memory, smp
         self.shell = shell or doors
         self.doors, self.prepare = doors, prepare
-        self.slow = 4 if kernel.layer else 1  # how much longer a debug kernel takes
+        self.slow = kernel.slow
+        self.arch = arch.current()
         self.accel = os.environ.get("VNET_ACCEL") or "tcg"
-        self.over = [*over, *(Path("/cache/layers") / name
-                              for name in os.environ.get("VNET_LAYERS", "").split())]
+        layers = os.environ.get("VNET_LAYERS", "").split() if self.arch is arch.NATIVE else []
+        self.over = [*over, *(Path("/cache/layers") / name for name in layers)]
         self.run_dir = Path(f"/run/guest{next(COUNTER)}")
         self.root = self.run_dir / "root"
         self.macs = [MAC.format(i + 1) for i in range(self.profile.nics)]
@@ -233,7 +234,8 @@ class Guest:
         upper, work = self.run_dir / "layer/upper", self.run_dir / "layer/work"
         upper.mkdir()
         work.mkdir()
-        lower = ":".join(str(p) for p in (self.kernel.layer, *self.over, "/base") if p)
+        lower = ":".join(dict.fromkeys(str(p) for p in (self.kernel.layer, *self.over, "/base")
+                                       if p))
         options = f"lowerdir={lower},upperdir={upper},workdir={work}"
         for extra in (",userxattr", ""):
             done = subprocess.run(["mount", "-t", "overlay", "-o", options + extra, "vnet-guest",
@@ -285,21 +287,35 @@ class Guest:
         return f"socket,id={name},path={path},server=on,wait=off"
 
     @property
-    def microvm(self):
-        """True if all devices are behind virtio over MMIO; then there is no PCI and no ACPI."""
+    def mmio(self):
+        """True if the NICs are behind virtio over MMIO."""
         return self.profile.machine == "microvm"
+
+    @property
+    def microvm(self):
+        """True if all devices are; then there is no PCI and no ACPI."""
+        return self.mmio and self.arch is arch.NATIVE
+
+    def cpu(self):
+        if self.accel == "kvm":
+            return "host"
+        return "max,la57=off" if self.kernel.layer else self.arch.cpu
 
     def machine_args(self):
         machine, bus = ("microvm,acpi=off,pic=on,pit=on,rtc=on", "device") if self.microvm else \
-            ("q35", "pci")
-        append = (f"root=root rootfstype=virtiofs rw init={self.init} console=ttyS0 quiet panic=-1 "
+            (self.arch.machine, "pci")
+        iommu, append = [], self.append
+        if self.profile.iommu:
+            more, iommu, option = self.arch.iommu
+            machine, append = machine + more, f"{option} iommu.strict=1 {append}"
+        append = (f"root=root rootfstype=virtiofs rw init={self.init} "
+                  f"console={self.arch.console} quiet panic=-1 "
                   "mitigations=off no_timer_check init_on_alloc=1 net.ifnames=0 "
-                  f"{self.profile.append} {self.append}")
+                  f"{self.profile.append} {append}")
         return [
-            "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none",
+            self.arch.qemu, "-nodefaults", "-no-user-config", "-display", "none",
             "-no-reboot", "-machine", f"{machine},accel={self.accel},memory-backend=mem",
-            "-cpu", "host" if self.accel == "kvm" else
-            "max,la57=off" if self.kernel.layer else "max",
+            "-cpu", self.cpu(),
             "-smp", str(self.smp),
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
@@ -308,7 +324,7 @@ class Guest:
               itertools.chain(*(["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
                                 for index in range(PORTS)))),
             "-chardev", self.socket("qmp"), "-mon", "chardev=qmp,mode=control",
-            "-serial", f"file:{self.console}", *self.profile.args,
+            "-serial", f"file:{self.console}", *iommu, *self.profile.args,
             "-chardev", f"socket,id=fs,path={self.run_dir}/fs.sock",
             "-device", f"vhost-user-fs-{bus},chardev=fs,tag=root",
             "-device", f"virtio-serial-{bus}",
@@ -337,10 +353,10 @@ class Guest:
             backend = f"vhost-user,id=net{index},chardev=vhost{index}"
         else:
             backend = f"user,id=net{index}"
-        device = "virtio-net-device" if self.microvm else "virtio-net-pci"
+        device = "virtio-net-device" if self.mmio else "virtio-net-pci"
         props = [device, f"id=nic{index}", f"netdev=net{index}", f"mac={self.macs[index]}"]
         props += [f"{key}={value}" for key, value in self.props(index).items()]
-        if not self.microvm:
+        if not self.mmio:
             props += [f"bus=rp{index}", "romfile="]
         return [*args, "-netdev", backend, "-device", ",".join(props)]
 
@@ -575,6 +591,8 @@ class Guest:
                              f"'{wanted}'; see {outer(self.log)}/console.log")
 
     def insmod(self, driver):
+        if self.mmio and not self.microvm:  # where the initramfs has not done it
+            self.run("modprobe virtio_mmio")
         self.run(f"if [ -e /lab/{driver}.ko ]; then insmod /lab/{driver}.ko; "
                  f"else modprobe {driver}; fi", timeout=60)
 

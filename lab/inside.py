@@ -18,6 +18,7 @@ LOGS = Path("/cache/logs")
 def guest_options(parser):
     parser.add_argument("-k", "--kernel", default="",
                         help="kernel by name, as 6.12; the newest if not given")
+    parser.add_argument("--arch", default="", help="of another architecture, as arm64")
     parser.add_argument("-p", "--profile", default="modern-split", help="device profile")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet, virtio_net or none")
     parser.add_argument("-a", "--append", default="", help="added to the kernel command line")

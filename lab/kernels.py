@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The kernels that guests boot: those of the root, and layers made by hand.
+"""The kernels that guests boot: those of the root, and layers over it.
 
 A layer is a directory CACHE/kernels/NAME with boot/vmlinuz-RELEASE and
-lib/modules/RELEASE in it (a debug kernel, for example); it is laid over the
-guest root of guests that boot it.
+lib/modules/RELEASE in it (a debug kernel, for example), or one of lab/layers of
+this session that holds a kernel (rt); it is laid over the guest root of guests
+that boot it.
 """
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +34,29 @@ class Kernel:
 
     @property
     def modules(self):
-        return (self.layer or BASE) / "lib/modules" / self.release
+        return modules_of(self.layer or BASE) / self.release
+
+    @property
+    def slow(self):
+        """How much longer than others it takes: it is for debugging."""
+        return 4 if self.layer and self.layer.parent == LAYERS else 1
 
     @property
     def build(self):
         """The directory that external modules are built against (kbuild writes there)."""
-        return Path(f"{self.layer or ''}/lib/modules") / self.release / "build"
+        own = self.layer and self.layer.parent == LAYERS
+        return (self.modules if own else Path("/lib/modules") / self.release) / "build"
+
+
+def modules_of(base):
+    """The directory of modules of a root, or of a layer over one."""
+    path = base / "lib/modules"
+    return path if path.is_dir() else base / "usr/lib/modules"
 
 
 def scan(base, layer=None, name=None):
     found = []
-    for modules in sorted(base.glob("lib/modules/*/")):
+    for modules in sorted(modules_of(base).glob("*/")):
         release = modules.name
         for image in (base / f"boot/vmlinuz-{release}", modules / "vmlinuz",
                       modules / "vmlinuz.unsigned"):
@@ -58,6 +72,9 @@ def every():
     found = sorted(scan(BASE), key=lambda kernel: kernel.version)
     for layer in sorted(LAYERS.glob("*/")):
         found += scan(layer, layer, layer.name)
+    for name in os.environ.get("VNET_LAYERS", "").split():
+        layer = Path("/cache/layers") / name
+        found += scan(layer, layer, name.partition(".")[0])
     return found
 
 

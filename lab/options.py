@@ -6,6 +6,20 @@ import fnmatch
 import re
 
 
+def arch(args):
+    """The architecture of the guests that arguments ask for; empty for this machine's."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--arch", default="")
+    return parser.parse_known_args(args)[0].arch
+
+
+def kernels(args):
+    """The kernels that arguments name, before they are looked at inside the root."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("-k", "--kernel", "--kernels", type=words, default=[])
+    return parser.parse_known_args(args)[0].kernel
+
+
 def words(text):
     return [word for word in re.split(r"[ ,]+", text) if word]
 
@@ -16,6 +30,7 @@ def parse(args):
     parser.add_argument("-p", "--profiles", type=words, default=[], help="device profiles")
     parser.add_argument("-k", "--kernels", type=words, default=[],
                         help="by series, as 6.12, or all")
+    parser.add_argument("--arch", default="", help="guests of another architecture, as arm64")
     parser.add_argument("-d", "--driver", default="vnet", help="vnet or virtio_net")
     parser.add_argument("-j", "--jobs", type=int, default=0, help="guests at a time")
     parser.add_argument("--ci", action="store_true", help="what CI runs: half an hour")
@@ -51,9 +66,10 @@ def step_wanted(step, options, quick=()):
     """
     if options.test:
         return options.test == step
-    if options.profiles or options.kernels or options.list or options.driver != "vnet":
+    if options.profiles or options.kernels or options.list or options.arch or \
+            options.driver != "vnet":
         return False
-    if step == "debug-kernel":
+    if step in ("arch", "debug-kernel"):
         return options.full
     return options.ci or options.full or step in quick
 

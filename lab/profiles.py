@@ -45,6 +45,7 @@ class Profile:
     nics       number of network devices of the guest
     wire       MTU of the taps and the bridge behind them, if the device tells none
     machine    "q35" or "microvm" (virtio over MMIO)
+    iommu      the machine has one
     append     added to the kernel command line
     args       further arguments of QEMU
     device     options of the scripted device (selftests/device) that is there
@@ -66,6 +67,7 @@ class Profile:
     nics: int = 1
     wire: int = 0
     machine: str = "q35"
+    iommu: bool = False
     append: str = ""
     args: tuple = ()
     device: dict | None = None
@@ -81,7 +83,7 @@ class Profile:
     @property
     def pluggable(self):
         """Can a guest that runs be given this device in place of another one?"""
-        return self.machine == "q35" and not (self.append or self.args) and \
+        return self.machine == "q35" and not (self.iommu or self.append or self.args) and \
             self.net in ("tap", "user", "device")
 
 
@@ -121,8 +123,7 @@ PROFILES = {p.name: p for p in (
             on=("HASH_REPORT",)),
     Profile("iommu", "behind an IOMMU, DMA API in strict mode",
             {**MODERN, "iommu_platform": "on", "ats": "on"},
-            args=("-device", "intel-iommu,intremap=on,device-iotlb=on"),
-            append="intel_iommu=on iommu.strict=1", on=("ACCESS_PLATFORM",)),
+            iommu=True, on=("ACCESS_PLATFORM",)),
     Profile("access-platform", "DMA API without an IOMMU", {**MODERN, "iommu_platform": "on"},
             on=("ACCESS_PLATFORM",)),
     Profile("no-ctrl-vq", "no control queue", {**MODERN, **off(

@@ -90,14 +90,24 @@ def progress(process, log):
 
 
 def make(cache, target):
+    hook = RECIPE / "kernels.sh"
+    bootstrap(cache, target, "the guest root", [
+        "--variant=apt",
+        "--include=" + ",".join(recipe_packages()),
+        f"--essential-hook=cp -a '{RECIPE}/dpkg.sh' \"$1/tmp/dpkg.sh\" && "
+        "chroot \"$1\" sh /tmp/dpkg.sh",
+        f"--customize-hook=cp '{hook}' \"$1/tmp/kernels.sh\" && chroot \"$1\" sh /tmp/kernels.sh"])
+
+
+def bootstrap(cache, target, what, arguments):
+    """Have mmdebstrap make a root, WHAT, of Debian stable and its backports."""
     host.check_space(cache)
     mirror = host.mirror()
     temp = cache / f"making-{os.getpid()}"
     log = cache / "root.log"
-    say(f"root: making the guest root in {target} (once, two to five minutes; log: {log})")
-    hook = RECIPE / "kernels.sh"
+    say(f"root: making {what} in {target} (once, two to five minutes; log: {log})")
     command = [
-        "mmdebstrap", "--variant=apt", "--mode=root",
+        "mmdebstrap", "--mode=root",
         "--aptopt=APT::Default-Release \"trixie-backports\"",
         "--aptopt=APT::Install-Recommends \"false\"",
         "--aptopt=Acquire::Languages \"none\"",
@@ -105,18 +115,15 @@ def make(cache, target):
         "--dpkgopt=path-exclude=/usr/share/locale/*",
         "--dpkgopt=path-exclude=/usr/share/doc/*",
         *(f"--aptopt={option}" for option in host.apt_options()),
-        "--include=" + ",".join(recipe_packages()),
-        f"--essential-hook=cp -a '{RECIPE}/dpkg.sh' \"$1/tmp/dpkg.sh\" && "
-        "chroot \"$1\" sh /tmp/dpkg.sh",
-        f"--customize-hook=cp '{hook}' \"$1/tmp/kernels.sh\" && chroot \"$1\" sh /tmp/kernels.sh",
-        "trixie", str(temp),
+        *arguments, "trixie", str(temp),
         f"deb {mirror} trixie main",
         f"deb {mirror} trixie-backports main",
     ]
     prefix = ["setpriv", "--pdeathsig", "KILL"]
     if not host.is_root():
         prefix += [*host.user_namespace(), "--mount", "--pid", "--fork", "--kill-child"]
-    env = dict(os.environ, PATH=os.environ["PATH"] + ":/usr/sbin:/sbin", LC_ALL="C",
+    # the distribution's Python first: a version manager's takes seconds to start
+    env = dict(os.environ, PATH="/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ["PATH"], LC_ALL="C",
                TMPDIR=str(cache))
     started = time.monotonic()
     try:
@@ -127,7 +134,7 @@ def make(cache, target):
         if status:
             last = log.read_text(encoding="utf-8").strip().splitlines()
             errors = [line for line in last if line.startswith("E: ")] or last[-1:]
-            raise SetupError(f"mmdebstrap could not make the guest root ({errors[0]}): see {log}; "
+            raise SetupError(f"mmdebstrap could not make {what} ({errors[0]}): see {log}; "
                              "check the network and apt's mirror, then start again")
         temp.rename(target)
     finally:

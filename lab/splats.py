@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 
 # Lines that tell of a defect, wherever they stand.
 SPLAT = re.compile(
-    r"BUG:|WARNING:|RIP:|Call Trace:|Oops|general protection|Kernel panic|KASAN:|KCSAN:|UBSAN:"
+    r"BUG:|WARNING:|RIP:|Call [Tt]race:|Oops|Unable to handle kernel|Internal error:"
+    r"|general protection|Kernel panic|KASAN:|KCSAN:|UBSAN:"
     r"|possible circular locking|inconsistent lock state|suspicious RCU|sleeping function called"
     r"|stalled pool shutdown|blocked for more than|soft lockup|hard LOCKUP|rcu_.*detected stall"
     r"|unregister_netdevice: waiting|NETDEV WATCHDOG|refcount_t:|ref_tracker:|list_add corruption"
     r"|list_del corruption|memory leak|DMA-API:|scheduling while atomic|use-after-free")
 # Of these the ones that stand within a complaint and do not begin one.
-WITHIN = re.compile(r"RIP:|Call Trace:|Oops|Kernel panic|end Kernel panic")
+WITHIN = re.compile(r"RIP:|Call [Tt]race:|Oops|Internal error:|Kernel panic|end Kernel panic")
 # The kernel's own, which nobody here can help, and why.
 IGNORED = (
     (r"[^\n]*INFO: trying to register non-static key(?:(?!</TASK>).)*?"

@@ -115,26 +115,32 @@ def short_lines(release, work):
 class Tree:
     """A configured kernel build directory, kept in the cache, for one series and compiler."""
 
-    def __init__(self, series, compiler):
+    def __init__(self, series, compiler, machine=None):
         have_driver()
-        self.name = f"{series} {compiler}"
+        stem, self.name = f"{series}-{compiler}", f"{series} {compiler}"
         self.make = f"make {JOBS} -C /mnt/src O=/mnt/build"
         if compiler == "clang":
             self.make += " LLVM=1"
+        self.config = CONFIG.read_text(encoding="ascii")
+        if machine:
+            stem, self.name = f"{machine.name}.{stem}", f"{series} {machine.name}"
+            self.make += f" ARCH={machine.arch} CROSS_COMPILE={machine.prefix}"
+            self.config += machine.config
+            compiler = machine.compiler
         self.source = trees.source(series)
-        key = trees.digest(CONFIG.read_text(encoding="ascii"), self.source.name, self.make,
+        key = trees.digest(self.config, self.source.name, self.make,
                            trees.text_of([compiler, "--version"]))
-        self.dir = STATE / f"{series}-{compiler}-{key}"
+        self.dir = STATE / f"{stem}-{key}"
         with trees.locked(self.dir):
             if not (self.dir / "prepared").exists():
-                for old in STATE.glob(f"{series}-{compiler}-*/"):
+                for old in STATE.glob(f"{stem}-*/"):
                     shutil.rmtree(old)
                 self.prepare()
 
     def prepare(self):
         say(f"preparing the kernel tree {self.name} (once, about two minutes)")
         self.dir.mkdir()
-        shutil.copy(CONFIG, self.dir / "all.config")
+        (self.dir / "all.config").write_text(self.config, encoding="ascii")
         status, output = trees.shell(trees.mounts(self.source, self.dir) + f"""
 KCONFIG_ALLCONFIG=/mnt/build/all.config {self.make} allnoconfig >/dev/null
 {self.make} modules_prepare
@@ -216,10 +222,25 @@ def in_tree():
     return found, f"=m and =y for {len(trees.series())} kernel sources"
 
 
+PLANTED = f"C=2 CHECK={HERE}/sparse-planted"
+
+
 @cache
 def module_tree(series, arguments):
     tree = Tree(series, "gcc")
     return (tree, *tree.compile(arguments))
+
+
+def checked(tree, lines, output):
+    """The findings of a build with PLANTED, and the number of files that it has looked at."""
+    proven = re.findall(rf"^sparse-planted: found in \S*?{DRIVER}(\S+)", output, re.M)
+    names = {str(path.relative_to(tree.dir / IN_TREE).with_suffix(".c"))
+             for path in tree.objects()}
+    # what sparse says about the kernel's own headers is not ours
+    found = [line for line in lines if not re.match(r"(\./)?(include/(?!vnet)|arch/)", line)]
+    found += (f"{name}: the planted defect was not found: sparse did not check this file"
+              for name in sorted(names.difference(proven)))
+    return found, len(names)
 
 
 def sparse():
@@ -228,16 +249,9 @@ def sparse():
     found, count = [], 0
     for series in trees.series():
         say(f"sparse: source of {series}")
-        tree, lines, output = module_tree(series, f"C=2 CHECK={HERE}/sparse-planted")
-        proven = re.findall(rf"^sparse-planted: found in \S*?{DRIVER}(\S+)", output, re.M)
-        names = {str(path.relative_to(tree.dir / IN_TREE).with_suffix(".c"))
-                 for path in tree.objects()}
-        # what sparse says about the kernel's own headers is not ours
-        ours = [line for line in lines if not re.match(r"(\./)?(include/(?!vnet)|arch/)", line)]
-        found += label(ours, series)
-        found += label((f"{name}: the planted defect was not found: sparse did not check this file"
-                        for name in sorted(names.difference(proven))), series)
-        count += len(names)
+        lines, files = checked(*module_tree(series, PLANTED))
+        found += label(lines, series)
+        count += files
     return found, f"{count} files, the planted defect found in each"
 
 
@@ -245,7 +259,7 @@ def layers():
     """Who calls whom, from the symbols of the objects, and the rules on the text."""
     series = trees.series()[-1]
     say(f"layers: objects of {series}")
-    tree, lines, _ = module_tree(series, f"C=2 CHECK={HERE}/sparse-planted")
+    tree, lines, _ = module_tree(series, PLANTED)
     objects = [path for path in tree.objects() if "kunit" not in path.parts]
     if not objects:
         return label(lines, series), "nothing"

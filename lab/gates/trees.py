@@ -39,13 +39,14 @@ ENV = {
 }
 
 
-def enter_root(script):
-    """Start SCRIPT again inside the guest root, unless it runs there."""
+def enter_root(script, layers=()):
+    """Start SCRIPT again inside the guest root, with layers over it, unless it runs there."""
     if os.environ.get("VNET_LAB"):
         return
     inner = "/vnet/" + str(Path(script).resolve().relative_to(TOP))
     os.environ["PYTHONPATH"] = str(TOP)
-    os.execvp(sys.executable, [sys.executable, "-m", "lab", "exec", "python3", inner,
+    os.execvp(sys.executable, [sys.executable, "-m", "lab", "exec",
+                               *(f"--layer={name}" for name in layers), "python3", inner,
                                *sys.argv[1:]])
 
 

@@ -20,6 +20,7 @@ Test
     T=NAME               one test, one file of tests, or a glob
     PROFILE='A B'        device profiles (lab/profiles.py)
     KERNEL=6.12          a kernel of the guest root, by its series
+    ARCH=arm64           guests of another architecture, emulated (docs/machines.rst)
     DRIVER=virtio_net    the in-tree driver instead
     J=N                  guests at a time
     KEEP=1               leave the guest of the first failing test running, and say how to get in

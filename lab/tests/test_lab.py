@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, check, host, kernels, kselftest, layers, net
+from lab import SetupError, arch, check, host, kernels, kselftest, layers, net
 from lab import options, patience, profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
 from lab.guest import Guest, GuestDied, NotUp
@@ -38,6 +38,48 @@ class Profiles(unittest.TestCase):
     def test_unknown_name_says_what_there_is(self):
         with self.assertRaisesRegex(SetupError, "modern-split"):
             profiles.get("nonsense")
+
+
+class Architectures(unittest.TestCase):
+    def guest(self, name, profile="modern-split"):
+        with mock.patch.dict(os.environ, {"VNET_ARCH": name, "VNET_LAYERS": "cross.1"}):
+            return Guest(kernels.Kernel("x", "7.3.4", Path("/x")), profile, "/nowhere")
+
+    def test_unknown_name_says_what_there_is(self):
+        with self.assertRaisesRegex(SetupError, "arm64"):
+            arch.get("vax")
+
+    def test_the_native_one_needs_nothing(self):
+        for name in ("", "amd64"):
+            self.assertIs(arch.get(name), arch.NATIVE)
+        self.assertEqual(arch.NATIVE.make, [])
+        self.assertEqual(options.arch(["-T", "x", "-k", "rt,kasan"]), "")
+        self.assertEqual(options.kernels(["-T", "x", "-k", "rt,kasan"]), ["rt", "kasan"])
+        self.assertEqual(options.arch(["--arch=arm64", "true"]), "arm64")
+
+    def test_layers_of_programs_are_not_for_foreign_guests(self):
+        self.assertEqual(len(self.guest("").over), 1)
+        self.assertEqual(self.guest("arm64").over, [])
+
+    def test_nics_on_mmio_leave_a_foreign_machine_its_pci(self):
+        for name, micro in (("", True), ("arm64", False)):
+            guest = self.guest(name, "mmio")
+            guest.host_ns = mock.Mock(add_tap=lambda *_: "tap0")
+            self.assertEqual((guest.mmio, guest.microvm), (True, micro))
+            self.assertIn("virtio-net-device", guest.netdev(0)[-1])
+            with mock.patch("lab.initramfs.make"):
+                args = guest.machine_args()
+            self.assertEqual("-initrd" in args, micro)
+            self.assertEqual(args[0], arch.get(name).qemu)
+            self.assertIn(arch.get(name).console, args[args.index("-append") + 1])
+
+    def test_lists_of_packages(self):
+        for name in arch.LAYERS:
+            self.assertTrue(layers.packages(name))
+        for other in set(arch.ARCHES.values()) - {arch.NATIVE}:
+            self.assertTrue(set(other.kernels) < set(arch.packages(other)))
+            self.assertIn(f"{other.prefix.rstrip('-')}".replace("_", "-"),
+                          " ".join(layers.packages("cross")))
 
 
 class Sockets(unittest.TestCase):
@@ -332,7 +374,8 @@ class Selection(unittest.TestCase):
         for args, steps in (((), "unit gates proofs"),
                             (["--ci"], "unit gates kunit proofs fuzz kselftest"),
                             (["--full"], " ".join(check.STEPS)), (["-T", "fuzz"], "fuzz"),
-                            (["-T", "ping"], ""), (["-p", "packed"], "")):
+                            (["-T", "ping"], ""), (["-p", "packed"], ""),
+                            (["-T", "arch"], "arch"), (["--arch", "arm64"], "")):
             self.assertEqual([step for step in check.STEPS if wanted(step, *args)], steps.split(),
                              args)
 

@@ -149,7 +149,7 @@ def inside(rootdir, command, args, over=()):
     guests = arch.get(test_options.arch(args))
     base = None
     if guests is not arch.NATIVE:
-        over = [*over, *(layers.ensure(rootdir, name) for name in arch.LAYERS)]
+        over = [*over, *(layers.ensure(rootdir, name) for name in guests.layers)]
         base = arch.ensure(guests)
     for name in KERNEL_LAYERS:
         if name in test_options.kernels(args):

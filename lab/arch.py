@@ -3,7 +3,7 @@
 
 A guest of another architecture has a root of that one, extracted from its packages and never
 run here; the kernel is one of its packages. Compilers, QEMU and the tests are this machine's,
-the compiler and QEMU's program those of the layers 'cross' and 'emulators'. In a session
+the compiler and QEMU's program come from layers. In a session
 VNET_ARCH says which, and /base is the root of the guests.
 """
 
@@ -17,31 +17,38 @@ from pathlib import Path
 from . import SetupError, host, root, say
 
 PACKAGES = Path(__file__).with_name("arch-packages")
-LAYERS = ("cross", "emulators")
 
 
 @dataclass(frozen=True)
 class Arch:
-    """An architecture by Debian's name.
+    """An architecture by Debian's name, and what of its kernels.
 
     kbuild    its name in the kernel, for make
     prefix    of the compiler
+    layers    that have the compiler and QEMU's program
     machine   QEMU's, with PCI Express
     cpu       with everything that the emulator has and that does not cost much
     console   the first serial line
     iommu     what gives it one: more of the machine, of QEMU's arguments, of the command line
     kernels   meta packages: what is booted, and what modules are built against
+    built_in  the kernel finds its root without an initramfs
     """
 
     name: str
     kbuild: str
     prefix: str
+    layers: tuple
     qemu: str
     machine: str
     cpu: str
     console: str
     iommu: tuple
     kernels: tuple = ()
+    built_in: bool = True
+
+    @property
+    def debian(self):
+        return self.name.partition("-")[0]
 
     @property
     def make(self):
@@ -49,13 +56,17 @@ class Arch:
         return [f"ARCH={self.kbuild}", f"CROSS_COMPILE={self.prefix}"] if self.prefix else []
 
 
-NATIVE = Arch("amd64", "x86_64", "", "qemu-system-x86_64", "q35", "max", "ttyS0",
-              ("", ["-device", "intel-iommu,intremap=on,device-iotlb=on"], "intel_iommu=on"))
+NATIVE = Arch("amd64", "x86_64", "", (), "qemu-system-x86_64", "q35", "max", "ttyS0",
+              ("", ("-device", "intel-iommu,intremap=on,device-iotlb=on"), "intel_iommu=on"))
 ARCHES = {a.name: a for a in (
     NATIVE,
-    Arch("arm64", "arm64", "aarch64-linux-gnu-", "qemu-system-aarch64", "virt,gic-version=3",
-         "max,pauth-impdef=on", "ttyAMA0", (",iommu=smmuv3", [], ""),
+    Arch("arm64", "arm64", "aarch64-linux-gnu-", ("cross", "qemu-arm"), "qemu-system-aarch64",
+         "virt,gic-version=3", "max,pauth-impdef=on", "ttyAMA0", (",iommu=smmuv3", (), ""),
          ("linux-image-cloud-arm64", "linux-headers-cloud-arm64")),
+    # pages of 16 KiB; virtio and virtiofs are modules of this flavour
+    Arch("arm64-16k", "arm64", "aarch64-linux-gnu-", ("cross", "qemu-arm"), "qemu-system-aarch64",
+         "virt,gic-version=3", "max,pauth-impdef=on", "ttyAMA0", (",iommu=smmuv3", (), ""),
+         ("linux-image-arm64-16k", "linux-headers-arm64-16k"), False),
 )}
 
 
@@ -76,7 +87,10 @@ def current():
 
 def packages(arch):
     text = PACKAGES.read_text(encoding="ascii")
-    return sorted({*re.sub(r"#.*", "", text).split(), *arch.kernels})
+    found = {*re.sub(r"#.*", "", text).split(), *arch.kernels}
+    if not arch.built_in:       # what the initramfs is made of
+        found = found - {"busybox"} | {"busybox-static"}
+    return sorted(found)
 
 
 # What the packages' own scripts would have done, which cannot run here
@@ -96,7 +110,7 @@ def make(cache, arch, target):
     if not host.which("depmod"):
         host.install(["kmod"])
     root.bootstrap(cache, target, f"the root of guests that are {arch.name}", [
-        "--variant=extract", f"--architectures={arch.name}",
+        "--variant=extract", f"--architectures={arch.debian}",
         "--include=" + ",".join(packages(arch))])
     prefix = [] if host.is_root() else host.user_namespace()
     done = subprocess.run([*prefix, "sh", "-euc", COMPLETE, "sh", str(target)], text=True,

@@ -301,6 +301,13 @@ class Guest:
             return "host"
         return "max,la57=off" if self.kernel.layer else self.arch.cpu
 
+    def initrd(self):
+        if self.microvm:
+            return ["-initrd", str(initramfs.make(self.kernel))]
+        if not self.arch.built_in:
+            return ["-initrd", str(initramfs.make_foreign(self.kernel, self.run_dir / "initrd"))]
+        return []
+
     def machine_args(self):
         machine, bus = ("microvm,acpi=off,pic=on,pit=on,rtc=on", "device") if self.microvm else \
             (self.arch.machine, "pci")
@@ -320,9 +327,10 @@ class Guest:
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-kernel", str(self.kernel.image), "-append", append,
-            *(["-initrd", str(initramfs.make(self.kernel))] if self.microvm else
-              itertools.chain(*(["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
-                                for index in range(PORTS)))),
+            *self.initrd(),
+            *([] if self.microvm else itertools.chain(
+                *(["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
+                  for index in range(PORTS)))),
             "-chardev", self.socket("qmp"), "-mon", "chardev=qmp,mode=control",
             "-serial", f"file:{self.console}", *iommu, *self.profile.args,
             "-chardev", f"socket,id=fs,path={self.run_dir}/fs.sock",

@@ -43,7 +43,10 @@ class Kernel:
 
     @property
     def build(self):
-        """The directory that external modules are built against (kbuild writes there)."""
+        """The directory that external modules are built against (kbuild writes there).
+
+        The session has that of a kernel of Debian's where it finds what it shares with others.
+        """
         own = self.layer and self.layer.parent == LAYERS
         return (self.modules if own else Path("/lib/modules") / self.release) / "build"
 
@@ -58,8 +61,8 @@ def scan(base, layer=None, name=None):
     found = []
     for modules in sorted(modules_of(base).glob("*/")):
         release = modules.name
-        for image in (base / f"boot/vmlinuz-{release}", modules / "vmlinuz",
-                      modules / "vmlinuz.unsigned"):
+        for image in (base / f"boot/vmlinuz-{release}", base / f"boot/vmlinux-{release}",
+                      modules / "vmlinuz", modules / "vmlinuz.unsigned"):
             if image.exists():
                 short = name or ".".join(release.split(".")[:2])
                 found.append(Kernel(short, release, image, layer))

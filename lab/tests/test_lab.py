@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
 
-from lab import SetupError, arch, check, host, kernels, kselftest, layers, net
+from lab import SetupError, arch, check, host, initramfs, kernels, kselftest, layers, net
 from lab import options, patience, profiles, quick, results, root, runner, transcript, vhost_user
 from lab import __main__ as door
 from lab.guest import Guest, GuestDied, NotUp
@@ -73,10 +73,16 @@ class Architectures(unittest.TestCase):
             self.assertEqual(args[0], arch.get(name).qemu)
             self.assertIn(arch.get(name).console, args[args.index("-append") + 1])
 
+    def test_modules_in_the_order_that_they_are_loaded_in(self):
+        text = ("kernel/a/virtio_pci.ko.xz: kernel/a/legacy-lib.ko.xz kernel/a/virtio.ko.xz\n"
+                "kernel/a/legacy-lib.ko.xz:\nkernel/a/virtio.ko.xz:\nkernel/b/other.ko:\n")
+        self.assertEqual(initramfs.ordered(text, ("virtio_pci", "built_in")),
+                         ["virtio", "legacy_lib", "virtio_pci"])
+
     def test_lists_of_packages(self):
-        for name in arch.LAYERS:
-            self.assertTrue(layers.packages(name))
         for other in set(arch.ARCHES.values()) - {arch.NATIVE}:
+            for name in other.layers:
+                self.assertTrue(layers.packages(name))
             self.assertTrue(set(other.kernels) < set(arch.packages(other)))
             self.assertIn(f"{other.prefix.rstrip('-')}".replace("_", "-"),
                           " ".join(layers.packages("cross")))

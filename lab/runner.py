@@ -12,8 +12,8 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from . import SetupError, api, build, kernels, logs, oracle, outer, profiles, quick, results, say
-from . import vhost_user
+from . import SetupError, api, arch, build, kernels, logs, oracle, outer, profiles, quick, results
+from . import say, vhost_user
 from . import options as test_options
 from .guest import Guest, GuestDied, QMPError
 from .net import CommandFailed, have_tap
@@ -337,8 +337,25 @@ def in_time(test, kernel, profile, chosen, options):
     return kernel is newest and profile.name == test.profiles[0]
 
 
+# Tests that bring a machine or programs of their own, which are this machine's
+NATIVE = {"recovery_suspend": "the machine that is suspended is an x86-64",
+          "recovery_migrate": "the machine that is moved is an x86-64",
+          "package*": "the programs and packages are those of an x86-64",
+          "users": "the layers of programs are those of an x86-64",
+          "peers": "the layers of hosts are those of an x86-64",
+          "xdp_clients": "the layers of programs are those of an x86-64"}
+
+
+def foreign(test):
+    """Why a test does not run in a guest of another architecture, or None."""
+    module = test.name.partition(".")[0]
+    return next((why for words, why in NATIVE.items() if fnmatch.fnmatch(module, words)), None)
+
+
 def unfit(test, kernel, profile, options):
     """Why a test does not run here, or None."""
+    if arch.current() is not arch.NATIVE and foreign(test):
+        return foreign(test)
     if kernel.version < profile.kernel_min:
         return profile.why_min
     if kernel.version < test.kernel_min:

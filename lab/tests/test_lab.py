@@ -73,6 +73,11 @@ class Architectures(unittest.TestCase):
             self.assertEqual(args[0], arch.get(name).qemu)
             self.assertIn(arch.get(name).console, args[args.index("-append") + 1])
 
+    def test_what_brings_its_own_machine_is_told(self):
+        self.assertIn("suspended", runner.foreign(SimpleNamespace(name="recovery_suspend.to_idle")))
+        self.assertIn("x86", runner.foreign(SimpleNamespace(name="package_boot.claimed")))
+        self.assertIsNone(runner.foreign(SimpleNamespace(name="recovery_device.flr")))
+
     def test_modules_in_the_order_that_they_are_loaded_in(self):
         text = ("kernel/a/virtio_pci.ko.xz: kernel/a/legacy-lib.ko.xz kernel/a/virtio.ko.xz\n"
                 "kernel/a/legacy-lib.ko.xz:\nkernel/a/virtio.ko.xz:\nkernel/b/other.ko:\n")

@@ -9,6 +9,7 @@ from unittest import mock
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "gates"))
 
 import arch  # noqa: E402
+import compiled  # noqa: E402
 import trees  # noqa: E402
 from trees import SetupError  # noqa: E402
 
@@ -40,6 +41,13 @@ class Machines(unittest.TestCase):
                          ["the kernel is configured without HIGHMEM=y"])
         self.assertEqual(arch.lines_of(["PCI=n", "MMU=y"]),
                          "# CONFIG_PCI is not set\nCONFIG_MMU=y\n")
+
+    def test_headers_of_the_kernel_are_not_ours(self):
+        for line in ("/mnt/src/arch/arc/include/asm/checksum.h:62:26: warning: x",
+                     "./include/linux/x.h:1:1: warning: x", "arch/x86/include/x.h:1:1: error: x"):
+            self.assertTrue(compiled.KERNELS.match(line), line)
+        for line in ("include/vnet_hdr.h:1:1: warning: x", "policy/wire.c:1:1: warning: x"):
+            self.assertFalse(compiled.KERNELS.match(line), line)
 
     def test_unknown_machine_says_what_there_is(self):
         self.assertEqual([m.name for m in arch.wanted(["m68k"])], ["m68k"])

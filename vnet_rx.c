@@ -486,47 +486,43 @@ static struct sk_buff *vnet_rx_build_niovs(struct vnet_rxq *rxq,
 		struct vnet_rx_buf *buf = pkt->bufs[i];
 
 		skb_fill_netmem_desc(skb, nr++, buf->netmem, 0, pkt->lens[i]);
-		skb->len += pkt->lens[i];
-		skb->data_len += pkt->lens[i];
-		skb->truesize += buf->truesize;
 		buf->netmem = 0;
 	}
+	skb->data_len = pkt->len - pkt->lens[0];
+	skb->len += skb->data_len;
+	skb->truesize += nr * rxq->mem.layout.frag_size;
 	skb_mark_for_recycle(skb);
 
 	return skb;
 }
 
-/* A sound packet of a queue that is bound to a provider; not for GRO, see above */
-static noinline enum vnet_rx_fault
-vnet_rx_deliver_niovs(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
-		      struct vnet_rx_ctx *ctx)
+/*
+ * Say what the header says about @skb, and count it; @niovs: its data are in memory
+ * of a provider, so that nobody could verify a checksum.
+ */
+static __always_inline enum vnet_rx_fault
+vnet_rx_tell(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt, struct sk_buff *skb,
+	     struct vnet_rx_ctx *ctx, bool niovs)
 {
 	enum vnet_rx_fault fault;
-	struct sk_buff *skb;
 
-	skb = vnet_rx_build_niovs(rxq, pkt);
-	if (unlikely(!skb))
-		return VNET_RX_NOMEM;
-
-	if (vnet_hdr_says(&pkt->hdr)) {
+	if (!vnet_hdr_says(&pkt->hdr)) {
+		ctx->hot[VNET_RXS_CSUM_NONE]++;
+	} else {
 		fault = vnet_rx_meta(rxq, pkt, skb, ctx);
 		if (unlikely(fault))
 			return fault;
-	} else {
-		ctx->hot[VNET_RXS_CSUM_NONE]++;
 	}
-	/* Nobody could verify the checksum. */
-	if (unlikely(skb->ip_summed == CHECKSUM_NONE && pkt->nr > 1)) {
-		dev_kfree_skb_any_reason(skb, vnet_rx_faults[VNET_RX_UNREADABLE].reason);
-		return VNET_RX_UNREADABLE;
+	if (niovs && unlikely(skb->ip_summed == CHECKSUM_NONE && pkt->nr > 1)) {
+		fault = VNET_RX_UNREADABLE;
+		dev_kfree_skb_any_reason(skb, vnet_rx_faults[fault].reason);
+		return fault;
 	}
 
 	if (rxq->rx_hash)
 		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
 	ctx->hot[VNET_RXS_PACKETS]++;
 	ctx->hot[VNET_RXS_BYTES] += skb->len;
-	vnet_rx_address(rxq, skb);
-	netif_receive_skb(skb);
 
 	return VNET_RX_OK;
 }
@@ -539,19 +535,32 @@ static enum vnet_rx_fault vnet_rx_stack(struct vnet_rxq *rxq,
 {
 	enum vnet_rx_fault fault;
 
-	if (!vnet_hdr_says(&pkt->hdr)) {
-		ctx->hot[VNET_RXS_CSUM_NONE]++;
-	} else {
-		fault = vnet_rx_meta(rxq, pkt, skb, ctx);
-		if (unlikely(fault))
-			return fault;
-	}
+	fault = vnet_rx_tell(rxq, pkt, skb, ctx, false);
+	if (unlikely(fault))
+		return fault;
 
-	if (rxq->rx_hash)
-		vnet_hdr_hash_to_skb(skb, &pkt->hdr);
-	ctx->hot[VNET_RXS_PACKETS]++;
-	ctx->hot[VNET_RXS_BYTES] += skb->len;
 	vnet_rx_gro(rxq, skb);
+
+	return VNET_RX_OK;
+}
+
+/* A sound packet of a queue that is bound to a provider; not for GRO, see above */
+static noinline enum vnet_rx_fault
+vnet_rx_deliver_niovs(struct vnet_rxq *rxq, struct vnet_rx_pkt *pkt,
+		      struct vnet_rx_ctx *ctx)
+{
+	struct sk_buff *skb = vnet_rx_build_niovs(rxq, pkt);
+	enum vnet_rx_fault fault;
+
+	if (unlikely(!skb))
+		return VNET_RX_NOMEM;
+
+	fault = vnet_rx_tell(rxq, pkt, skb, ctx, true);
+	if (unlikely(fault))
+		return fault;
+
+	vnet_rx_address(rxq, skb);
+	netif_receive_skb(skb);
 
 	return VNET_RX_OK;
 }

@@ -5,32 +5,9 @@
  * made for the queue is the provider's, as long as there is one.
  */
 #include <linux/dma-mapping.h>
-#include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 
 #include "vnet_niov.h"
-
-#ifdef VNET_HAVE_QUEUE_CONFIG
-
-/**
- * vnet_niov_size() - how large the pieces of a queue's provider are
- * @vd: device
- * @i: receive queue
- *
- * Context: instance lock held.
- * Return: bytes, a power of two, or 0 without a provider.
- */
-u32 vnet_niov_size(const struct vnet_dev *vd, u16 i)
-{
-	struct netdev_queue_config qcfg;
-
-	if (!vnet_niov_bound(vd, i))
-		return 0;
-
-	netdev_queue_config(vd->dev, i, &qcfg);
-
-	return qcfg.rx_page_size;
-}
 
 /* Does @dev map memory to its physical address? One page stands for all. */
 static bool vnet_niov_is_physical(struct device *dev)
@@ -121,7 +98,7 @@ int vnet_niov_create(struct vnet_rxq *rxq, struct vnet_rx_mem *mem, u32 slots)
 bool vnet_niov_alloc(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 		     gfp_t gfp)
 {
-	buf->netmem = page_pool_alloc_netmems(mem->niovs, gfp | __GFP_NOWARN);
+	buf->netmem = vnet_compat_netmem_alloc(mem->niovs, gfp | __GFP_NOWARN);
 	if (!buf->netmem)
 		return false;
 
@@ -146,7 +123,5 @@ void vnet_niov_free(struct vnet_rx_mem *mem, struct vnet_rx_buf *buf,
 void vnet_niov_sync(const struct vnet_rx_mem *mem,
 		    const struct vnet_rx_buf *buf, u32 len)
 {
-	page_pool_dma_sync_netmem_for_cpu(mem->niovs, buf->netmem, 0, len);
+	vnet_compat_netmem_sync(mem->niovs, buf->netmem, len);
 }
-
-#endif /* VNET_HAVE_QUEUE_CONFIG */

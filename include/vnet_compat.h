@@ -18,6 +18,7 @@
 #include <linux/slab.h>
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
+#include <net/netdev_queues.h>
 #include <net/page_pool/helpers.h>
 #include <net/xdp.h>
 #include <net/xdp_sock_drv.h>
@@ -329,9 +330,86 @@ static inline void vnet_compat_pool_own(struct page_pool *pool,
 }
 
 /*
- * Headers and data split (tcp-data-split, hds-thresh). 7.0, as all that it is
- * for: receive queues that are configured one by one.
+ * 7.0: receive queues are started and configured one by one, and memory providers
+ * ask for it. Before, nobody asks.
  */
+#ifdef VNET_HAVE_QUEUE_CONFIG
+#define vnet_compat_queue_ops	netdev_queue_mgmt_ops
+#define VNET_COMPAT_RX_PAGE_SIZE	QCFG_RX_PAGE_SIZE
+#else
+#define VNET_COMPAT_RX_PAGE_SIZE	0
+
+struct netdev_queue_config {
+	u32 rx_page_size;
+};
+
+struct vnet_compat_queue_ops {
+	size_t ndo_queue_mem_size;
+	int (*ndo_queue_mem_alloc)(struct net_device *dev,
+				   struct netdev_queue_config *qcfg,
+				   void *mem, int i);
+	void (*ndo_queue_mem_free)(struct net_device *dev, void *mem);
+	int (*ndo_queue_start)(struct net_device *dev,
+			       struct netdev_queue_config *qcfg, void *mem,
+			       int i);
+	int (*ndo_queue_stop)(struct net_device *dev, void *mem, int i);
+	void (*ndo_default_qcfg)(struct net_device *dev,
+				 struct netdev_queue_config *qcfg);
+	int (*ndo_validate_qcfg)(struct net_device *dev,
+				 struct netdev_queue_config *qcfg,
+				 struct netlink_ext_ack *extack);
+	struct device *(*ndo_queue_get_dma_dev)(struct net_device *dev, int i);
+	unsigned int supported_params;
+};
+#endif
+
+static inline void
+vnet_compat_queue_ops_set(struct net_device *dev,
+			  const struct vnet_compat_queue_ops *ops)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	dev->queue_mgmt_ops = ops;
+#endif
+}
+
+/* The bytes of a page of the memory provider of receive queue @i, 0 without one */
+static inline u32 vnet_compat_rx_page_size(struct net_device *dev,
+					   unsigned int i)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	struct netdev_queue_config qcfg;
+
+	if (!netif_rxq_has_unreadable_mp(dev, i))
+		return 0;
+
+	netdev_queue_config(dev, i, &qcfg);
+
+	return qcfg.rx_page_size;
+#else
+	return 0;
+#endif
+}
+
+/* A page of a provider's, or 0 */
+static inline netmem_ref vnet_compat_netmem_alloc(struct page_pool *pool,
+						  gfp_t gfp)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	return page_pool_alloc_netmems(pool, gfp);
+#else
+	return 0;
+#endif
+}
+
+static inline void vnet_compat_netmem_sync(struct page_pool *pool,
+					   netmem_ref netmem, u32 len)
+{
+#ifdef VNET_HAVE_QUEUE_CONFIG
+	page_pool_dma_sync_netmem_for_cpu(pool, netmem, 0, len);
+#endif
+}
+
+/* Headers and data split (tcp-data-split, hds-thresh): for the same kernels */
 #ifdef VNET_HAVE_QUEUE_CONFIG
 #define VNET_COMPAT_RING_HDS	(ETHTOOL_RING_USE_TCP_DATA_SPLIT | \
 				 ETHTOOL_RING_USE_HDS_THRS)

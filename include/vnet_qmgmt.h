@@ -3,14 +3,8 @@
 #ifndef VNET_QMGMT_H
 #define VNET_QMGMT_H
 
-#include "vnet_compat.h"
+struct net_device;
 
-#ifdef VNET_HAVE_QUEUE_CONFIG
 void vnet_qmgmt_init(struct net_device *dev);
-#else
-static inline void vnet_qmgmt_init(struct net_device *dev)
-{
-}
-#endif
 
 #endif /* VNET_QMGMT_H */

@@ -69,7 +69,8 @@ class Mutant:
 
     def places(self, files):
         """[(path, how often OLD is in it)] of {path: text}, in files of the name if there are."""
-        names = {self.file, self.file.removeprefix("vnet_")}
+        name = self.file.rsplit("/", 1)[-1]
+        names = {name, name.removeprefix("vnet_")}
         found = [(path, text.count(self.old)) for path, text in files.items()
                  if path.name in names and self.old in text]
         return found or [(path, text.count(self.old)) for path, text in files.items()

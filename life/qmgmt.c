@@ -5,15 +5,12 @@
  */
 #include <linux/ethtool.h>
 #include <linux/log2.h>
-#include <net/netdev_queues.h>
 
 #include "vnet.h"
 #include "vnet_niov.h"
 #include "vnet_qmgmt.h"
 #include "vnet_queue.h"
 #include "vnet_rxbuf.h"
-
-#ifdef VNET_HAVE_QUEUE_CONFIG
 
 /*
  * The queue gets no memory without its provider, who cannot be asked to stay. It
@@ -45,7 +42,7 @@ static int vnet_qmgmt_mem_alloc(struct net_device *dev,
 
 	err = vnet_rxmem_create(rxq, &vd->caps, &vd->cfg,
 				vnet_rxq_ring(rxq, &vd->cfg), mem);
-	if (err && rxq->mem.niovs && !vnet_niov_bound(vd, i))
+	if (err && rxq->mem.niovs && !vnet_niov_size(vd, i))
 		return vnet_qmgmt_give_up(vd, i);
 
 	return err;
@@ -144,7 +141,7 @@ static struct device *vnet_qmgmt_dma_dev(struct net_device *dev, int i)
 	return vnet_niov_dma_dev(netdev_priv(dev));
 }
 
-static const struct netdev_queue_mgmt_ops vnet_qmgmt_ops = {
+static const struct vnet_compat_queue_ops vnet_qmgmt_ops = {
 	.ndo_queue_mem_size	= sizeof(struct vnet_rx_mem),
 	.ndo_queue_mem_alloc	= vnet_qmgmt_mem_alloc,
 	.ndo_queue_mem_free	= vnet_qmgmt_mem_free,
@@ -153,7 +150,7 @@ static const struct netdev_queue_mgmt_ops vnet_qmgmt_ops = {
 	.ndo_default_qcfg	= vnet_qmgmt_default,
 	.ndo_validate_qcfg	= vnet_qmgmt_validate,
 	.ndo_queue_get_dma_dev	= vnet_qmgmt_dma_dev,
-	.supported_params	= QCFG_RX_PAGE_SIZE,
+	.supported_params	= VNET_COMPAT_RX_PAGE_SIZE,
 };
 
 /**
@@ -162,7 +159,5 @@ static const struct netdev_queue_mgmt_ops vnet_qmgmt_ops = {
  */
 void vnet_qmgmt_init(struct net_device *dev)
 {
-	dev->queue_mgmt_ops = &vnet_qmgmt_ops;
+	vnet_compat_queue_ops_set(dev, &vnet_qmgmt_ops);
 }
-
-#endif /* VNET_HAVE_QUEUE_CONFIG */

@@ -371,7 +371,7 @@ static int vnet_rxq_alloc(struct vnet_rxq *rxq)
 	err = vnet_rxmem_create(rxq, &vd->caps, &vd->cfg,
 				vnet_rxq_ring(rxq, &vd->cfg), &mem);
 	/* Whatever a memory provider has, it is not the device. */
-	if (err && vnet_niov_bound(vd, rxq->index))
+	if (err && vnet_niov_size(vd, rxq->index))
 		return -ENOMEM;
 	if (err)
 		return err;

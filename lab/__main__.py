@@ -128,7 +128,7 @@ def enter(rootdir, command, over=(), base=None, guests=""):
 KERNEL_LAYERS = ("rt",)
 # layer -> the file of selftests/ whose tests need it
 LAYERS = {"boot": "package_boot", "dracut": "package_dracut", "programs": "users",
-          "managers": "users", "peers": "peers", "xdp": "xdp_clients"}
+          "managers": "users", "peers": "peers", "xdp": "xdp_clients", "monitors": "vmon"}
 
 
 def test_layers(rootdir, options):

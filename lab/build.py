@@ -15,8 +15,7 @@ from . import SetupError, arch, outer, say
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
 PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.[ch]", "life/*.[ch]", "policy/*.[ch]",
-            "include/**/*.h", "scripts/*", "kunit/*")
-
+            "include/**/*.h", "scripts/*", "kunit/*", "vmon/*")
 
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
 
@@ -87,13 +86,19 @@ def directory(kernel, suffix):
         yield target
 
 
-def build(kernel, quiet=False, args=()):
-    """Build vnet for a kernel; return the path of vnet.ko."""
+def build(kernel, quiet=False, args=(), name="vnet"):
+    """Build what Kbuild has for a kernel; return the path of vnet.ko, or of a companion.
+
+    A companion (NAME is that of its directory, too) is None where the kernel cannot have it.
+    """
     with directory(kernel, "") as target:
         if not quiet:
-            say(f"build: vnet for {kernel.release}")
+            say(f"build: {name} for {kernel.release}")
         copy_sources(target)
-        return make(kernel, target, "vnet", args)
+        module = make(kernel, target, "vnet", args)
+        if name != "vnet":
+            module = target / name / f"{name}.ko"
+        return module if module.exists() else None
 
 
 def make_external(kernel, source, name):

@@ -24,6 +24,8 @@ HARMLESS = re.compile(
     r"the compiler differs from the one used to build the kernel|Skipping BTF generation"
     r"|^make(\[\d+\])?: warning: jobserver unavailable")
 LOUD = re.compile(r"\b(?:warning|Warning|error):|\b(?:WARNING|ERROR)\b|\*\*\* ")
+NEEDED = ("VSOCKETS",)              # by the companions
+MODULES = ("VNET_VSOCKMON",)        # the companions themselves
 FULL = (7, 2)   # the first kernel for which no probe fails, see docs/compat.rst
 # Machines with short cache lines (m68k, openrisc, parisc), as far as one x86 compiler can tell:
 # what the driver asserts about its structs has to hold there, too.
@@ -82,7 +84,7 @@ def probes(release, written):
 
 
 def out_of_tree(release):
-    """Build the module against installed headers; return its findings."""
+    """Build the modules against installed headers; return their findings."""
     have_driver()
     say(f"build: gcc, headers of {release}")
     work = STATE / f"headers-{release}"
@@ -97,6 +99,9 @@ def out_of_tree(release):
                  for line in (failed(output) if status else loud(output))]
         if not status and not (work / "vnet.ko").is_file():
             found.append("the build made no vnet.ko")
+        elif not status and (lacks := [name for name in trees.COMPANIONS
+                                       if not (work / name / f"{name}.ko").is_file()]):
+            found.append(f"the build made no {lacks[0]}.ko")
         elif not status:
             found += probes(release, (work / "vnet_conftest.h").read_text(encoding="ascii"))
             found += label(short_lines(release, work), "cache lines of 16 bytes")
@@ -150,19 +155,23 @@ touch /mnt/build/prepared""")
                              f"{failed(output)[-1]}")
 
     def compile(self, arguments=""):
-        """Build the driver and its KUnit tests as modules, W=1; (findings, output)."""
+        """Build driver, companions and KUnit tests as modules, W=1; (findings, output)."""
         files = " ".join(trees.driver_files())
         script = trees.mounts(self.source, self.dir) + f"""
 mkdir /mnt/src/{IN_TREE}
 (cd {TOP} && cp --parents --preserve=mode,timestamps {files} /mnt/src/{IN_TREE})
 sed -i '/^endif # NETDEVICES/i source "{IN_TREE}/Kconfig"' /mnt/src/drivers/net/Kconfig
-echo 'obj-$(CONFIG_VNET) += vnet/' >> /mnt/src/drivers/net/Makefile
+echo 'obj-y += vnet/' >> /mnt/src/drivers/net/Makefile
 cd /mnt/build
 mkdir -p {IN_TREE}
 {FORGET % IN_TREE}
-/mnt/src/scripts/config --module VNET --module VNET_KUNIT_TEST --enable NET_FAILOVER
+/mnt/src/scripts/config --module VNET --module VNET_KUNIT_TEST --enable NET_FAILOVER \
+    {" ".join(f"--module {option}" for option in (*NEEDED, *MODULES))}
 {self.make} olddefconfig >/dev/null
-grep -qx 'CONFIG_VNET=m' .config || {{ echo 'error: Kconfig refuses CONFIG_VNET=m'; exit 1; }}
+for option in VNET {" ".join(MODULES)}; do
+    grep -qx "CONFIG_$option=m" .config ||
+        {{ echo "error: Kconfig refuses CONFIG_$option=m"; exit 1; }}
+done
 {self.make} prepare >/dev/null
 {self.make} W=1 {arguments} {DRIVER}
 """

@@ -18,7 +18,8 @@ def symbols(path):
 def room(path):
     """The name of an object's room, with its folder."""
     folder = path.parent.name
-    return f"{folder}/{path.stem}" if folder in trees.FOLDERS else path.stem
+    inside = folder in (*trees.FOLDERS, *trees.COMPANIONS)
+    return f"{folder}/{path.stem}" if inside else path.stem
 
 
 def check(objects):
@@ -26,7 +27,7 @@ def check(objects):
     found, told = rooms.run(TOP)
     table = rooms.Table((TOP / rooms.TABLE).read_text("ascii"))
     found += [f"{room(path)} has no place in {rooms.TABLE}" for path in objects
-              if room(path) not in table.place]
+              if not table.house(room(path))]
     tables = {room(path): symbols(path) for path in objects}
     owner = {symbol: name for name, (defined, _) in tables.items() for symbol in defined}
     count, edges = 0, {}
@@ -38,8 +39,10 @@ def check(objects):
             elif caller in table.pure and not table.plain.fullmatch(symbol):
                 found.append(f"{caller}.c is pure and refers to {symbol}")
     found += rooms.judge(table, edges)
+    found += rooms.judge_alone(table, edges)
     found += [f"{rooms.PICTURE} has no dot for {caller}.c, which refers to {symbol} of {callee}.c"
-              for (caller, callee), symbol in sorted(edges.items()) if (caller, callee) not in told]
+              for (caller, callee), symbol in sorted(edges.items())
+              if (caller, callee) not in told and caller in table.place]
     return found, count
 
 
@@ -49,7 +52,9 @@ def check(objects):
 CONDITION = re.compile(r"\s*#\s*(?:el)?if(?:n?def)?\s+(.*)")
 ASKED = re.compile(r"\b(?!defined\b|IS_(?:ENABLED|REACHABLE|BUILTIN|MODULE)\b)[A-Za-z_]\w*")
 ALLOWED = re.compile(r"CONFIG_\w+|_*VNET_(?:\w+_)?H_*|TRACE_HEADER_MULTI_READ|MODULE|__KERNEL__"
-                     "|VNET_VERSION")
+                     rf"|VNET_VERSION|(?:{'|'.join(trees.COMPANIONS).upper()})_(?:\w+_)?H")
+# The one file of each module that may choose by kernel.
+COMPAT = ("include/vnet_compat.h", *(f"{name}/{name}_compat.h" for name in trees.COMPANIONS))
 
 STATIC = re.compile(
     r"^static\s+(?!inline\b)"
@@ -70,8 +75,10 @@ FORBIDDEN = (  # pattern, what is wrong, where it is right
     # 32 bit: a reader in softirq waits for ever for the writer that it has interrupted
     (r"\bu64_stats_update_begin\s*\(", "lets softirqs in; count by vnet_rxs_add(), vnet_txs_add()",
      # once per poll, in softirq
-     ("vnet_rx.c", "vnet_tx.c")),
+     ("vnet_rx.c", "vnet_tx.c", "vmon/vmon_main.c")),
 )
+OF_DRIVER = r"\bvnet_|\bVNET_"      # not a word of which is in a companion
+OF_COMPANIONS = rf"\b(?:{'|'.join(trees.COMPANIONS)})_"     # and the other way round
 
 
 def code_only(text):
@@ -88,14 +95,17 @@ def driver_rules(name):
     """Findings in one file of the driver."""
     code = code_only((TOP / name).read_text(encoding="utf-8"))
     found = []
+    stranger = OF_DRIVER if name.split("/")[0] in trees.COMPANIONS else OF_COMPANIONS
     for nr, line in enumerate(code.split("\n"), 1):
+        if re.search(stranger, line):
+            found.append(f"{name}:{nr}: the driver and its companions do not know of each other")
         found += [f"{name}:{nr}: {wrong}" for pattern, wrong, right in FORBIDDEN
                   if name not in right and re.search(pattern, line)]
         question = CONDITION.fullmatch(line)
-        if question and name != "include/vnet_compat.h" and \
+        if question and name not in COMPAT and \
                 not all(ALLOWED.fullmatch(word) for word in ASKED.findall(question.group(1))):
             found.append(f"{name}:{nr}: the question '{line.strip()}' belongs into "
-                         "include/vnet_compat.h")
+                         "include/vnet_compat.h, or the one of the companion")
     found += [f"{name}:{line_of(code, match)}: forward declaration of static {match.group(1)}()"
               for match in STATIC.finditer(code)]
     return found

@@ -18,12 +18,14 @@ class Table:
     """layers.txt, read."""
 
     def __init__(self, text):
-        self.levels, self.pure, plain, self.wrong = [], set(), [], []
+        self.levels, self.pure, plain, self.wrong, self.alone = [], set(), [], [], []
         for number, line in enumerate(text.splitlines(), 1):
             word, _, rest = line.partition("#")[0].strip().partition(" ")
             if word == "level" and re.fullmatch(r"\w+:( [\w/]+)+", rest):
                 name, _, rooms = rest.partition(": ")
                 self.levels.append((name, rooms.split()))
+            elif word == "alone" and re.fullmatch(r"\w+:( [\w/]+)+", rest):
+                self.alone.append(rest.partition(": ")[2].split())
             elif word == "pure":
                 self.pure.add(rest)
             elif word == "plain":
@@ -37,6 +39,10 @@ class Table:
         self.wrong += [f"{TABLE}: {room} has two places" for room in set(self.rooms)
                        if self.rooms.count(room) > 1]
 
+    def house(self, room):
+        """The rooms of the module that a room belongs to, or None; those of the driver first."""
+        return next((rooms for rooms in (self.rooms, *self.alone) if room in rooms), None)
+
     def may(self, caller, callee):
         """Callees come first, so that no circle can be made of what is allowed."""
         return self.place[callee] < self.place[caller]
@@ -48,6 +54,19 @@ def judge(table, edges):
             f"({table.level[callee]}), which comes later in {TABLE}"
             for (caller, callee), symbol in sorted(edges.items())
             if {caller, callee} <= table.place.keys() and not table.may(caller, callee)]
+
+
+def judge_alone(table, edges):
+    """The same about modules of their own: nothing of another one, nothing that comes later."""
+    found = []
+    for (caller, callee), symbol in sorted(edges.items()):
+        home = table.house(caller)
+        if not home or table.house(callee) is not home:
+            found.append(f"{caller}.c refers to {symbol} of {callee}.c, which is another module")
+        elif home is not table.rooms and home.index(callee) > home.index(caller):
+            found.append(f"{caller}.c refers to {symbol} of {callee}.c, which comes later "
+                         f"in {TABLE}")
+    return found
 
 
 # ---- the text of the driver -------------------------------------------------------

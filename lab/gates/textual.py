@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import trees
-from trees import FOLDERS, IN_TREE, JOBS, TOP, say
+from trees import COMPANIONS, FOLDERS, IN_TREE, JOBS, TOP, say
 
 HERE = Path(__file__).resolve().parent
 LINE = 100
@@ -41,8 +41,8 @@ def c_files():
 
 
 def of_kernel(name):
-    """Is a C file part of the module, and not of a program or a BPF object?"""
-    return "/" not in name or name.split("/")[0] in ("include", "kunit", *FOLDERS)
+    """Is a C file part of a module, and not of a program or a BPF object?"""
+    return "/" not in name or name.split("/")[0] in ("include", "kunit", *FOLDERS, *COMPANIONS)
 
 
 def exceptions():

@@ -25,6 +25,7 @@ from lab import SetupError, die, say  # noqa: E402
 CACHE = Path("/cache")
 IN_TREE = "drivers/net/vnet"
 FOLDERS = ("data", "life", "policy")     # of rooms, beside those at the top
+COMPANIONS = ("vmon",)      # modules of their own, beside the driver
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
 SOURCE_BYTES = 3 << 30
 ENV = {
@@ -217,11 +218,11 @@ mount --bind {shlex.quote(str(build))} /mnt/build
 
 
 def driver_files():
-    """What kbuild sees of the project, relative to its top."""
+    """What kbuild sees of the project, companions too, relative to its top."""
     found = [*TOP.glob("*.c"), *(TOP / "include").rglob("*.h"), *(TOP / "kunit").rglob("*.[ch]")]
-    found += [path for folder in FOLDERS for path in (TOP / folder).glob("*.[ch]")]
+    found += [path for folder in (*FOLDERS, *COMPANIONS) for path in (TOP / folder).glob("*.[ch]")]
     names = ("Kbuild", "Makefile", "Kconfig", "VERSION")
-    found += [path for sub in (".", "kunit") for name in names
+    found += [path for sub in (".", "kunit", *COMPANIONS) for name in names
               if (path := TOP / sub / name).is_file()]
     found += (TOP / "scripts").glob("*.sh")
     return sorted(str(path.relative_to(TOP)) for path in found if not path.name.endswith(".mod.c"))

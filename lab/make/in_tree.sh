@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
-# in_tree.sh KSRC CHECKOUT: put vnet into drivers/net/vnet of a kernel source
-# and build it as a module and built in. Doing it again changes nothing.
+# in_tree.sh KSRC CHECKOUT: put vnet and its companions into drivers/net/vnet of a
+# kernel source and build them as modules and built in. Doing it again changes nothing.
 ksrc=$1 checkout=$2
 jobs=$(nproc)
 
@@ -36,7 +36,7 @@ ksrc=$(cd "$ksrc" && pwd) || exit 2
 target=$ksrc/drivers/net/vnet
 mkdir -p "$target" || fail "cannot make $target"
 [ ! -e "$target/Makefile" ] || rm -f "$target/Makefile"
-for item in Kbuild Kconfig include data life policy scripts kunit; do
+for item in Kbuild Kconfig include data life policy scripts kunit vmon; do
 	[ -e "$checkout/$item" ] && cp -a -u "$checkout/$item" "$target/"
 done
 cp -a -u "$checkout"/*.c "$target/" || fail "cannot copy vnet to $target"
@@ -52,8 +52,12 @@ echo "in-tree: vnet is in $target"
 
 add_line "$ksrc/drivers/net/Kconfig" 'source "drivers/net/vnet/Kconfig"' \
 	'^source "drivers/net/vmxnet3/Kconfig"'
+# always gone through: a companion can be had without the driver
 # shellcheck disable=SC2016	# the text of a Makefile
-add_line "$ksrc/drivers/net/Makefile" "obj-\$(CONFIG_VNET) += vnet/" '^obj-\$(CONFIG_VXLAN)'
+sed -i '/^obj-$(CONFIG_VNET) += vnet\/$/d' "$ksrc/drivers/net/Makefile" ||
+	fail "cannot write to $ksrc/drivers/net/Makefile"
+# shellcheck disable=SC2016	# the text of a Makefile
+add_line "$ksrc/drivers/net/Makefile" "obj-y += vnet/" '^obj-\$(CONFIG_VXLAN)'
 
 # the pages, where the source has its documentation
 pages=$ksrc/Documentation/networking
@@ -75,12 +79,15 @@ fi
 for mode in m y; do
 	echo "in-tree: building with CONFIG_VNET=$mode"
 	case $mode in
-	m) scripts/config -e MODULES -e NET -e NETDEVICES -e PCI -e VIRTIO_MENU -e VIRTIO_PCI -m VNET ;;
-	y) scripts/config -e VNET ;;
+	m) scripts/config -e MODULES -e NET -e NETDEVICES -e PCI -e VIRTIO_MENU -e VIRTIO_PCI \
+		-m VSOCKETS -m VNET -m VNET_VSOCKMON ;;
+	y) scripts/config -e VSOCKETS -e VNET -e VNET_VSOCKMON ;;
 	esac
 	make -s olddefconfig || exit 1
-	grep -q "^CONFIG_VNET=$mode" .config ||
-		fail "the configuration of $ksrc does not allow CONFIG_VNET=$mode: see what Kconfig says VNET depends on"
+	for option in VNET VNET_VSOCKMON; do
+		grep -q "^CONFIG_$option=$mode" .config ||
+			fail "the configuration of $ksrc does not allow CONFIG_$option=$mode: see what Kconfig says $option depends on"
+	done
 	make -j"$jobs" prepare modules_prepare || exit 1
 	make -j"$jobs" W=1 drivers/net/vnet/ || exit 1
 done

@@ -138,10 +138,11 @@ tree=$(mktemp -d)
 cp -a /vnet "$work/checkout"
 make -s -C "$work/checkout" KDIR="$kdir" INSTALL_MOD_PATH="$tree" install >> "$log" 2>&1 || fail "make install fails"
 grep -q vnet "$tree/lib/modules/$new/modules.dep" || fail "depmod has not run in INSTALL_MOD_PATH"
+grep -q 'vmon/vmon\.ko' "$tree/lib/modules/$new/modules.dep" || fail "make install brings no vmon"
 [ -e "$tree/lib/modprobe.d/vnet.conf" ] || fail "make install brings no modprobe.d/vnet.conf"
 [ ! -e /lib/modprobe.d/vnet.conf ] || fail "make install writes outside of INSTALL_MOD_PATH"
 make -s -C "$work/checkout" KDIR="$kdir" INSTALL_MOD_PATH="$tree" uninstall >> "$log" 2>&1 || fail "make uninstall fails"
-[ -z "$(find "$tree" -name 'vnet*')" ] || fail "make uninstall leaves $(find "$tree" -name 'vnet*')"
+[ -z "$(find "$tree" -name 'v*')" ] || fail "make uninstall leaves $(find "$tree" -name 'v*')"
 ! grep -q vnet "$tree/lib/modules/$new/modules.dep" || fail "make uninstall runs no depmod"
 ok "make install and uninstall, in a tree of their own"
 

@@ -234,7 +234,7 @@ class NotRun(unittest.TestCase):
                                  (["-T", "package_dracut.*"], ["dracut"]),
                                  (["-T", "package.*"], []),
                                  (["--full"], ["boot", "dracut", "programs", "managers", "peers",
-                                               "xdp"])):
+                                               "xdp", "monitors"])):
                 self.assertEqual(door.test_layers(self.ROOT, options.parse(args)), wanted, args)
 
     def test_host_that_is_not_installed(self):

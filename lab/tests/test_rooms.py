@@ -80,6 +80,19 @@ class Rooms(unittest.TestCase):
                       "does not say what life/c.c is for"):
             self.assertIn(words, found)
 
+    def test_modules_of_their_own(self):
+        table = rooms.Table(TABLE + "alone one: one/a one/b\nalone two: two/c\n")
+        self.assertEqual((table.wrong, table.alone), ([], [["one/a", "one/b"], ["two/c"]]))
+        self.assertNotIn("one/a", table.rooms)
+
+        def judged(*edge):
+            return "".join(rooms.judge_alone(table, {edge: "f"}))
+
+        self.assertEqual(judged("one/b", "one/a"), "")
+        self.assertIn("which comes later", judged("one/a", "one/b"))
+        for edge in (("one/a", "top"), ("top", "one/a"), ("two/c", "one/b")):
+            self.assertIn("which is another module", judged(*edge))
+
     def test_of_the_driver(self):
         self.assertEqual(rooms.run("/vnet")[0], [])
 

@@ -15,7 +15,7 @@ from . import SetupError, arch, outer, say
 CHECKOUT = Path("/vnet")
 BUILD = Path("/cache/build")
 PATTERNS = ("Kbuild", "Kconfig", "VERSION", "*.c", "data/*.[ch]", "life/*.[ch]", "policy/*.[ch]",
-            "include/**/*.h", "scripts/*", "kunit/*", "vmon/*")
+            "include/**/*.h", "scripts/*", "kunit/*", "vmon/*", "vkit/*")
 
 COMPLAINT = re.compile(r"\b[Ee]rror\b|\*\*\*|undefined|No such file")
 

@@ -314,7 +314,7 @@ def matches(name, pattern):
 EVERYWHERE = ("traffic", "features", "link", "life")
 SMOKE = ("modern-split", "traffic")  # on the debug kernel, beside the hostile device
 LONG = ("control_device", "recovery_*", "hostile*", "xdp_*", "users", "peers",
-        "package*", "vmon")
+        "package*", "vkit", "vmon")
 
 
 def in_time(test, kernel, profile, chosen, options):

@@ -25,7 +25,7 @@ HARMLESS = re.compile(
     r"|^make(\[\d+\])?: warning: jobserver unavailable")
 LOUD = re.compile(r"\b(?:warning|Warning|error):|\b(?:WARNING|ERROR)\b|\*\*\* ")
 NEEDED = ("VSOCKETS",)              # by the companions
-MODULES = ("VNET_VSOCKMON",)        # the companions themselves
+MODULES = ("VNET_VSOCKMON", "VNET_PAIR")    # the companions themselves
 FULL = (7, 2)   # the first kernel for which no probe fails, see docs/compat.rst
 # Machines with short cache lines (m68k, openrisc, parisc), as far as one x86 compiler can tell:
 # what the driver asserts about its structs has to hold there, too.

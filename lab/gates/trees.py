@@ -25,7 +25,7 @@ from lab import SetupError, die, say  # noqa: E402
 CACHE = Path("/cache")
 IN_TREE = "drivers/net/vnet"
 FOLDERS = ("data", "life", "policy")     # of rooms, beside those at the top
-COMPANIONS = ("vmon",)      # modules of their own, beside the driver
+COMPANIONS = ("vmon", "vkit")      # modules of their own, beside the driver
 JOBS = f"-j{len(os.sched_getaffinity(0))}"
 SOURCE_BYTES = 3 << 30
 ENV = {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 cat <<'TEXT'
 Build
-  make [KDIR=DIR]        vnet.ko (and vmon) for the running kernel or the one of KDIR
+  make [KDIR=DIR]        vnet.ko (and vkit, vmon) for the running kernel or the one of KDIR
   make in-tree KSRC=DIR  put vnet into a kernel source, build it =m and =y
   make kernels           build for every kernel of the archive, headers only
   make install           install vnet.ko (as root), make uninstall, make clean

@@ -36,7 +36,7 @@ ksrc=$(cd "$ksrc" && pwd) || exit 2
 target=$ksrc/drivers/net/vnet
 mkdir -p "$target" || fail "cannot make $target"
 [ ! -e "$target/Makefile" ] || rm -f "$target/Makefile"
-for item in Kbuild Kconfig include data life policy scripts kunit vmon; do
+for item in Kbuild Kconfig include data life policy scripts kunit vkit vmon; do
 	[ -e "$checkout/$item" ] && cp -a -u "$checkout/$item" "$target/"
 done
 cp -a -u "$checkout"/*.c "$target/" || fail "cannot copy vnet to $target"
@@ -80,11 +80,12 @@ for mode in m y; do
 	echo "in-tree: building with CONFIG_VNET=$mode"
 	case $mode in
 	m) scripts/config -e MODULES -e NET -e NETDEVICES -e PCI -e VIRTIO_MENU -e VIRTIO_PCI \
-		-m VSOCKETS -m VNET -m VNET_VSOCKMON ;;
-	y) scripts/config -e VSOCKETS -e VNET -e VNET_VSOCKMON ;;
+		-e BPF_SYSCALL -e NET_CLS_ACT -m VSOCKETS \
+		-m VNET -m VNET_VSOCKMON -m VNET_PAIR ;;
+	y) scripts/config -e VSOCKETS -e VNET -e VNET_VSOCKMON -e VNET_PAIR ;;
 	esac
 	make -s olddefconfig || exit 1
-	for option in VNET VNET_VSOCKMON; do
+	for option in VNET VNET_VSOCKMON VNET_PAIR; do
 		grep -q "^CONFIG_$option=$mode" .config ||
 			fail "the configuration of $ksrc does not allow CONFIG_$option=$mode: see what Kconfig says $option depends on"
 	done

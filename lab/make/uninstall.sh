@@ -11,9 +11,11 @@ version=$(cat "$(dirname -- "$0")/../../VERSION")
 release=$(cat "$kdir/include/config/kernel.release" 2>/dev/null) || release=${kdir%/build}
 release=${release##*/}
 rm -f "$INSTALL_MOD_PATH/lib/modules/$release"/updates/vnet.ko* \
+	"$INSTALL_MOD_PATH/lib/modules/$release"/updates/vkit/vkit.ko* \
 	"$INSTALL_MOD_PATH/lib/modules/$release"/updates/vmon/vmon.ko* \
 	"$INSTALL_MOD_PATH/lib/modprobe.d/vnet.conf"
-rmdir "$INSTALL_MOD_PATH/lib/modules/$release/updates/vmon" 2>/dev/null
+rmdir "$INSTALL_MOD_PATH/lib/modules/$release/updates/vmon" \
+	"$INSTALL_MOD_PATH/lib/modules/$release/updates/vkit" 2>/dev/null
 depmod -b "$INSTALL_MOD_PATH/" -a "$release" || exit 1
 if [ -z "$INSTALL_MOD_PATH" ] && command -v dkms >/dev/null; then
 	dkms status "vnet/$version" 2>/dev/null | grep -q . && dkms remove "vnet/$version" --all

@@ -128,7 +128,7 @@ static int vnet_qmgmt_validate(struct net_device *dev,
 	in.ring = vnet_rxq_ring(&vd->rxqs[0], &vd->cfg);
 	if (vnet_size_rx_layout(&layout, &in)) {
 		NL_SET_ERR_MSG_FMT(extack,
-				   "a packet takes more than %u pages of %u bytes, or more entries than the ring has",
+				   "a packet takes more than %u pages of %u bytes, or than the ring has",
 				   (u32)MAX_SKB_FRAGS, qcfg->rx_page_size);
 		return -E2BIG;
 	}

@@ -179,14 +179,14 @@ static int vnet_cfg_check_niovs(struct vnet_dev *vd,
 
 		if (!plan->cfg->rx_csum || !plan->caps.guest_csum) {
 			NL_SET_ERR_MSG_FMT(extack,
-					   "a memory provider has queue %u, and nobody but the device can verify its checksums",
+					   "memory provider on queue %u: only the device can verify checksums",
 					   i);
 			return -EBUSY;
 		}
 		in.ring = vnet_rxq_ring(&vd->rxqs[i], plan->cfg);
 		if (vnet_size_rx_layout(&layout, &in)) {
 			NL_SET_ERR_MSG_FMT(extack,
-					   "a memory provider has queue %u: its pages or the ring could not hold a packet",
+					   "memory provider on queue %u: its pages could not hold a packet",
 					   i);
 			return -EBUSY;
 		}

@@ -144,6 +144,14 @@ VNET_FUZZ_UNALIGNED(16)
 VNET_FUZZ_UNALIGNED(32)
 VNET_FUZZ_UNALIGNED(64)
 
+static inline u16 get_unaligned_be16(const void *p)
+{
+	u16 val;
+
+	memcpy(&val, p, sizeof(val));
+	return be16toh(val);
+}
+
 #define put_unaligned(val, p)						\
 ({									\
 	__auto_type __p = (p);						\
@@ -247,7 +255,7 @@ enum skb_drop_reason {
 	SKB_NOT_DROPPED_YET, SKB_DROP_REASON_PKT_TOO_SMALL,
 	SKB_DROP_REASON_DEV_HDR, SKB_DROP_REASON_NOMEM,
 	SKB_DROP_REASON_PKT_TOO_BIG, SKB_DROP_REASON_XDP,
-	SKB_DROP_REASON_QUEUE_PURGE,
+	SKB_DROP_REASON_QUEUE_PURGE, SKB_DROP_REASON_SKB_CSUM,
 };
 
 enum xdp_rss_hash_type {
@@ -326,6 +334,11 @@ static inline u32 skb_headroom(const struct sk_buff *skb)
 static inline bool skb_is_gso(const struct sk_buff *skb)
 {
 	return skb->shinfo.gso_size;
+}
+
+static inline bool skb_frags_readable(const struct sk_buff *skb)
+{
+	return true;
 }
 
 static inline bool pskb_may_pull(struct sk_buff *skb, u32 len)

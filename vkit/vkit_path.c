@@ -20,7 +20,6 @@
 #include <linux/etherdevice.h>
 #include <linux/if_vlan.h>
 #include <linux/netfilter_netdev.h>
-#include <net/ip_vs.h>
 #include <net/sock.h>
 
 #include "vkit.h"

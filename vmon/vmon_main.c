@@ -30,23 +30,6 @@ static const char vmon_count_names[VMON_BYTES][ETH_GSTRING_LEN] = {
 	[VMON_LOST] = "lost",
 };
 
-/**
- * vmon_add() - count
- * @vm: the monitor
- * @which: the counter
- * @n: what to add
- *
- * Context: softirqs off.
- */
-void vmon_add(struct vmon *vm, enum vmon_count which, u64 n)
-{
-	struct vmon_stats *stats = this_cpu_ptr(vm->stats);
-
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->n[which], n);
-	u64_stats_update_end(&stats->syncp);
-}
-
 static void vmon_sum(const struct vmon *vm, u64 sum[VMON_COUNTS])
 {
 	u64 one[VMON_COUNTS];

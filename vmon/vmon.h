@@ -76,22 +76,8 @@ struct vmon_ends {
 	bool dst_here;
 };
 
-/**
- * vmon_add() - count
- * @vm: the monitor
- * @which: the counter
- * @n: what to add
- *
- * Context: softirqs off.
- */
-static inline void vmon_add(struct vmon *vm, enum vmon_count which, u64 n)
-{
-	struct vmon_stats *stats = this_cpu_ptr(vm->stats);
-
-	u64_stats_update_begin(&stats->syncp);
-	u64_stats_add(&stats->n[which], n);
-	u64_stats_update_end(&stats->syncp);
-}
+/* vmon_stats */
+void vmon_add(struct vmon *vm, enum vmon_count which, u64 n);
 
 /* vmon_door */
 int vmon_door_enter(struct vmon *vm);

@@ -84,7 +84,7 @@ def denied(env, tool, options="", queue=0, head=""):
     return done
 
 
-@test(SPLIT, kernel_min=SINCE)
+@test(SPLIT, kernel_min=SINCE, timeout=180)
 def split_traffic(env):
     "Headers and data split: packets of every size cross, both ways, no head has more than it may."
     assert not is_split(env)
@@ -104,7 +104,7 @@ def split_traffic(env):
     transfer(env, 1 << 20, up=True)
 
 
-@test(["modern-split", "big"], kernel_min=SINCE)
+@test(["modern-split", "big"], kernel_min=SINCE, timeout=180)
 def split_settings(env):
     "The threshold moves the boundary; what cannot be combined is refused, and nothing is lost."
     split(env)
@@ -120,7 +120,7 @@ def split_settings(env):
     env.ping(count=2, sizes=(56, 1400))
 
 
-@test(ZERO, kernel_min=SINCE)
+@test(ZERO, kernel_min=SINCE, timeout=180)
 def zcrx_receive(env):
     "io_uring zero copy: every byte is right, and no more are copied than lie in the heads."
     split(env)
@@ -135,7 +135,7 @@ def zcrx_receive(env):
         assert done["copied"] <= done["bytes"] * 0.004, (done, packets)
 
 
-@test(["modern-split"], kernel_min=SINCE)
+@test(["modern-split"], kernel_min=SINCE, timeout=180)
 def zcrx_pages(env):
     "Larger pages of the provider's, from a huge page: every byte is right."
     split(env)
@@ -147,7 +147,7 @@ def zcrx_pages(env):
     env.ping()
 
 
-@test(["modern-split", "mmio", "mq"], kernel_min=SINCE, moves=["reset_user"])
+@test(["modern-split", "mmio", "mq"], kernel_min=SINCE, moves=["reset_user"], timeout=180)
 def zcrx_stays(env):
     "A bound queue keeps its memory over down and up, rings, MTU, and resets of the device."
     split(env)
@@ -166,7 +166,7 @@ def zcrx_stays(env):
     env.ping()
 
 
-@test(["modern-split", "mq"], kernel_min=SINCE, says=["*set_features() failed*"])
+@test(["modern-split", "mq"], kernel_min=SINCE, says=["*set_features() failed*"], timeout=180)
 def zcrx_restrains(env):
     "What a bound queue cannot live with is refused, with the reason, and the queue goes on."
     split(env)
@@ -181,7 +181,7 @@ def zcrx_restrains(env):
     client.feed()
 
 
-@test(["modern-split"], kernel_min=SINCE, moves=STARVED)
+@test(["modern-split"], kernel_min=SINCE, moves=STARVED, timeout=180)
 def zcrx_starves(env):
     "A user who gives nothing back for a while is waited for: no alarm, all bytes arrive."
     split(env)
@@ -194,7 +194,7 @@ def zcrx_starves(env):
     assert not alarms, alarms
 
 
-@test(["modern-split", "iommu"], kernel_min=SINCE)
+@test(["modern-split", "iommu"], kernel_min=SINCE, timeout=180)
 def devmem_receive(env):
     "A dma-buf gets what a peer sends, every byte right, but for what lies in the heads."
     split(env)
@@ -205,7 +205,7 @@ def devmem_receive(env):
     env.ping()
 
 
-@test(["modern-split", "packed", "iommu", "no-indirect"], kernel_min=(7, 2))
+@test(["modern-split", "packed", "iommu", "no-indirect"], kernel_min=(7, 2), timeout=180)
 def devmem_send(env):
     "What lies in a dma-buf is sent from there; the peer gets every byte, the sender its notices."
     size, ns = 2 << 20, env.host_ns
@@ -224,7 +224,7 @@ def devmem_send(env):
     assert have == want and before()["tx0_drops"] == 0
 
 
-@test(["modern-split"], kernel_min=SINCE)
+@test(["modern-split"], kernel_min=SINCE, timeout=180)
 def refusals(env):
     "A bind that cannot work is refused, and nothing has changed."
     assert denied(env, "zcrx")["error"] == 22
@@ -241,7 +241,7 @@ def refusals(env):
     devmem(env).feed(1 << 20)
 
 
-@test(["mq"], kernel_min=SINCE)
+@test(["mq"], kernel_min=SINCE, timeout=180)
 def restart_alone(env):
     "Binding and leaving one queue loses nothing on the others."
     split(env)
@@ -284,7 +284,7 @@ def liar(env):
     assert not env.device.violations(), env.device.violations()[:3]
 
 
-@test(["modern-split", "mmio"], kernel_min=SINCE, changes=["nic"])
+@test(["modern-split", "mmio"], kernel_min=SINCE, changes=["nic"], timeout=180)
 def unbind(env):
     "The driver goes while a queue is bound, and comes again; the user is told, nobody hangs."
     split(env)

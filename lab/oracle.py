@@ -63,6 +63,8 @@ MACHINE = {
     "others": "for f in /sys/class/net/*; do [ -e $f/device ] || echo ${f##*/}; done; "
               "for f in /run/netns/*; do [ -e $f ] && echo netns ${f##*/}; done",
     "cpus": "read -r v < /sys/devices/system/cpu/online; echo $v",
+    "trace": "cd /sys/kernel/tracing && read -r on < tracing_on && read -r v < events/enable && "
+             "echo $on $v; cd /",
 }
 # A command of the test's own -> the settings that it changes: who sets the channels need
 # not say so again. Whether what was set is in force is for the test to look at.

@@ -92,12 +92,11 @@ def split_traffic(env):
     assert is_split(env)
     env.ping(count=2, sizes=SIZES + ((1472, 8000, 40000) if env.tap else ()))
     trace = "/sys/kernel/tracing"
-    env.guest.run(f"echo 0 > {trace}/tracing_on; echo > {trace}/trace; "
-                  f"echo 1 > {trace}/events/net/napi_gro_receive_entry/enable; "
-                  f"echo 1 > {trace}/tracing_on")
-    env.defer(env.guest.run, f"echo 0 > {trace}/events/net/napi_gro_receive_entry/enable")
+    event = f"{trace}/events/net/napi_gro_receive_entry/enable"
+    env.guest.run(f"echo > {trace}/trace; echo 1 > {event}")
+    env.defer(env.guest.run, f"echo 0 > {event}")
     transfer(env, 1 << 20, up=False)
-    out = env.guest.run(f"echo 0 > {trace}/tracing_on; grep ' dev={env.nic} ' {trace}/trace | "
+    out = env.guest.run(f"echo 0 > {event}; grep ' dev={env.nic} ' {trace}/trace | "
                         "sed 's/.* len=\\([0-9]*\\) data_len=\\([0-9]*\\) .*/\\1 \\2/'").out
     heads = [int(a) - int(b) for a, b in (line.split() for line in out.splitlines())]
     assert heads and max(heads) == 128 - 14, (len(heads), heads and max(heads))

@@ -146,12 +146,11 @@ def detach_always(env):
 
 QUIET = """
 cd /sys/kernel/tracing || exit
-echo 0 > tracing_on; echo > trace
-for e in workqueue/workqueue_execute_start napi/napi_poll; do echo 1 > events/$e/enable; done
-echo 1 > tracing_on; sleep 20; echo 0 > tracing_on
+events="events/workqueue/workqueue_execute_start/enable events/napi/napi_poll/enable"
+echo > trace; for e in $events; do echo 1 > $e; done
+sleep 20; for e in $events; do echo 0 > $e; done
 echo works $(grep -c 'function vnet_watch_work' trace)
 echo polls $(grep -c 'napi_poll.*NIC' trace)
-for e in workqueue/workqueue_execute_start napi/napi_poll; do echo 0 > events/$e/enable; done
 """
 
 

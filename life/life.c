@@ -451,14 +451,14 @@ void vnet_life_pause(struct vnet_dev *vd, u16 from, u16 to, bool whole)
  * @i: queue
  *
  * As vnet_life_pause(), but where the device resets single virtqueues nothing
- * else is disturbed.
+ * else is disturbed. A queue that is not to run is left alone.
  *
  * Context: process, sleeps; instance lock held.
  */
 void vnet_life_pause_rx(struct vnet_dev *vd, u16 i)
 {
 	vnet_compat_assert_locked(vd->dev);
-	if (!vnet_live(vd))
+	if (!vnet_live(vd) || i >= vd->life.want.pairs)
 		return;
 
 	if (!vnet_can_reset_rings(vd) || vnet_rxq_halt(vd, i)) {

@@ -82,6 +82,9 @@ static int vnet_qmgmt_start(struct net_device *dev,
 	}
 	if (vnet_life_settle(vd))
 		vnet_life_later(vd);
+	/* The device took the queue away while a provider had it. */
+	if (i >= vd->cfg.pairs)
+		queue_work(system_long_wq, &vd->pairs_work);
 
 	return 0;
 }

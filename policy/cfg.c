@@ -342,12 +342,27 @@ static int vnet_cfg_renegotiate(struct vnet_dev *vd,
 	return err;
 }
 
+/*
+ * A queue that is bound to a memory provider stays the stack's also when the
+ * device has taken it away: the core can part only queues that there are.
+ */
+static u16 vnet_cfg_stack_rxqs(const struct vnet_dev *vd, u16 pairs)
+{
+	u16 i = vd->dev->real_num_rx_queues;
+
+	while (i > pairs && !vnet_niov_size(vd, i - 1))
+		i--;
+
+	return max(i, pairs);
+}
+
 /* What a user has set of queues that are no more comes back with them. */
 static int vnet_cfg_tell_stack(struct vnet_dev *vd, u16 pairs)
 {
 	vnet_queues_remember(vd, pairs);
 
-	return netif_set_real_num_queues(vd->dev, pairs, pairs);
+	return netif_set_real_num_queues(vd->dev, pairs,
+					 vnet_cfg_stack_rxqs(vd, pairs));
 }
 
 static int vnet_cfg_more_pairs(struct vnet_dev *vd, u16 pairs)
@@ -403,7 +418,7 @@ static int vnet_cfg_fewer_pairs(struct vnet_dev *vd, u16 pairs)
 	if (err) {
 		vnet_pairs_send(vd, pairs, old, true);
 		/* What there is no memory for now is done when there is. */
-		if (netif_set_real_num_queues(vd->dev, old, old))
+		if (vnet_cfg_tell_stack(vd, old))
 			queue_work(system_long_wq, &vd->pairs_work);
 		else
 			vnet_queues_spread(vd);
@@ -449,21 +464,30 @@ static int vnet_cfg_apply_pairs(struct vnet_dev *vd, u16 pairs)
 	return err;
 }
 
+/* Has the stack the queues that it is to have? */
+static bool vnet_cfg_stack_knows(const struct vnet_dev *vd)
+{
+	const struct net_device *dev = vd->dev;
+	u16 pairs = vd->cfg.pairs;
+
+	return dev->real_num_tx_queues == pairs &&
+	       dev->real_num_rx_queues == vnet_cfg_stack_rxqs(vd, pairs);
+}
+
 /**
  * vnet_cfg_pairs_work() - have the net device follow vd->cfg.pairs
  * @work: pairs_work of a device
  *
- * For a change that came from the device, where rtnl was not to be had.
+ * For a change that came from the device, where rtnl was not to be had, or
+ * from a memory provider who has left a queue that the device took away.
  */
 void vnet_cfg_pairs_work(struct work_struct *work)
 {
 	struct vnet_dev *vd = container_of(work, struct vnet_dev, pairs_work);
-	u16 pairs;
 
 	vnet_compat_lock_rtnl(vd->dev);
-	pairs = vd->cfg.pairs;
-	if (!vnet_leaving(vd) && vd->dev->real_num_tx_queues != pairs &&
-	    !vnet_cfg_tell_stack(vd, pairs) && vnet_live(vd))
+	if (!vnet_leaving(vd) && !vnet_cfg_stack_knows(vd) &&
+	    !vnet_cfg_tell_stack(vd, vd->cfg.pairs) && vnet_live(vd))
 		vnet_queues_spread(vd);
 	vnet_compat_unlock_rtnl(vd->dev);
 }

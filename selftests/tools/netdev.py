@@ -4,8 +4,8 @@
 The only reader of it: _snapshot.py imports it.
 
     netdev.py INTERFACE    one JSON object: qstats (the device), queues (with
-                           their statistics and NAPI), napis, pools,
-                           xdp_features (bits)
+                           their statistics and NAPI, and whether a memory
+                           provider has them), napis, pools, xdp_features (bits)
 
 The numbers are those of include/uapi/linux/netdev.h.
 """
@@ -98,7 +98,8 @@ def main():
     queues = {}
     for reply in netlink.dump(QUEUE_GET, attribute(2, word)):
         name = ("tx" if number(reply[3]) else "rx") + str(number(reply[1]))
-        queues[name] = {"napi": number(reply[4]) if 4 in reply else None}
+        queues[name] = {"napi": number(reply[4]) if 4 in reply else None,
+                        "bound": 5 in reply or 6 in reply}
     for reply in netlink.dump(QSTATS_GET, attribute(4, struct.pack("=Q", 1))):
         if number(reply[1]) == ifindex:
             name = ("tx" if number(reply[2]) else "rx") + str(number(reply[3]))

@@ -53,10 +53,10 @@ def secrets(env):
 
 @test(profiles=["leaks"], drivers=["vnet"], timeout=2400)
 def fail_nth(env):
-    "Every single allocation of bind, up, resize, channels, MTU, XDP and AF_XDP fails once."
+    "Every single allocation of bind, up, resize, channels, MTU, XDP, AF_XDP, dma-buf fails once."
     if env.guest.run("test -e /proc/self/fail-nth", check=False).status:
         env.skip("this debug kernel has no fault injection")
-    for name in ("fail_nth.py", "xsk.py"):
+    for name in ("fail_nth.py", "xsk.py", "devmem.py", "netdev.py"):
         env.guest.put(TOOLS / name, f"/tmp/{name}")
     limit = env.rounds(full=2000, quick=30)
     done = env.guest.run(f"python3 /tmp/fail_nth.py {env.virtio} {env.driver} {limit}",

@@ -112,6 +112,7 @@ class Inside:
     trees   directories of the lab's root that it has, too; programs, with their libraries
     files   for its /
     forward options of QEMU's user-mode network
+    tap     instead of it: a tap of the test's, which has 10.0.2.2 and every offload
     swap    the size of its disk, which has swap space, in MiB
     beside  called with what it has printed, again and again
     """
@@ -121,6 +122,7 @@ class Inside:
     programs: tuple = ()
     files: tuple = ()
     forward: str = ""
+    tap: str = ""
     swap: int = 0
     beside: Callable = lambda text: None
 
@@ -213,9 +215,13 @@ def suspended(env, suspend, props="disable-legacy=on", rounds=3, limit=150, insi
                              {"rounds": rounds, "suspend": SUSPENDS[suspend]}, inside)
         console, qmp = Path(f"{env.guest.log}-suspend{next(COUNTER)}.log"), f"{directory}/qmp"
         end = threading.Event()
+        network = f"tap,id=n,ifname={inside.tap},script=no,downscript=no" if inside.tap else \
+            f"user,id=n,ipv6=off{inside.forward}"
         command = machine(env.kernel, archive, qmp, *disk(directory, inside.swap),
-                          "-netdev", f"user,id=n,ipv6=off{inside.forward}",
+                          "-netdev", network,
                           "-device", f"virtio-net-pci,netdev=n,romfile=,{props}")
+        if inside.tap:
+            command = env.host_ns.wrap(command)
         with open(console, "wb") as out, subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT) as qemu:
             def ended():

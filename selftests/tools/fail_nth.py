@@ -4,7 +4,7 @@
 
 Do what users do with an interface while the first, the second, ... the n-th
 allocation of memory fails, until none is left to fail. Needs a kernel with
-FAULT_INJECTION, and xsk.py beside it. Prints one line for each deed: the
+FAULT_INJECTION, and xsk.py, devmem.py and netdev.py beside it. Prints one line for each deed: the
 allocations that it makes and how often it failed. After a deed that failed, what
 the interface was must be in force. What the kernel makes of it is in its log.
 """
@@ -16,8 +16,11 @@ import fcntl
 import os
 import socket
 import struct
+import subprocess
 import sys
 
+import devmem
+import netdev
 import xsk
 
 DEBUG = "/sys/kernel/debug"
@@ -116,6 +119,27 @@ class Bind:
         self.pool = Pool(self.nic)
 
 
+class Provider:
+    """A dma-buf is bound to a receive queue; who closes the socket parts them."""
+
+    def __init__(self, nic):
+        self.nic, self.buffer = nic, devmem.Buffer(4 << 20)
+        self.netlink = netdev.Netlink()
+
+    def deed(self):
+        devmem.bind(self.netlink, devmem.BIND_RX, self.nic, self.buffer, [0])
+
+    def undo(self):
+        self.netlink.sock.close()
+        self.netlink = netdev.Netlink()
+
+
+def split(nic, on):
+    """Headers and data apart; whether the driver does it."""
+    return not subprocess.run(["ethtool", "-G", nic, "tcp-data-split", "on" if on else "off"],
+                              capture_output=True, check=False).returncode
+
+
 def attempts(deed, undo, limit, look=lambda: None):
     """(allocations failed, times that the deed failed)"""
     failed = 0
@@ -178,6 +202,12 @@ def main():
         with contextlib.suppress(OSError):
             undo()
         print(f"{what}:", *attempts(deed, undo, limit, lambda: settings(name)), flush=True)
+    if split(name, True):
+        provider = Provider(name)
+        print("provider:", *attempts(provider.deed, provider.undo, limit,
+                                     lambda: settings(name)), flush=True)
+        provider.undo()
+        split(name, False)
     flags(name, True)
 
 

@@ -75,8 +75,10 @@ class Ring:
         check(libc.syscall(ENTER, self.fd, 1, 0, 0, None, 0))
 
     def completions(self):
-        """Those that there are, after a wait for one."""
-        check(libc.syscall(ENTER, self.fd, 0, 1, GETEVENTS, None, 0))
+        """Those that there are, after a wait for one; a sleep of the machine ends the wait."""
+        if libc.syscall(ENTER, self.fd, 0, 1, GETEVENTS, None, 0) < 0 and \
+                ctypes.get_errno() != errno.EINTR:
+            raise OSError(ctypes.get_errno(), "io_uring_enter")
         head, mask = self.word(self.cq, self.cq_at[0]), self.word(self.cq, self.cq_at[2])
         found = []
         while head != self.word(self.cq, self.cq_at[1]):

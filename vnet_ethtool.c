@@ -246,15 +246,15 @@ static int vnet_coal_check(const struct vnet_caps *caps,
 			   const struct vnet_coal_global *new,
 			   struct netlink_ext_ack *extack)
 {
-	if (!caps->notf_coal && !caps->vq_notf_coal &&
-	    (new->tx.packets > 1 || new->tx.usecs ||
-	     vnet_coal_differs(&old->rx, &new->rx))) {
-		NL_SET_ERR_MSG(extack,
-			       "the device does not coalesce notifications (no VIRTIO_NET_F_NOTF_COAL), tx-frames can be 0 or 1");
-		return -EOPNOTSUPP;
+	if (vnet_coalesce_by_driver(caps) &&
+	    max(new->rx.usecs, new->tx.usecs) > VNET_MODER_MAX_US) {
+		NL_SET_ERR_MSG_FMT(extack, "usecs can be up to %u",
+				   VNET_MODER_MAX_US);
+		return -ERANGE;
 	}
 
-	if (!caps->vq_notf_coal && (new->rx_adaptive || new->tx_adaptive)) {
+	if (!vnet_coalesce_per_queue(caps) &&
+	    (new->rx_adaptive || new->tx_adaptive)) {
 		NL_SET_ERR_MSG(extack,
 			       "adaptive coalescing needs a device with VIRTIO_NET_F_VQ_NOTF_COAL");
 		return -EOPNOTSUPP;
@@ -307,7 +307,7 @@ static int vnet_coal_read_queue(struct vnet_dev *vd, u32 queue,
 {
 	int err;
 
-	if (!vd->caps.vq_notf_coal)
+	if (!vnet_coalesce_per_queue(&vd->caps))
 		return -EOPNOTSUPP;
 	if (queue >= vd->cfg.pairs)
 		return -EINVAL;

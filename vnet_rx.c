@@ -612,29 +612,57 @@ static void vnet_rx_fold(struct vnet_rxq *rxq, const struct vnet_rx_ctx *ctx)
 }
 
 /*
- * The poll has found less than it may take. Only the owner of @napi may touch
- * the virtqueue, so the notification is asked for before it is given up; more
- * that has come meanwhile is for another poll. A poller who comes back anyway
- * (a timer, a busy poller) wants none: once the core has said so, it is asked
- * first, and when it says otherwise the next poll asks the device.
+ * As vnet_rxq_complete(), for a queue that is polled without interrupts: a poller
+ * who comes back anyway (a timer of the core's, a busy poller) wants none. Once
+ * the core has said so, it is asked first, and when it says otherwise the next
+ * poll asks the device. Our own timer wants none after a poll that found
+ * something.
  */
-static int vnet_rxq_complete(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
+static noinline int vnet_rxq_complete_special(struct vnet_rxq *rxq,
+					      struct vnet_rx_ctx *ctx)
 {
-	bool lazy = rxq->lazy;
+	bool lazy = rxq->lazy, more = false, waits;
 
-	if (likely(!lazy) && vnet_vq_arm(&rxq->q)) {
+	waits = !lazy && ctx->pkts && READ_ONCE(rxq->waits);
+	if (waits)
+		more = vnet_moder_hold(&rxq->moder, &rxq->q);
+	else if (!lazy)
+		more = vnet_vq_arm(&rxq->q);
+	if (more) {
 		vnet_vq_disarm(&rxq->q);
 		return ctx->budget;
 	}
 
-	if (likely(!lazy))
+	if (!lazy && !waits)
 		vnet_vq_sleeps(&rxq->q, &rxq->wrap);
-	if (likely(napi_complete_done(&rxq->napi, ctx->pkts) != lazy))
+	if (napi_complete_done(&rxq->napi, ctx->pkts) != lazy)
 		return ctx->pkts;
 
 	WRITE_ONCE(rxq->lazy, !lazy);
 	if (lazy)
 		napi_schedule(&rxq->napi);
+
+	return ctx->pkts;
+}
+
+/*
+ * The poll has found less than it may take. Only the owner of @napi may touch
+ * the virtqueue, so the notification is asked for before it is given up; more
+ * that has come meanwhile is for another poll.
+ */
+static int vnet_rxq_complete(struct vnet_rxq *rxq, struct vnet_rx_ctx *ctx)
+{
+	if (unlikely(READ_ONCE(rxq->special)))
+		return vnet_rxq_complete_special(rxq, ctx);
+
+	if (vnet_vq_arm(&rxq->q)) {
+		vnet_vq_disarm(&rxq->q);
+		return ctx->budget;
+	}
+
+	vnet_vq_sleeps(&rxq->q, &rxq->wrap);
+	if (unlikely(!napi_complete_done(&rxq->napi, ctx->pkts)))
+		WRITE_ONCE(rxq->lazy, true);
 
 	return ctx->pkts;
 }

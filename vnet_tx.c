@@ -493,8 +493,9 @@ static noinline void vnet_txq_complete_core(struct vnet_txq *txq,
  * Wakes the stack when there is room.
  *
  * Context: xmit lock of @txq, softirqs off.
+ * Return: whether anything was taken back.
  */
-void vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what)
+bool vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what)
 {
 	struct vnet_txq_stats *s = &txq->stats;
 	struct vnet_tx_done done;
@@ -518,7 +519,7 @@ void vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what)
 	rcu_read_unlock();
 
 	if (!done.skbs && !done.frames && likely(!txq->mem.late))
-		return;
+		return false;
 
 	if (unlikely(txq->mem.xsk || txq->mem.late)) {
 		if (what == VNET_TX_REAP_ALL)
@@ -539,6 +540,8 @@ void vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what)
 		netif_tx_wake_queue(txq->nq);
 		vnet_txs_add(s, VNET_TXS_WAKE, 1);
 	}
+
+	return true;
 }
 
 /*
@@ -749,6 +752,27 @@ static bool vnet_txq_arm(struct vnet_txq *txq)
 	return vnet_vq_arm_delayed(&txq->q);
 }
 
+/*
+ * The poll ends: ask for the next completion, or let the timer look for it when
+ * there were some. Returns true to be polled again.
+ */
+static __always_inline bool vnet_txq_wait(struct vnet_txq *txq, bool done)
+{
+	bool more;
+
+	if (unlikely(READ_ONCE(txq->waits)) && done) {
+		more = vnet_moder_hold(&txq->moder, &txq->q);
+	} else {
+		more = vnet_txq_arm(txq);
+		if (likely(!more))
+			vnet_vq_sleeps(&txq->q, &txq->wrap);
+	}
+	if (unlikely(more))
+		vnet_vq_disarm(&txq->q);
+
+	return more;
+}
+
 /**
  * vnet_txq_set_orphan() - have packets completed by the next packet, or by NAPI
  * @txq: transmit queue
@@ -788,7 +812,7 @@ void vnet_txq_set_orphan(struct vnet_txq *txq, bool on)
 int vnet_txq_poll(struct napi_struct *napi, int budget)
 {
 	struct vnet_txq *txq = container_of(napi, struct vnet_txq, napi);
-	bool pending;
+	bool pending, done;
 
 	if (unlikely(!budget)) {
 		if (!__netif_tx_trylock(txq->nq))
@@ -799,15 +823,10 @@ int vnet_txq_poll(struct napi_struct *napi, int budget)
 	}
 
 	__netif_tx_lock(txq->nq, smp_processor_id());
-	vnet_txq_reap(txq, budget, VNET_TX_REAP_ALL);
+	done = vnet_txq_reap(txq, budget, VNET_TX_REAP_ALL);
 	pending = unlikely(txq->mem.xsk) && vnet_xsk_send(txq, budget);
-	if (likely(!pending)) {
-		pending = vnet_txq_arm(txq);
-		if (unlikely(pending))
-			vnet_vq_disarm(&txq->q);
-		else
-			vnet_vq_sleeps(&txq->q, &txq->wrap);
-	}
+	if (likely(!pending))
+		pending = vnet_txq_wait(txq, done);
 	__netif_tx_unlock(txq->nq);
 
 	if (unlikely(pending))

@@ -22,6 +22,7 @@
 #include "vnet_hdr.h"
 #include "vnet_life.h"
 #include "vnet_mem.h"
+#include "vnet_moder.h"
 #include "vnet_stats.h"
 #include "vnet_vq.h"
 
@@ -59,12 +60,15 @@ struct vnet_resets;
  * @starved: the ring could not be filled; @starve_timer will poll again
  * @patience: so long it waits then, in jiffies
  * @lazy: whoever polled last wants no interrupts, see vnet_rxq_complete()
+ * @waits: @moder polls again after a poll that found something
+ * @special: any of @lazy and @waits, which the poll asks for at once
  * @nr_back: packets in @back
  * @back: packets that XDP sends back at the end of the poll
  * @pkt: the packet in hand
  * @stats: counters
  * @starve_timer: schedules @napi while @starved
  * @wrap: schedules @napi when an interrupt is lost to the core
+ * @moder: polls where the device coalesces nothing and the user wants it
  * @xdp_rxq: registration with the XDP core
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
@@ -101,7 +105,13 @@ struct vnet_rxq {
 	u32 avg_len;
 	bool starved;
 	u8 patience;
-	bool lazy;
+	union {
+		struct {
+			bool lazy;
+			bool waits;
+		};
+		u16 special;
+	};
 	u32 nr_back;
 	struct vnet_rxq_stats stats;
 	struct vnet_rx_pkt pkt;
@@ -110,6 +120,7 @@ struct vnet_rxq {
 	/* cold */
 	struct timer_list starve_timer ____cacheline_aligned;
 	struct vnet_wrap wrap;
+	struct vnet_moder moder;
 	struct xdp_rxq_info xdp_rxq;
 	char name[16];
 	unsigned long napi_gone;
@@ -155,6 +166,8 @@ struct vnet_rxq {
  * @name: of the virtqueue, seen in /proc/interrupts
  * @napi_gone: RCU state of when @napi was deleted
  * @wrap: schedules @napi when an interrupt is lost to the core
+ * @moder: polls where the device coalesces nothing and the user wants it
+ * @waits: it does, after a poll that completed something
  * @up: packets are taken; written under the xmit lock
  * @polled: NAPI is enabled
  * @known: the core knows of @napi
@@ -198,6 +211,8 @@ struct vnet_txq {
 	char name[16];
 	unsigned long napi_gone;
 	struct vnet_wrap wrap;
+	struct vnet_moder moder;
+	bool waits;
 	bool up;
 	bool polled;
 	bool known;

@@ -185,6 +185,18 @@ int vnet_rss_flow_set(const struct vnet_caps *caps, u32 flow, u32 fields,
 int vnet_rss_flow_get(u32 types, u32 flow, u32 *fields);
 
 /* policy/coalesce.c: notification coalescing, adaptive moderation */
+/* Does the driver moderate the interrupts, because the device does not? */
+static inline bool vnet_coalesce_by_driver(const struct vnet_caps *caps)
+{
+	return !caps->notf_coal && !caps->vq_notf_coal;
+}
+
+/* Can queues have values of their own, and adaptive ones? */
+static inline bool vnet_coalesce_per_queue(const struct vnet_caps *caps)
+{
+	return caps->vq_notf_coal || vnet_coalesce_by_driver(caps);
+}
+
 int vnet_coalesce_create(struct vnet_dev *vd);
 void vnet_coalesce_destroy(struct vnet_dev *vd);
 int vnet_coalesce_replay(struct vnet_dev *vd);

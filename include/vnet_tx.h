@@ -32,7 +32,7 @@ void vnet_tx_offer_netmem(struct vnet_dev *vd);
 netdev_tx_t vnet_ndo_xmit(struct sk_buff *skb, struct net_device *dev);
 void vnet_txq_irq(struct virtqueue *vq);
 void vnet_txq_set_orphan(struct vnet_txq *txq, bool on);
-void vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what);
+bool vnet_txq_reap(struct vnet_txq *txq, int budget, enum vnet_tx_reap what);
 int vnet_txq_poll(struct napi_struct *napi, int budget);
 u32 vnet_txq_send_frames(struct vnet_txq *txq, struct xdp_frame **frames,
 			 u32 nr, bool kick, u32 *lost);

@@ -273,6 +273,19 @@ static inline bool vnet_vq_arm_delayed(struct vnet_vq *q)
 	return unlikely(!virtqueue_enable_cb_delayed(q->vq));
 }
 
+/*
+ * As vnet_vq_arm(), but after @after more: only where the ring can say so, and
+ * has as many out; elsewhere nothing is asked for.
+ */
+static inline bool vnet_vq_arm_after(struct vnet_vq *q, u16 after)
+{
+	if (!vnet_vq_own(q) || !q->ring.event ||
+	    after >= vnet_vring_out(&q->ring))
+		return false;
+
+	return vnet_vring_arm(&q->ring, after);
+}
+
 /* The poll sleeps and waits for an interrupt: see to it that it wakes up. */
 static inline void vnet_vq_sleeps(const struct vnet_vq *q,
 				  struct vnet_wrap *wrap)

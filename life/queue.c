@@ -219,6 +219,7 @@ static void vnet_rxq_off(struct vnet_rxq *rxq)
 	napi_disable_locked(&rxq->napi);
 	timer_delete_sync(&rxq->starve_timer);
 	vnet_wrap_stop(&rxq->wrap);
+	vnet_moder_stop(&rxq->moder);
 }
 
 /* May packets be sent? Under the xmit lock. */
@@ -298,6 +299,7 @@ static void vnet_txq_off(struct vnet_txq *txq)
 	txq->polled = false;
 	napi_disable_locked(&txq->napi);
 	vnet_wrap_stop(&txq->wrap);
+	vnet_moder_stop(&txq->moder);
 }
 
 /*
@@ -641,6 +643,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	u64_stats_init(&rxq->stats.syncp);
 	timer_setup(&rxq->starve_timer, vnet_rxbuf_starved, 0);
 	vnet_wrap_init(&rxq->wrap, &rxq->q, &rxq->napi);
+	vnet_moder_init(&rxq->moder, &rxq->napi);
 	snprintf(rxq->name, sizeof(rxq->name), "input.%u", i);
 	set_bit(NAPI_STATE_SCHED, &rxq->napi.state);
 
@@ -650,6 +653,7 @@ static void vnet_queue_init(struct vnet_dev *vd, u16 i)
 	txq->nq = netdev_get_tx_queue(vd->dev, i);
 	u64_stats_init(&txq->stats.syncp);
 	vnet_wrap_init(&txq->wrap, &txq->q, &txq->napi);
+	vnet_moder_init(&txq->moder, &txq->napi);
 	vnet_sg_init(&txq->sg1, 1);
 	vnet_sg_init(txq->sg, ARRAY_SIZE(txq->sg));
 	sg_unmark_end(&txq->sg[ARRAY_SIZE(txq->sg) - 1]);

@@ -5,6 +5,9 @@
  *
  * A virtqueue that was reset falls back to the global values; those that
  * belong to it alone are told again by vnet_coalesce_queue_replay().
+ *
+ * Where the device coalesces nothing, the queue is told instead, which then
+ * moderates its interrupts itself (vnet_moder.h).
  */
 #include <linux/dim.h>
 #include <linux/rtnetlink.h>
@@ -60,11 +63,33 @@ static int vnet_coal_exec(struct vnet_dev *vd, struct vnet_cmd *cmd, int err)
 	return err;
 }
 
+/* Have the queue itself moderate; it may be running. */
+static void vnet_coal_moderate(struct vnet_dev *vd, u16 vq,
+			       const struct vnet_coal *coal)
+{
+	struct vnet_rxq *rxq = &vd->rxqs[vq / 2];
+	struct vnet_txq *txq = &vd->txqs[vq / 2];
+
+	if (vq & 1)
+		WRITE_ONCE(txq->waits, coal->packets &&
+			   vnet_moder_set(&txq->moder, coal->usecs,
+					  coal->packets));
+	else
+		WRITE_ONCE(rxq->waits,
+			   vnet_moder_set(&rxq->moder, coal->usecs,
+					  coal->packets));
+}
+
 static int vnet_coal_tell_vq(struct vnet_dev *vd, u16 vq,
 			     const struct vnet_coal *coal)
 {
 	struct vnet_wire_coal wire = vnet_coal_to_wire(coal);
 	struct vnet_cmd *cmd;
+
+	if (vnet_coalesce_by_driver(&vd->caps)) {
+		vnet_coal_moderate(vd, vq, coal);
+		return 0;
+	}
 
 	cmd = vnet_cmd_alloc(VNET_WIRE_MAX_FIXED, 0);
 	if (!cmd)
@@ -74,7 +99,7 @@ static int vnet_coal_tell_vq(struct vnet_dev *vd, u16 vq,
 			      vnet_wire_coal_vq_set(&cmd->w, vq, &wire));
 }
 
-/* One direction; a device that knows only single virtqueues gets them all. */
+/* One direction; where only single virtqueues are told, all of them are. */
 static int vnet_coal_tell(struct vnet_dev *vd, bool tx,
 			  const struct vnet_coal *coal)
 {
@@ -232,8 +257,10 @@ static int vnet_coal_replay_vq(struct vnet_dev *vd, u16 vq)
 
 	if (vd->caps.notf_coal)
 		has = vq & 1 ? global->tx : global->rx;
-	if (vnet_coal_equal(&cq->coal, &has) ||
-	    (vnet_coal_idle(&cq->coal) && vnet_coal_idle(&has)))
+	/* A queue of ours has what it had before its reset. */
+	if (!vnet_coalesce_by_driver(&vd->caps) &&
+	    (vnet_coal_equal(&cq->coal, &has) ||
+	     (vnet_coal_idle(&cq->coal) && vnet_coal_idle(&has))))
 		return 0;
 
 	err = vnet_coal_tell_vq(vd, vq, &cq->coal);
@@ -312,8 +339,6 @@ static int vnet_coal_set_dir(struct vnet_dev *vd, bool tx,
 
 	if (!vnet_live(vd) || adaptive || !vnet_coal_changes(vd, tx, new))
 		return 0;
-	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal)
-		return 0;
 
 	return vnet_coal_tell(vd, tx, tx ? &new->tx : &new->rx);
 }
@@ -369,7 +394,7 @@ int vnet_coalesce_set(struct vnet_dev *vd, const struct vnet_coal_global *new)
 
 /**
  * vnet_coalesce_queue_set() - coalescing of one virtqueue
- * @vd: device with vq_notf_coal
+ * @vd: device whose queues are coalesced one by one
  * @vq: virtqueue
  * @coal: values, for when it is not adaptive
  * @adaptive: dynamic moderation decides
@@ -428,7 +453,7 @@ static int vnet_coal_ask(struct vnet_dev *vd, u16 vq, struct vnet_coal *coal)
 
 /**
  * vnet_coalesce_queue_get() - what a virtqueue really has
- * @vd: device with vq_notf_coal
+ * @vd: device whose queues are coalesced one by one
  * @vq: virtqueue
  * @coal: set to what the device says, or to what it was told last when it
  *	does not say
@@ -450,7 +475,7 @@ int vnet_coalesce_queue_get(struct vnet_dev *vd, u16 vq,
 	*adaptive = cq->adaptive;
 	mutex_unlock(&vd->cfg.policy->coal.lock);
 
-	if (vnet_live(vd) && vq / 2 < vd->cfg.pairs) {
+	if (vnet_live(vd) && vq / 2 < vd->cfg.pairs && vd->caps.vq_notf_coal) {
 		err = vnet_coal_ask(vd, vq, &has);
 		/* The device does not know what zero packets stand for. */
 		if (!err && !(vnet_coal_idle(&has) && vnet_coal_idle(coal)))
@@ -591,9 +616,7 @@ int vnet_coalesce_create(struct vnet_dev *vd)
 
 	mutex_init(&vd->cfg.policy->coal.lock);
 	vd->cfg.policy->coal.global.tx.packets = 1;
-	if (!vd->caps.notf_coal && !vd->caps.vq_notf_coal)
-		vd->cfg.policy->coal.global.rx.packets = 1;
-	if (!vd->caps.vq_notf_coal)
+	if (!vnet_coalesce_per_queue(&vd->caps))
 		return 0;
 
 	err = net_dim_init_irq_moder(vd->dev, DIM_PROFILE_RX | DIM_PROFILE_TX,

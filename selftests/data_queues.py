@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Queues change while packets flow; every packet is delivered or counted."""
 
+import re
 import time
 
 from lab.api import test
@@ -258,6 +259,70 @@ def napi_and_queues(env):
         assert all(str(told["queues"][f"rx{i}"]["napi"]) in told["napis"]
                    for i in range(count)), f"{told}"
         env.guest.run(f"ip link set {env.nic} down; ip link set {env.nic} up")
+
+
+# ---- interrupts --------------------------------------------------------------
+
+def interrupts(env, name):
+    """Of the virtqueues of this name, so far."""
+    lines = env.guest.run(f"grep '{env.virtio}-{name}' /proc/interrupts").out.splitlines()
+    return sum(int(word) for line in lines for word in line.split()[1:] if word.isdigit())
+
+
+def burst(env, name, run, to):
+    """Interrupts of virtqueues while one end pings the other 400 times, 2 ms apart."""
+    before = interrupts(env, name)
+    env.ping(to, count=400, interval=0.002, run=run)
+    return interrupts(env, name) - before
+
+
+def told(env, what):
+    """A value of 'ethtool -c'."""
+    out = env.guest.run(f"ethtool -c {env.nic}").out
+    return next(line.split()[1] for line in out.splitlines() if line.startswith(f"{what}:"))
+
+
+@test(profiles=["modern-split", "packed", "no-event-idx"], drivers=["vnet"], timeout=240)
+def moderation(env):
+    "Where the device coalesces nothing the driver moderates: rx-usecs, tx-usecs, queues, adaptive."
+    nic, ns, run = env.nic, env.host_ns, env.guest.run
+    assert told(env, "rx-usecs") == "0"
+    rx, tx = burst(env, "input", ns.run, env.ip), burst(env, "output", run, env.gateway)
+    run(f"ethtool -C {nic} rx-usecs 20000 tx-usecs 20000 tx-frames 64")
+    for when in ("set", "after a resize"):
+        assert told(env, "rx-usecs") == told(env, "tx-usecs") == "20000"
+        held = burst(env, "input", ns.run, env.ip), burst(env, "output", run, env.gateway)
+        print(f"  data_queues.moderation: {env.profile.name}, {when}: interrupts for 400 pings: "
+              f"rx {rx} -> {held[0]}, tx {tx} -> {held[1]}", flush=True)
+        assert held[0] * 4 < rx and held[1] * 4 < tx, f"{when}: {rx, tx} became {held}"
+        run(f"ethtool -G {nic} rx 128")
+    run(f"ethtool -C {nic} tx-usecs 0; ethtool -Q {nic} queue_mask 1 --coalesce rx-usecs 0")
+    out = run(f"ethtool -Q {nic} queue_mask 1 --show-coalesce").out
+    assert "rx-usecs: 0" in re.sub(r"[ \t]+", " ", out), out
+    assert burst(env, "input", ns.run, env.ip) * 2 > rx, "a queue keeps what was taken from it"
+    out = run(f"ethtool -C {nic} rx-usecs 100001", check=False)
+    assert out.status and "up to 100000" in out.err, out
+    run(f"ethtool -C {nic} adaptive-rx on adaptive-tx on")
+    env.ping(ns.ip, count=2000, interval=0.001)
+    run(f"ethtool -C {nic} adaptive-rx off adaptive-tx off rx-usecs 0")
+    env.ping()
+
+
+@test(profiles=["modern-split"], drivers=["vnet"], timeout=120)
+def moderation_frames(env):
+    "rx-frames ends the wait early; the first packet after a pause does not wait at all."
+    def interrupted(frames):
+        env.guest.run(f"ethtool -C {env.nic} rx-usecs 100000 rx-frames {frames}; sleep 0.3")
+        return burst(env, "input", env.host_ns.run, env.ip)
+
+    each, eight, none = interrupted(1), interrupted(8), interrupted(0)
+    print(f"  data_queues.moderation_frames: interrupts for 400 pings: {each} for frames 1, "
+          f"{eight} for 8, {none} for 0", flush=True)
+    assert each > 200 and each / 20 < eight < each / 4 and none < eight / 2, (each, eight, none)
+    env.guest.run("sleep 0.5")
+    first = [env.ping(env.ip, count=1, run=env.host_ns.run)[0] for _ in range(5)
+             if not env.guest.run("sleep 0.3").status]
+    assert min(first) < 50, first
 
 
 # ---- CPUs --------------------------------------------------------------------

@@ -339,4 +339,4 @@ class Env:
         self.device.call("network", net=self.profile.device.get("net", "answer"))
         self.device.call("offer", features=self.profile.device["features"])
         self.device.call("violations", clear=True)
-        self.device.touched = False
+        self.device.forgive()

@@ -490,6 +490,8 @@ class Guest:
         for index in range(self.profile.nics):
             self.unplug(index)
             self.qmp("netdev_del", id=f"net{index}")
+        if self.profile.nics > 1:   # see Env.configure()
+            self.run("[ ! -e /run/netns/peer ] || ip netns delete peer")
         self.host_ns.clear()
         self.profile = profile
         self.macs = [MAC.format(i + 1) for i in range(profile.nics)]

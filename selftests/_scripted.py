@@ -66,7 +66,7 @@ class Bench:
     def renew(self, features):
         """As after boot: the module loaded anew, no faults, no log of violations."""
         self.device.clear()
-        self.device.touched = False
+        self.device.forgive()
         self.guest.run(f"rmmod {self.driver}; for d in $(ls /sys/class/net); do "
                        "case $(readlink /sys/class/net/$d) in */virtual/*) "
                        "[ $d = lo ] || ip link del $d;; esac; done", check=False, timeout=60)

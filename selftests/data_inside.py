@@ -109,7 +109,8 @@ def no_large_pages(env):
         env.host_ns.run(f"ip link set {env.host_ns.device} mtu 1500")
 
 
-@test(profiles=["modern-split", "packed", "small"], drivers=["vnet"], timeout=150)
+@test(profiles=["modern-split", "packed", "small"], drivers=["vnet"], timeout=150,
+      moves=["rx*starved"])
 def wakeup_flags(env):
     "Both polls change the flags that tell an AF_XDP user to wake them under one lock."
     env.need_tap()
@@ -299,7 +300,8 @@ def no_stalls(env):
         env.guest.run(f"echo {seconds} > {path}")
 
 
-@test(profiles=["scripted"], drivers=["vnet"], timeout=120, quick=True)
+@test(profiles=["scripted"], drivers=["vnet"], timeout=120, quick=True,
+      changes=["nic"])
 def waits_for_room(env):
     """A packet that needs more entries than are free waits for a completion; nobody asks for ever.
 

@@ -10,7 +10,8 @@ from ._data import PORT, Change, Ends, netdev, result
 MIB = 1 << 20
 
 
-@test(profiles=["modern-split", "packed", "legacy", "mq"], drivers=["vnet"], timeout=120)
+@test(profiles=["modern-split", "packed", "legacy", "mq"], drivers=["vnet"], timeout=120,
+      says=["vnet line * of a text"])
 def netconsole(env):
     "Kernel messages leave by netconsole while TCP fills the rings; none of them is changed."
     ends = Ends(env)

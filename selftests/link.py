@@ -8,6 +8,11 @@ from lab.api import test
 @test(profiles=["modern-split", "packed", "legacy", "mmio", "no-ctrl-vq"])
 def down_up(env):
     "set_link off and on is seen by ip link; traffic stops and comes back."
+    if env.profile.name == "packed":
+        # QEMU miscounts what it drops of a packed ring while the link is down, says 'Virtqueue
+        # size exceeded' and wants a reset.
+        env.may_move("tx_purged", "reset_needs_reset", "stalls", "lost_notifications", "heal_*")
+        env.may_say("packets are not completed", "resetting")
     for _ in range(3):
         env.set_link(False)
         env.wait(lambda: "NO-CARRIER" in env.guest.run(f"ip link show {env.nic}").out,

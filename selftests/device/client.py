@@ -43,7 +43,7 @@ class Device:
         self.process = None
         self._socket = None
         self._stream = None
-        self.touched = False    # was it told to do what an honest device does not do?
+        self.told = set()       # the operations that it was asked for since forgive()
 
     def __enter__(self):
         return self.start()
@@ -136,11 +136,20 @@ class Device:
                 "-numa", "node,memdev=vnetmem"]
 
     # --- operations -------------------------------------------------------------
+    @property
+    def touched(self):
+        """Was it told to do what an honest device does not do?"""
+        return bool(self.told - HONEST)
+
+    def forgive(self):
+        """It is an honest device from here on."""
+        self.told.clear()
+
     def call(self, op, **fields):
         """Any operation of the control socket; returns the reply."""
         if self._socket is None:
             raise DeviceError("the device is not started")
-        self.touched |= op not in HONEST
+        self.told.add(op)
         try:
             self._socket.sendall(json.dumps({"op": op, **fields}).encode() +
                                  b"\n")

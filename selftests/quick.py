@@ -28,6 +28,7 @@ def unit_tests(env):
     "The unit tests of the pure rooms, in this guest."
     env.guest.put(kunit.build(env.kernel), "/tmp/vnet_kunit.ko")
     lines = kunit.ktap(env.guest.run(kunit.RUN.format("/tmp/vnet_kunit.ko"), timeout=200).out)
+    env.guest.lies_at("vnet_kunit", kunit.PLACE)
     passed, failed, _ = kunit.count(lines)
     assert passed and not failed, [line for line in lines if "not ok" in line] or lines[-3:]
 

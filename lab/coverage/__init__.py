@@ -1,13 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Coverage: which lines of the driver do tests reach?
+"""Coverage: which lines of the driver do tests reach, and which ways do they take?
 
     lab/start coverage [-T TESTS] [-p PROFILES] [-k KERNEL]     as of 'lab/start test'
-    lab/start coverage ... --page                               write docs/coverage.rst
-    lab/start coverage ... --missed                             the lines that were not
+    lab/start coverage --report                                 earlier runs only
+    lab/start coverage --logs NAME                              what a run has left that was
+                                                                interrupted (~/.cache/vnet/logs)
+    lab/start coverage ... --missed                             what was not reached
+    lab/start coverage --report --page > docs/coverage.rst      the page
 
-A plugin of QEMU (executed.c) sees every block that a guest executes; no other module
-is built for it and nothing is slower. Its addresses are turned into lines by the debug
-information of vnet.ko. Runs add up in ~/.cache/vnet/coverage until the source changes.
+A plugin of QEMU (executed.c) sees every block of the module that a guest executes; no
+other module is built for it. Addresses are turned into lines by the debug information of
+vnet.ko. A way leads from a line to a line by a conditional jump: 'if' has two of them,
+'if (a && b)' three. What leads to another file (an inlined function, or back from it) is one
+way, wherever it leads. Where a function is inlined in several places a line and a way count
+once, and are reached when one of the copies is. What quick.unit_tests executes counts,
+too: the pure rooms are another module there, of the same lines. Runs add up in
+~/.cache/vnet/coverage until the source changes.
 
 Of a module that a test unloads and loads again only the first load is counted, because
 it lies elsewhere afterwards.
@@ -16,6 +24,7 @@ it lies elsewhere afterwards.
 import argparse
 import hashlib
 import json
+import os
 import re
 import subprocess
 from bisect import bisect_right
@@ -25,10 +34,10 @@ from pathlib import Path
 from .. import build, guest, kernels, say
 
 CACHE = Path("/cache/coverage")
-PAGE = build.CHECKOUT / "docs/coverage.rst"
+REASONS = Path(__file__).with_name("reasons.txt")
 PLUGIN = Path(__file__).parent / "executed.c"
 PLACE = re.compile(r"^(/\S+):(\d+)(?: \(discriminator \d+\))?$")
-INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t")
+INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\t(?:(?!jmp)j[a-z]+ +([0-9a-f]+) )?")
 SYMBOL = re.compile(r"^([0-9a-f]+) <(\w+)(?:\.(?:cold|part|isra|constprop)[.\w]*)?>:$")
 
 
@@ -55,21 +64,31 @@ class Code:
     """The instructions of .text of a module: where each comes from."""
 
     def __init__(self, listing, top):
-        self.at = {}            # offset -> (file, line)
+        self.at = {}            # offset -> (file, line) of the driver
         self.function = {}      # offset -> name of the function
-        place = name = None
+        self.place = {}         # offset -> (file, line), also of the kernel's headers
+        self.jumps = {}         # offset of a conditional jump -> where it may lead
+        place = name = jump = None
         for line in listing.splitlines():
             symbol, where, instruction = (pattern.match(line) for pattern in
                                           (SYMBOL, PLACE, INSTRUCTION))
             if symbol:
-                name, place = symbol[2], None
+                name, place, jump = symbol[2], None, None
             elif where:
-                path = where[1].removeprefix(str(top) + "/")
-                place = None if path.startswith("/") else (path, int(where[2]))
+                path = os.path.normpath(where[1])
+                place = path.removeprefix(f"{top}/"), int(where[2])
             elif instruction and name and not name.startswith("__pfx_"):
-                self.function[int(instruction[1], 16)] = name
+                offset = int(instruction[1], 16)
+                if jump is not None:
+                    self.jumps[jump] += (offset,)
+                    jump = None
+                self.function[offset] = name
                 if place:
-                    self.at[int(instruction[1], 16)] = place
+                    self.place[offset] = place
+                if place and not place[0].startswith("/"):
+                    self.at[offset] = place
+                    if instruction[2]:
+                        jump, self.jumps[offset] = offset, (int(instruction[2], 16),)
 
     def lines(self, offsets=None):
         """{file: lines} that have code, or those of some offsets."""
@@ -79,41 +98,104 @@ class Code:
                 found[path].add(line)
         return found
 
+    def ways(self, taken=None):
+        """{file: (line, line)} of all conditional jumps, or of those [(from, to)] offsets.
+
+        The second one is 0 in another file.
+        """
+        found = defaultdict(set)
+        for offset, targets in self.jumps.items():
+            path, line = self.at[offset]
+            for target in targets:
+                if target in self.place and (taken is None or (offset, target) in taken):
+                    there, other = self.place[target]
+                    found[path].add((line, other if there == path else 0))
+        return found
+
     def functions(self, offsets=None):
         """Names of functions, or of those with one of the offsets."""
         return {name for offset, name in self.function.items()
                 if offsets is None or offset in offsets}
 
 
-def read(module):
+def read(module, top):
     """The code of a module that was built with debug information."""
     done = subprocess.run(["objdump", "-dl", "--no-show-raw-insn", "-j", ".text", str(module)],
                           capture_output=True, text=True, check=True)
-    return Code(done.stdout, module.parent)
+    return Code(done.stdout, top)
 
 
-def executed(code, logs):
-    """The offsets that the guests of a run have executed."""
-    found = set()
-    for log in sorted(logs.glob("*/coverage")):
-        base = log.with_name("coverage.text")
-        if not base.exists():
-            continue
+def executed(code, logs, name):
+    """What the guests of a run have executed of a module: (offsets, ways)."""
+    found, taken = set(), set()
+    for base in sorted(logs.glob(f"*/coverage.{name}")):
+        log = base.with_name("coverage")
+        if not log.exists() or not log.with_name("coverage.ways").exists():
+            continue                # that guest was ended before its time
         start, spans = int(base.read_text(encoding="ascii"), 16), ranges(
             log.read_text(encoding="ascii"))
         found |= {offset for offset in code.function if within(spans, start + offset)}
-    return found
+        taken |= {(last - start, first - start) for last, first in ranges(
+            log.with_name("coverage.ways").read_text(encoding="ascii"))
+            if last - start in code.jumps and first - start in code.jumps[last - start]}
+    return found, taken
 
 
-def keep(module, offsets):
-    """Add to what earlier runs of the same module have reached; all of it."""
+def keep(module, found, taken, run=""):
+    """Add to what earlier runs of the same module have reached; all of it, and the runs."""
     key = hashlib.sha256(module.read_bytes()).hexdigest()[:12]
     path = CACHE / f"{key}.json"
     CACHE.mkdir(parents=True, exist_ok=True)
+    runs = []
     if path.exists():
-        offsets = offsets | set(json.loads(path.read_text(encoding="ascii")))
-    path.write_text(json.dumps(sorted(offsets)), encoding="ascii")
-    return offsets
+        old = json.loads(path.read_text(encoding="ascii"))
+        found, taken = found | set(old["offsets"]), taken | set(map(tuple, old["ways"]))
+        runs = old["runs"]
+    runs += [run] if run and run not in runs else []
+    path.write_text(json.dumps({"offsets": sorted(found), "ways": sorted(taken), "runs": runs}),
+                    encoding="ascii")
+    return found, taken, runs
+
+
+def merged(*maps):
+    """{file: set} of several of these."""
+    found = defaultdict(set)
+    for one in maps:
+        for path, what in one.items():
+            found[path] |= what
+    return found
+
+
+class Report:
+    """What there is of the driver, and what was reached of it, in its own module or another.
+
+    parts: [(code, offsets, ways)], that of vnet.ko first
+    """
+
+    def __init__(self, parts):
+        code = parts[0][0]
+        self.lines, self.ways = code.lines(), code.ways()
+        self.lines_reached = merged(*(part.lines(found) for part, found, _ in parts))
+        self.ways_reached = merged(*(part.ways(taken) for part, _, taken in parts))
+        entered = {name for part, found, _ in parts for name in part.functions(found)}
+        self.unused = code.functions() - entered
+
+    def missed(self):
+        """{file: (lines, ways)} that were not reached."""
+        return {path: (lines - self.lines_reached[path],
+                       self.ways[path] - self.ways_reached[path])
+                for path, lines in self.lines.items()}
+
+    def table(self):
+        """[(room, lines, reached, ways, reached)], all of them last."""
+        rooms = defaultdict(lambda: [0, 0, 0, 0])
+        for path, (lines, ways) in self.missed().items():
+            counts = len(self.lines[path]), len(self.ways[path])
+            for index, number in enumerate((counts[0], counts[0] - len(lines),
+                                            counts[1], counts[1] - len(ways))):
+                rooms[room(path)][index] += number
+        rows = [(name, *counts) for name, counts in sorted(rooms.items())]
+        return [*rows, ("all", *(sum(row[index] for row in rows) for index in range(1, 5)))]
 
 
 def room(path):
@@ -121,72 +203,89 @@ def room(path):
     return Path(path).stem.removeprefix("vnet_") or "vnet"
 
 
-def table(code, offsets):
-    """[(room, lines, reached)], all of them last."""
-    every, reached = code.lines(), code.lines(offsets)
-    rooms = defaultdict(lambda: [0, 0])
-    for path, lines in every.items():
-        rooms[room(path)][0] += len(lines)
-        rooms[room(path)][1] += len(reached.get(path, ()))
-    rows = [(name, *counts) for name, counts in sorted(rooms.items())]
-    return [*rows, ("all", sum(row[1] for row in rows), sum(row[2] for row in rows))]
+def share(number, reached):
+    return f"{100 * reached / number:.0f} %" if number else "--"
 
 
-def share(lines, reached):
-    return f"{100 * reached / lines:.0f} %" if lines else "--"
-
-
-def page(rows, unused, tests):
-    """The text of docs/coverage.rst."""
-    head = ("room", "lines with code", "reached", "")
-    cells = [head, *((name, str(lines), str(reached), share(lines, reached))
-                     for name, lines, reached in rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(4)]
+def grid(cells):
+    """A table of reST with a head."""
+    widths = [max(len(row[index]) for row in cells) for index in range(len(cells[0]))]
     rule = " ".join("=" * max(width, 2) for width in widths)
     text = [" ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()
             for row in cells]
+    return [rule, text[0], rule, *text[1:], rule]
+
+
+def reasons(path=REASONS):
+    """[(file, function, why)]: what no test reaches, and why that is so."""
+    rows = [[word.strip() for word in line.split("|", 2)]
+            for line in path.read_text(encoding="utf-8").splitlines()
+            if line and not line.startswith("#")]
+    return [tuple(row) for row in rows]
+
+
+def page(report, runs, told=()):
+    """The text of docs/coverage.rst."""
+    rows = [(name, str(lines), share(lines, reached), str(ways), share(ways, gone))
+            for name, lines, reached, ways, gone in report.table()]
     return "\n".join([
         ".. SPDX-License-Identifier: GPL-2.0", "", "Coverage", "========", "",
-        "Made by ``lab/start coverage --page``; do not edit. Lines of the driver that have code,",
-        "and how many of them these tests have executed:", "",
-        *(f"- ``{test}``" for test in tests), "",
-        rule, text[0], rule, *text[1:], rule, "",
-        "Functions that none of these tests has entered:", "",
-        ", ".join(f"``{name}()``" for name in sorted(unused)) or "none", ""])
+        "Made by ``lab/start coverage --report --page > docs/coverage.rst``; :doc:`testing` says",
+        "how it is measured. Of each room the lines that have code, and the ways that lead from a",
+        "line by a conditional jump; how many of them were reached by:", "",
+        *(f"- ``{run}``" for run in runs), "",
+        *grid([("room", "lines", "reached", "ways", "reached"), *rows]), "",
+        "Functions that nothing of this has entered:", "",
+        ", ".join(f"``{name}()``" for name in sorted(report.unused)) or "none", "",
+        *(["What is not reached, and why:", "",
+           *(f"- ``{path}``, ``{function}()``: {why}" for path, function, why in told), ""]
+          if told else [])])
 
 
-def say_missed(code, offsets):
-    """The lines that no test has reached, as ranges."""
-    every, reached = code.lines(), code.lines(offsets)
-    for path in sorted(every):
-        missed = sorted(every[path] - reached.get(path, set()))
-        if missed:
-            say(f"{path}: {' '.join(map(str, missed))}")
+def say_missed(report):
+    """What no test has reached: lines, and ways as line>line."""
+    for path, (lines, ways) in sorted(report.missed().items()):
+        words = [str(line) for line in sorted(lines)]
+        words += [f"{line}>{to or 'elsewhere'}" for line, to in sorted(ways)
+                  if line not in lines]
+        if words:
+            say(f"{path}: {' '.join(words)}")
 
 
 def main(args):
+    from kunit import guest as kunit
+
     from .. import runner
     parser = argparse.ArgumentParser(prog="lab coverage", description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--page", action="store_true", help="write docs/coverage.rst")
-    parser.add_argument("--missed", action="store_true", help="tell the lines not reached")
+    parser.add_argument("--page", action="store_true", help="print docs/coverage.rst")
+    parser.add_argument("--missed", action="store_true", help="tell what was not reached")
     parser.add_argument("--report", action="store_true", help="run nothing: earlier runs only")
+    parser.add_argument("--logs", default="", help="run nothing: what this run has left")
     options, rest = parser.parse_known_args(args)
     kernel = kernels.default()
     status, logs = 0, None
-    if not options.report:
+    if options.logs:
+        logs = Path("/cache/logs", options.logs)
+    elif not options.report:
         guest.EXECUTED = plugin()
         status = runner.main(["-k", kernel.name, *rest])
         logs = runner.last_logs()
-    module = build.build(kernel, quiet=True)
-    code = read(module)
-    offsets = keep(module, executed(code, logs) if logs else set())
-    rows = table(code, offsets)
-    for name, lines, reached in rows:
-        say(f"{name:<12} {lines:>6} {reached:>6} {share(lines, reached):>6}")
-    if options.missed:
-        say_missed(code, offsets)
+    parts, runs = [], []
+    for name, module in (("vnet", build.build(kernel, quiet=True)),
+                         ("vnet_kunit", kunit.build(kernel, quiet=True))):
+        code = read(module, module.parent if name == "vnet" else module.parent.parent)
+        found, taken = executed(code, logs, name) if logs else (set(), set())
+        found, taken, told = keep(module, found, taken, "" if options.report else " ".join(rest))
+        parts.append((code, found, taken))
+        runs = runs or told
+    report = Report(parts)
     if options.page:
-        text = page(rows, code.functions() - code.functions(offsets), [" ".join(rest)])
-        Path("/cache/coverage/coverage.rst").write_text(text, encoding="utf-8")
-        say("coverage: written to ~/.cache/vnet/coverage/coverage.rst; copy it to docs/")
+        say(page(report, runs, reasons()))
+        return status
+    for name, *counts in report.table():
+        lines, reached, ways, gone = counts
+        say(f"{name:<12} {lines:>6} {reached:>6} {share(lines, reached):>6}"
+            f" {ways:>6} {gone:>6} {share(ways, gone):>6}")
+    if options.missed:
+        say_missed(report)
     return status

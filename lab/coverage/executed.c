@@ -1,19 +1,26 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * QEMU TCG plugin: which instructions of modules has the guest kernel executed?
+ * QEMU TCG plugin: which instructions of modules has the guest kernel executed,
+ * and which block of a module was next after which?
  *
  * A block is translated when it is about to be executed for the first time, so
- * being translated is being executed: nothing runs with the guest, and the guest
- * is as fast as without. At the end a file, named by out=, has one line
- * "first last" in hexadecimal for each run of bytes.
+ * being translated is being executed. Which way a conditional jump has gone is
+ * told by the block that was executed next on that CPU; so there is a call
+ * for every block of a module that is executed, and none for other blocks. At
+ * the end a file, named by out=, has one line "first last" in hexadecimal for
+ * each run of bytes, and one with .ways at the end of its name a line "last
+ * first" for each pair of blocks: the last instruction of one, the first of the
+ * next.
  *
  * The interface is version 7 of the plugin API; QEMU's header is not packaged,
  * hence the declarations.
  */
 #include <inttypes.h>
 #include <stddef.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,10 +31,13 @@ struct qemu_plugin_insn;
 typedef struct qemu_info_t qemu_info_t;
 
 typedef void (*tb_trans_cb_t)(struct qemu_plugin_tb *tb, void *userdata);
+typedef void (*exec_cb_t)(unsigned int cpu, void *userdata);
 typedef void (*end_cb_t)(void *userdata);
 
 void qemu_plugin_register_vcpu_tb_trans_cb(uint64_t id, tb_trans_cb_t cb,
 					   void *userdata);
+void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, exec_cb_t cb,
+					  int flags, void *userdata);
 void qemu_plugin_register_atexit_cb(uint64_t id, end_cb_t cb, void *userdata);
 size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
 struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
@@ -41,34 +51,128 @@ PLUGIN_EXPORT int qemu_plugin_version = 7;
 #define FIRST	UINT64_C(0xffffffffc0000000)
 #define BYTES	UINT64_C(0x3f000000)
 
+#define CPUS	64	/* of which ways are noted */
+#define BEFORE	32	/* ways into one block; more are not noted */
+
+/* A block: where it begins and ends, and after which blocks it was seen. */
+struct block {
+	uint64_t first, last;
+	unsigned int nr;
+	uint64_t before[BEFORE];
+};
+
+struct way {
+	uint64_t last, first;
+};
+
 /* A byte for each: two CPUs may write at once, and both write the same. */
 static uint8_t *seen;
+static uint64_t low = BYTES, high;	/* what of it was written to, under the lock */
 static char path[4096];
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static uint64_t ended_at[CPUS];	/* each CPU its own */
+static struct way *ways;
+static size_t nr_ways, room;
+
+/* What is there stays: it is added to under the lock, and read without. */
+static int known(const struct block *b, uint64_t last)
+{
+	unsigned int nr = __atomic_load_n(&b->nr, __ATOMIC_ACQUIRE), i;
+
+	for (i = 0; i < nr; i++)
+		if (b->before[i] == last)
+			return 1;
+	return nr == BEFORE;
+}
+
+static void executed(unsigned int cpu, void *userdata)
+{
+	struct block *b = userdata;
+	uint64_t last;
+
+	if (cpu >= CPUS)
+		return;
+	last = ended_at[cpu];
+	ended_at[cpu] = b->last;
+	if (!last || known(b, last))
+		return;
+	pthread_mutex_lock(&lock);
+	if (!known(b, last)) {
+		if (nr_ways == room) {
+			room = room ? 2 * room : 4096;
+			ways = realloc(ways, room * sizeof(*ways));
+			if (!ways)
+				abort();
+		}
+		ways[nr_ways++] = (struct way){ last, b->first };
+		b->before[b->nr] = last;
+		__atomic_store_n(&b->nr, b->nr + 1, __ATOMIC_RELEASE);
+	}
+	pthread_mutex_unlock(&lock);
+}
 
 static void translated(struct qemu_plugin_tb *tb, void *userdata)
 {
 	size_t nr = qemu_plugin_tb_n_insns(tb), i;
+	uint64_t first, last;
+	struct block *b;
 
 	(void)userdata;
+	if (!nr)
+		return;
 	for (i = 0; i < nr; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		uint64_t at = qemu_plugin_insn_vaddr(insn) - FIRST;
 		size_t size = qemu_plugin_insn_size(insn);
 
-		if (at < BYTES - size)
-			memset(seen + at, 1, size);
+		if (at >= BYTES - size)
+			continue;
+		memset(seen + at, 1, size);
+		pthread_mutex_lock(&lock);
+		if (at < low)
+			low = at;
+		if (at + size > high)
+			high = at + size;
+		pthread_mutex_unlock(&lock);
 	}
+	first = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+	last = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, nr - 1));
+	if (first - FIRST >= BYTES)
+		return;
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		abort();
+	b->first = first;
+	b->last = last;
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, 0, b);
+}
+
+static void write_ways(void)
+{
+	char name[sizeof(path) + 8];
+	FILE *file;
+	size_t i;
+
+	snprintf(name, sizeof(name), "%s.ways", path);
+	file = fopen(name, "w");
+	if (!file)
+		return;
+	for (i = 0; i < nr_ways; i++)
+		fprintf(file, "%" PRIx64 " %" PRIx64 "\n", ways[i].last, ways[i].first);
+	fclose(file);
 }
 
 static void ended(void *userdata)
 {
 	FILE *file = fopen(path, "w");
-	const uint8_t *at = seen, *end = seen + BYTES, *stop;
+	const uint8_t *at = seen + low, *end = seen + high, *stop;
 
 	(void)userdata;
 	if (!file)
 		return;
-	while ((at = memchr(at, 1, end - at))) {
+	write_ways();
+	while (at < end && (at = memchr(at, 1, end - at))) {
 		stop = memchr(at, 0, end - at);
 		if (!stop)
 			stop = end;

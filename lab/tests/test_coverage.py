@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
 """From addresses that a guest has executed to lines of the driver."""
 
+import tempfile
 import unittest
+from pathlib import Path
 
 from lab import coverage
 
@@ -19,12 +21,21 @@ vnet_one():
       10:	push   %rbp
 /usr/include/linux/list.h:30
       11:	mov    %rdi,%rbp
-/build/x/include/vnet_hdr.h:7 (discriminator 2)
+      12:	je     14 <vnet_one+0x4>
+/build/x/kunit/../include/vnet_hdr.h:7 (discriminator 2)
       14:	ret
 
 0000000000000020 <vnet_two.cold>:
 /build/x/data/tx.c:40
-      20:	ud2
+      20:	jne    28 <vnet_two.cold+0x8>
+      22:	call   80 <vnet_far>
+/build/x/data/tx.c:41
+      24:	je     14 <vnet_one+0x4>
+      26:	jmp    2a <vnet_two.cold+0xa>
+/build/x/data/tx.c:43
+      28:	ud2
+      2a:	je     80 <vnet_far>
+      2c:	ret
 """
 
 
@@ -34,7 +45,7 @@ class Coverage(unittest.TestCase):
 
     def test_lines_of_the_driver_only(self):
         self.assertEqual(self.code.lines(), {"vnet_rx.c": {12}, "include/vnet_hdr.h": {7},
-                                             "data/tx.c": {40}})
+                                             "data/tx.c": {40, 41, 43}})
         self.assertEqual(self.code.lines({0x10, 0x11}), {"vnet_rx.c": {12}})
 
     def test_functions(self):
@@ -49,12 +60,48 @@ class Coverage(unittest.TestCase):
                           (0xf, 0x10, 0x13, 0x14, 0x20, 0x22)],
                          [False, True, True, False, True, False])
 
+    def test_ways_of_the_drivers_own_jumps(self):
+        # not that of the kernel's header, nor a way that leaves the listing
+        ways = {(40, 43), (40, 40), (41, 0), (41, 41), (43, 43)}
+        self.assertEqual(self.code.ways(), {"data/tx.c": ways})
+        self.assertEqual(self.code.ways({(0x20, 0x22)}), {"data/tx.c": {(40, 40)}})
+
+    def test_logs_of_guests(self):
+        with tempfile.TemporaryDirectory() as name:
+            logs = Path(name)
+            for guest in ("ended-early", "whole"):
+                (logs / guest).mkdir()
+                (logs / guest / "coverage.vnet").write_text("0x1000\n", encoding="ascii")
+            (logs / "whole/coverage").write_text("1020 1022\n", encoding="ascii")
+            (logs / "whole/coverage.ways").write_text("1020 1022\n1020 1026\n1022 1026\n",
+                                                      encoding="ascii")
+            found = coverage.executed(self.code, logs, "vnet")
+        self.assertEqual(found, ({0x20}, {(0x20, 0x22)}))
+
+    def report(self):
+        """What vnet.ko executed of one line, and the unit tests of another."""
+        return coverage.Report([(self.code, {0x10}, set()),
+                                (self.code, {0x20}, {(0x20, 0x28)})])
+
     def test_table_and_page(self):
-        rows = coverage.table(self.code, {0x10})
-        self.assertEqual(rows, [("hdr", 1, 0), ("rx", 1, 1), ("tx", 1, 0), ("all", 3, 1)])
-        text = coverage.page(rows, {"vnet_two"}, ["-T traffic.*"])
-        self.assertIn("\nrx   1               1       100 %\n", text)
-        self.assertIn("``vnet_two()``", text)
+        report = self.report()
+        self.assertEqual(report.table(), [("hdr", 1, 0, 0, 0), ("rx", 1, 1, 0, 0),
+                                          ("tx", 3, 1, 5, 1), ("all", 5, 2, 5, 1)])
+        text = coverage.page(report, ["-T traffic.*"], [("data/tx.c", "vnet_two", "it is cold")])
+        self.assertIn("\nrx   1     100 %   0    --\n", text)
+        self.assertIn("\ntx   3     33 %    5    20 %\n", text)
+        self.assertIn("\nnone\n", text)
+        self.assertIn("- ``data/tx.c``, ``vnet_two()``: it is cold\n", text)
+
+    def test_missed(self):
+        missed = self.report().missed()
+        self.assertEqual(missed["data/tx.c"], ({41, 43}, {(40, 40), (41, 0), (41, 41),
+                                                          (43, 43)}))
+
+    def test_reasons_are_of_the_driver(self):
+        top = Path(coverage.__file__).parents[2]
+        for path, function, why in coverage.reasons():
+            self.assertIn(function, (top / path).read_text(encoding="utf-8"), why)
 
 
 if __name__ == "__main__":

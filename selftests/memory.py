@@ -248,7 +248,19 @@ def refusals(env):
     threshold(env, 200)
     assert "hds-thresh" in denied(env, "devmem", head="receive")["why"]
     threshold(env, 0)
+    env.guest.run(f"ethtool -G {env.nic} rx 16")
+    assert "than the ring has" in denied(env, "devmem", head="receive")["why"]
+    env.guest.run(f"ethtool -G {env.nic} rx 256")
     devmem(env).feed(1 << 20)
+
+
+@test(["bounce"], kernel_min=SINCE, timeout=180)
+def cannot_map(env):
+    "Where memory that is mapped has other addresses than the device takes, nobody can bind."
+    split(env)
+    for tool, head in (("zcrx", ""), ("devmem", "receive")):
+        denied(env, tool, head=head)
+    env.ping(count=2, sizes=(56, 1400))
 
 
 @test(["mq"], kernel_min=SINCE, timeout=180)

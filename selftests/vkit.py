@@ -8,7 +8,7 @@ as they would be to a veth.
 
 import re
 
-from lab import build
+from lab import build, oracle
 from lab.api import test
 
 from ._xdp import compiled, words
@@ -77,8 +77,7 @@ class Container:
     def counters(self, inside=True):
         """Of the end in the container, or of the host's."""
         run = self.run if inside else self.env.guest.run
-        out = run(f"ethtool -S {'eth0' if inside else self.host}").out
-        return {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", out)}
+        return oracle.counters(run(f"ethtool -S {'eth0' if inside else self.host}").out)
 
     def ping(self, to, good=True, count=3):
         within = 15 if good else 2      # what is dropped in xmit is sent again: ENOBUFS
@@ -224,8 +223,7 @@ def loops(env):
     run(f"tc qdisc add dev lo1 clsact; tc filter add dev lo1 ingress bpf da "
         f"object-pinned {PINS}/redirect")
     run(f"python3 {LINK} frame lo2 100 5")
-    out = run("ethtool -S lo2").out
-    told = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", out)}
+    told = oracle.counters(run("ethtool -S lo2").out)
     assert told["drop_loop"] == 5 and told["runs"] == 20, told
     run("tc qdisc delete dev lo1 clsact")
     run(f"python3 {LINK} frame lo2 100 5; ip link delete lo1")

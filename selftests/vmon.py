@@ -13,7 +13,7 @@ import struct
 import subprocess
 from pathlib import Path
 
-from lab import build
+from lab import build, oracle
 from lab.api import test
 
 ON = ["modern-split"]
@@ -94,8 +94,7 @@ def packets(data):
 
 
 def counters(env, name="", nic="vmon0"):
-    out = env.guest.run(at(name, f"ethtool -S {nic}")).out
-    return {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", out)}
+    return oracle.counters(env.guest.run(at(name, f"ethtool -S {nic}")).out)
 
 
 def totals(env, name="", nic="vmon0"):
@@ -270,7 +269,7 @@ def unprivileged(env):
     job.wait(30)
     out = env.guest.run("cat /tmp/nobody/out").out
     assert not packets(env.guest.get("/tmp/nobody/pcap")), "packets of init were shown"
-    told = {key: int(value) for key, value in re.findall(r"(\w+): (\d+)", out)}
+    told = oracle.counters(out)
     assert told["hidden"] > 6 and not told["lost"], out
     assert not any(told[op] for op in OPS), out
     assert "Sent 0 bytes 0 pkt" in out, out     # nor has any program of its own had them

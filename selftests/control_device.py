@@ -320,6 +320,26 @@ def adaptive(env):
         assert control["vq_coalesce"].get("0", [1, 3]) == [1, 3], control["vq_coalesce"]
 
 
+@test(**ONE)
+def queue_reset(env):
+    "A queue that is reset by itself, because it stands still, is told its own coalescing again."
+    with Scripted(env, pairs=2, features=EVERYTHING) as nut:
+        nut.run("ethtool -L NIC combined 1; ethtool -C NIC rx-usecs 3 rx-frames 1")
+        nut.run("ethtool -Q NIC queue_mask 1 --coalesce tx-usecs 7 tx-frames 1")
+        nut.ping()
+        control, mark = nut.control(), nut.device.mark()
+        assert control["vq_coalesce"] == {"1": [1, 7]}, control["vq_coalesce"]
+        for kind in ("queue-reset", "reset"):
+            nut.device.when({"kind": kind}, {"op": "clear"})
+        nut.device.fault(queue="tx0", action="hold")
+        job = nut.guest.start(f"ping -q -i 0.2 {OTHER}")
+        nut.device.wait(lambda: nut.device.log("queue-reset", mark), 30, "a reset of the queue")
+        env.wait(lambda: nut.control() == control, f"{control} became {nut.control()}")
+        job.kill("INT")
+        nut.ping()
+        assert not nut.device.log("reset", mark), "the whole device was reset"
+
+
 def record(kind, vq, size, values=b""):
     """One record of a reply to a question for counters."""
     return (struct.pack("<BBHHH", kind, 0, vq, 0, size) + values).hex()

@@ -3,6 +3,7 @@
  * Receive queues one by one, for the core: memory providers have a queue started
  * anew with other memory, while all others go on.
  */
+#include <linux/dma-mapping.h>
 #include <linux/ethtool.h>
 #include <linux/log2.h>
 
@@ -159,8 +160,16 @@ static const struct vnet_compat_queue_ops vnet_qmgmt_ops = {
 /**
  * vnet_qmgmt_init() - let the core start receive queues one by one
  * @dev: net device, not registered yet
+ *
+ * A provider maps its memory in segments as long as they are; the device gets
+ * them in pages of the provider's.
  */
 void vnet_qmgmt_init(struct net_device *dev)
 {
+	struct vnet_dev *vd = netdev_priv(dev);
+	struct device *parent = vd->vdev->dev.parent;
+
+	if (parent && parent->dma_parms)
+		dma_set_max_seg_size(parent, UINT_MAX);
 	vnet_compat_queue_ops_set(dev, &vnet_qmgmt_ops);
 }

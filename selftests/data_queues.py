@@ -7,6 +7,7 @@ import time
 from lab.api import test
 
 from ._data import PORT, TOOLS, Change, Ends, counters, netdev, result, rtnl
+from .data_inside import traced
 
 MIB = 1 << 20
 OWN = "10.0.2.15"  # the guest, where there is no tap
@@ -319,9 +320,11 @@ def moderation_frames(env):
     print(f"  data_queues.moderation_frames: interrupts for 400 pings: {each} for frames 1, "
           f"{eight} for 8, {none} for 0", flush=True)
     assert each > 200 and each / 20 < eight < each / 4 and none < eight / 2, (each, eight, none)
-    env.guest.run("sleep 0.5")
-    first = [env.ping(env.ip, count=1, run=env.host_ns.run)[0] for _ in range(5)
-             if not env.guest.run("sleep 0.3").status]
+    with traced(env, "napi") as lines:
+        env.guest.run("sleep 1")
+    polls = [line for line in lines if f"device {env.nic} " in line]
+    assert len(polls) < 4, f"an idle queue is polled: {polls[:5]}"
+    first = [env.ping(env.ip, count=1, run=env.host_ns.run)[0] for _ in range(3)]
     assert min(first) < 50, first
 
 

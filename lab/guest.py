@@ -301,7 +301,7 @@ class Guest:
             return "host"
         return "max,la57=off" if self.kernel.layer else self.arch.cpu
 
-    def initrd(self):
+    def initrd_args(self):
         if self.microvm:
             return ["-initrd", str(initramfs.make(self.kernel))]
         if not self.arch.built_in:
@@ -327,7 +327,7 @@ class Guest:
             "-m", f"{self.memory}M",
             "-object", f"memory-backend-memfd,id=mem,size={self.memory}M,share=on",
             "-kernel", str(self.kernel.image), "-append", append,
-            *self.initrd(),
+            *self.initrd_args(),
             *([] if self.microvm else itertools.chain(
                 *(["-device", f"pcie-root-port,id=rp{index},chassis={index + 1}"]
                   for index in range(PORTS)))),

@@ -65,7 +65,7 @@ def frame(env, size=200, port=9):
 
 def wait_alive(env, timeout=30):
     """The interface works: perhaps after recovery."""
-    env.wait(lambda: not env.guest.run(f"ping -q -c 1 -W 1 {FAR}", check=False).status,
+    env.wait(lambda: not env.guest.run(f"ping -q -c 1 -W 5 {FAR}", check=False).status,
              "no packet comes through any more", timeout)
 
 

@@ -52,6 +52,24 @@ class Names(unittest.TestCase):
                 Path(temp, name).write_text(mend + "\n", encoding="ascii")
             self.assertEqual(names.search(temp), [])
 
+    def test_what_netplan_makes_follows_its_own_files(self):
+        files = {"etc/netplan/1.yaml": "driver: virtio_net",
+                 "run/systemd/network/10-netplan-lab.network": "Driver=virtio_net",
+                 "run/udev/rules.d/90-netplan.rules": 'ENV{ID_NET_DRIVER}=="virtio_net"'}
+        with tempfile.TemporaryDirectory() as temp:
+            for name, text in files.items():
+                path = Path(temp) / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(f"[Match]\n{text}\n", encoding="ascii")
+            yaml = Path(temp) / "etc/netplan/1.yaml"
+            self.assertEqual([match.path for match in names.search(temp)], [str(yaml)])
+            self.assertEqual(names.fix(temp), [])
+            yaml.write_text("driver: [virtio_net, vnet]\n", encoding="ascii")
+            found = names.search(temp)
+            self.assertEqual(len(found), 2)
+            self.assertEqual({(match.how, match.mend) for match in found},
+                             {("run", "netplan apply")})
+
     def test_drop_ins_of_networkd(self):
         with tempfile.TemporaryDirectory() as temp:
             for name, text in (("etc/systemd/network/a.network", "Driver=virtio_net"),

@@ -6,7 +6,7 @@ who forbids virtio_net has nothing left when vnet is missing.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from system import have, run, write
@@ -32,9 +32,10 @@ class Match:
     text: str
     mend: str
     why: str = "finds only virtio_net"
+    how: str = "write"
 
     def __str__(self):
-        return f"{self.path}:{self.line}: '{self.text}' {self.why}: write '{self.mend}'"
+        return f"{self.path}:{self.line}: '{self.text}' {self.why}: {self.how} '{self.mend}'"
 
 
 def netplan(text):
@@ -102,6 +103,15 @@ def mended(root, path):
                for line in other.read_text(encoding="utf-8", errors="replace").splitlines())
 
 
+def settled(found):
+    """Without what netplan makes of its own files, which is mended with them, or made anew."""
+    made = [match for match in found if re.search(r"(^|/)run/(?!netplan/).*netplan", match.path)]
+    if any("/netplan/" in match.path for match in found):
+        return [match for match in found if match not in made]
+    return [replace(match, how="run", mend="netplan apply") if match in made else match
+            for match in found]
+
+
 def search(root="/"):
     """All matches on this machine."""
     found = []
@@ -112,7 +122,7 @@ def search(root="/"):
                     if path.is_file() and not (mend is networkd and directories is NETWORKD and
                                                mended(root, path)):
                         found += look(path, must, mend)
-    return found
+    return settled(found)
 
 
 def forbidden(root="/"):

@@ -51,7 +51,8 @@ def secrets(env):
     env.wait(lambda: leaked(env)[0], "the search finds nothing", 20)
 
 
-@test(profiles=["leaks"], drivers=["vnet"], timeout=2400)
+@test(profiles=["leaks"], drivers=["vnet"], timeout=2400, moves=["*"], says=["*"],
+      changes=["-L", "-X", "xps", "affinity"])
 def fail_nth(env):
     "Every single allocation of bind, up, resize, channels, MTU, XDP, AF_XDP, dma-buf fails once."
     if env.guest.run("test -e /proc/self/fail-nth", check=False).status:
@@ -87,7 +88,7 @@ def refuse_pages(env, require=""):
     return added["rx_alloc_fail"], added["rx_starved"]
 
 
-@test(profiles=["leaks"], drivers=["vnet"], timeout=240)
+@test(profiles=["leaks"], drivers=["vnet"], timeout=240, moves=["rx_alloc_fail", "*starved"])
 def alloc_fail(env):
     "Pages for receive buffers are refused: small ones serve, or a timer; each buffer is counted."
     if env.guest.run("test -e /sys/kernel/debug/fail_function/inject", check=False).status:

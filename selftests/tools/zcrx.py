@@ -107,7 +107,7 @@ class Area:
                                     0, 0, 0, page if page > mmap.PAGESIZE else 0,
                                     address(event), 0, 0))
         check(libc.syscall(REGISTER, ring.fd, REGISTER_ZCRX, ctypes.c_char_p(address(reg)), 1))
-        self.head_at, self.tail_at, self.rqes = struct.unpack_from("=3I", reg, 32)
+        _, self.tail_at, self.rqes = struct.unpack_from("=3I", reg, 32)
         self.token = struct.unpack_from("=Q", area, 16)[0]
         self.id = struct.unpack_from("=I", reg, 64)[0]
         self.stats, self.tail = stats, 0

@@ -71,6 +71,7 @@ class Bench:
                        "case $(readlink /sys/class/net/$d) in */virtual/*) "
                        "[ $d = lo ] || ip link del $d;; esac; done", check=False, timeout=60)
         self.device.violations(clear=True)
+        self.device.sent(clear=True)
         self.device.call("offer", features=features)
         self.options = {**self.options, "features": features}
         self.guest.load(self.driver, self.module)

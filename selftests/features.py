@@ -59,7 +59,7 @@ def mtu(env):
 
 @test(profiles=["modern-split", "legacy", "mmio"])
 def identity(env):
-    "The MAC is the device's, ethtool -i names the driver and the bus."
+    "The MAC is the device's, ethtool -i names the driver and the bus, devlink the interface."
     mac = env.guest.run(f"cat /sys/class/net/{env.nic}/address").out.strip()
     assert mac == env.mac, f"{mac} is not {env.mac}"
     out = env.guest.run(f"ethtool -i {env.nic}").out
@@ -68,3 +68,7 @@ def identity(env):
                            ).out.strip()
     bus = [line.split(": ", 1)[1] for line in out.splitlines() if line.startswith("bus-info")]
     assert bus and bus[0] in (parent, parent.split(".")[0], env.virtio), out
+    if env.driver == "vnet":
+        out = env.guest.run(f"devlink dev info virtio/{env.virtio}").out
+        kind = "legacy" if env.profile.name == "legacy" else "modern"
+        assert f"virtio.interface {kind}" in out and "virtio.id " in out, out

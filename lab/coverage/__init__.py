@@ -5,7 +5,8 @@
     lab/start coverage --report                                 earlier runs only
     lab/start coverage --logs NAME                              what a run has left that was
                                                                 interrupted (~/.cache/vnet/logs)
-    lab/start coverage ... --missed                             what was not reached
+    lab/start coverage ... --missed                             what was not reached, but for
+                                                                what reasons.txt tells of
     lab/start coverage --report --page > docs/coverage.rst      the page
 
 A plugin of QEMU (executed.c) sees every block of the module that a guest executes; no
@@ -17,11 +18,12 @@ once, and are reached when one of the copies is. What quick.unit_tests executes 
 too: the pure rooms are another module there, of the same lines. Runs add up in
 ~/.cache/vnet/coverage until the source changes.
 
-Of a module that a test unloads and loads again only the first load is counted, because
-it lies elsewhere afterwards.
+A module that is loaded again lies elsewhere: Guest.insmod() has the plugin begin anew.
+What a test loads by itself (modprobe) is not counted.
 """
 
 import argparse
+import fnmatch
 import hashlib
 import json
 import os
@@ -128,15 +130,15 @@ def read(module, top):
 def executed(code, logs, name):
     """What the guests of a run have executed of a module: (offsets, ways)."""
     found, taken = set(), set()
-    for base in sorted(logs.glob(f"*/coverage.{name}")):
-        log = base.with_name("coverage")
-        if not log.exists() or not log.with_name("coverage.ways").exists():
-            continue                # that guest was ended before its time
+    for base in sorted(logs.glob(f"*/coverage.*.{name}")):
+        log = base.with_suffix("")
+        if not log.exists():        # that guest was ended before its time
+            continue
         start, spans = int(base.read_text(encoding="ascii"), 16), ranges(
             log.read_text(encoding="ascii"))
         found |= {offset for offset in code.function if within(spans, start + offset)}
         taken |= {(last - start, first - start) for last, first in ranges(
-            log.with_name("coverage.ways").read_text(encoding="ascii"))
+            Path(f"{log}.ways").read_text(encoding="ascii"))
             if last - start in code.jumps and first - start in code.jumps[last - start]}
     return found, taken
 
@@ -170,10 +172,13 @@ class Report:
     """What there is of the driver, and what was reached of it, in its own module or another.
 
     parts: [(code, offsets, ways)], that of vnet.ko first
+    reasons: [(glob of files, pattern of lines, why)] for lines that no test reaches
+    text: a function that tells the lines of a file
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts, known=(), text=None):
         code = parts[0][0]
+        self.known, self.text = known, text
         self.lines, self.ways = code.lines(), code.ways()
         self.lines_reached = merged(*(part.lines(found) for part, found, _ in parts))
         self.ways_reached = merged(*(part.ways(taken) for part, _, taken in parts))
@@ -186,16 +191,35 @@ class Report:
                        self.ways[path] - self.ways_reached[path])
                 for path, lines in self.lines.items()}
 
+    def why(self):
+        """{file: {line: number of the reason}} of lines that were not reached."""
+        found = {}
+        for path, (lines, _) in self.missed().items():
+            fit = [(number, re.compile(pattern)) for number, (glob, pattern, _) in
+                   enumerate(self.known) if fnmatch.fnmatch(path, glob)]
+            text = self.text(path) if fit and lines else ()
+            found[path] = {line: number for number, pattern in reversed(fit) for line in lines
+                           if pattern.search(text[line - 1])}
+        return found
+
+    def unexplained(self):
+        """The same as missed(), without lines that have a reason, and the ways to them."""
+        why = self.why()
+        return {path: (lines - why[path].keys(),
+                       {(line, to) for line, to in ways
+                        if line not in why[path] and to not in why[path]})
+                for path, (lines, ways) in self.missed().items()}
+
     def table(self):
-        """[(room, lines, reached, ways, reached)], all of them last."""
-        rooms = defaultdict(lambda: [0, 0, 0, 0])
-        for path, (lines, ways) in self.missed().items():
-            counts = len(self.lines[path]), len(self.ways[path])
-            for index, number in enumerate((counts[0], counts[0] - len(lines),
-                                            counts[1], counts[1] - len(ways))):
-                rooms[room(path)][index] += number
+        """[(room, lines, reached, or explained, ways, reached, or explained)], and all of them."""
+        rooms, open_ones = defaultdict(lambda: [0] * 6), self.unexplained()
+        for path, missed in self.missed().items():
+            for first, every, one, other in zip((0, 3), (self.lines[path], self.ways[path]),
+                                                missed, open_ones[path]):
+                for index, number in enumerate((0, len(one), len(other))):
+                    rooms[room(path)][first + index] += len(every) - number
         rows = [(name, *counts) for name, counts in sorted(rooms.items())]
-        return [*rows, ("all", *(sum(row[index] for row in rows) for index in range(1, 5)))]
+        return [*rows, ("all", *(sum(row[index] for row in rows) for index in range(1, 7)))]
 
 
 def room(path):
@@ -217,34 +241,43 @@ def grid(cells):
 
 
 def reasons(path=REASONS):
-    """[(file, function, why)]: what no test reaches, and why that is so."""
-    rows = [[word.strip() for word in line.split("|", 2)]
+    """[(glob of files, pattern of lines, why)]: what no test reaches, and why that is so."""
+    rows = [[word.strip() for word in line.split(" | ", 2)]
             for line in path.read_text(encoding="utf-8").splitlines()
             if line and not line.startswith("#")]
     return [tuple(row) for row in rows]
 
 
-def page(report, runs, told=()):
+def cells(counts):
+    """Numbers of a row of Report.table() as a reader wants them."""
+    lines, *reached, ways, gone, told = counts
+    return (str(lines), *(share(lines, number) for number in reached),
+            str(ways), share(ways, gone), share(ways, told))
+
+
+def page(report, runs):
     """The text of docs/coverage.rst."""
-    rows = [(name, str(lines), share(lines, reached), str(ways), share(ways, gone))
-            for name, lines, reached, ways, gone in report.table()]
+    rows = [(name, *cells(counts)) for name, *counts in report.table()]
+    uses = [number for lines in report.why().values() for number in lines.values()]
     return "\n".join([
         ".. SPDX-License-Identifier: GPL-2.0", "", "Coverage", "========", "",
         "Made by ``lab/start coverage --report --page > docs/coverage.rst``; :doc:`testing` says",
         "how it is measured. Of each room the lines that have code, and the ways that lead from a",
-        "line by a conditional jump; how many of them were reached by:", "",
-        *(f"- ``{run}``" for run in runs), "",
-        *grid([("room", "lines", "reached", "ways", "reached"), *rows]), "",
+        "line by a conditional jump; how many of them were reached, and how many were or have a",
+        "reason below.", "",
+        *grid([("room", "lines", "reached", "or told", "ways", "reached", "or told"), *rows]), "",
+        "These tests were run for it, each on Linux " + runs[0] + ":", "",
+        *(f"- ``{run}``" for run in runs[1:]), "",
         "Functions that nothing of this has entered:", "",
         ", ".join(f"``{name}()``" for name in sorted(report.unused)) or "none", "",
-        *(["What is not reached, and why:", "",
-           *(f"- ``{path}``, ``{function}()``: {why}" for path, function, why in told), ""]
-          if told else [])])
+        "Lines that no test reaches, and why:", "",
+        *(f"- {uses.count(number)} of ``{glob}`` like ``{pattern}``: {why}"
+          for number, (glob, pattern, why) in enumerate(report.known)), ""])
 
 
 def say_missed(report):
-    """What no test has reached: lines, and ways as line>line."""
-    for path, (lines, ways) in sorted(report.missed().items()):
+    """What no test has reached, without a reason: lines, and ways as line>line."""
+    for path, (lines, ways) in sorted(report.unexplained().items()):
         words = [str(line) for line in sorted(lines)]
         words += [f"{line}>{to or 'elsewhere'}" for line, to in sorted(ways)
                   if line not in lines]
@@ -278,14 +311,13 @@ def main(args):
         found, taken, told = keep(module, found, taken, "" if options.report else " ".join(rest))
         parts.append((code, found, taken))
         runs = runs or told
-    report = Report(parts)
+    report = Report(parts, reasons(), lambda path: (build.CHECKOUT / path).read_text(
+        encoding="utf-8").splitlines())
     if options.page:
-        say(page(report, runs, reasons()))
+        say(page(report, [kernel.name, *runs]))
         return status
     for name, *counts in report.table():
-        lines, reached, ways, gone = counts
-        say(f"{name:<12} {lines:>6} {reached:>6} {share(lines, reached):>6}"
-            f" {ways:>6} {gone:>6} {share(ways, gone):>6}")
+        say(f"{name:<12} " + " ".join(f"{cell:>6}" for cell in cells(counts)))
     if options.missed:
         say_missed(report)
     return status

@@ -7,10 +7,14 @@
  * being translated is being executed. Which way a conditional jump has gone is
  * told by the block that was executed next on that CPU; so there is a call
  * for every block of a module that is executed, and none for other blocks. At
- * the end a file, named by out=, has one line "first last" in hexadecimal for
- * each run of bytes, and one with .ways at the end of its name a line "last
+ * the end a file, named by out= and .0, has one line "first last" in hexadecimal
+ * for each run of bytes, and one with .ways at the end of its name a line "last
  * first" for each pair of blocks: the last instruction of one, the first of the
  * next.
+ *
+ * A module that is loaded again lies elsewhere. Whoever loads it makes a file
+ * with .cut at the end of its name before: what was seen until then is written
+ * to .0, what comes to .1 and so on.
  *
  * The interface is version 7 of the plugin API; QEMU's header is not packaged,
  * hence the declarations.
@@ -23,6 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define PLUGIN_EXPORT __attribute__((visibility("default")))
 
@@ -65,10 +70,11 @@ struct way {
 	uint64_t last, first;
 };
 
-/* A byte for each: two CPUs may write at once, and both write the same. */
+/* A byte for each, and where the first and the last of them are that were seen. */
 static uint8_t *seen;
-static uint64_t low = BYTES, high;	/* what of it was written to, under the lock */
+static uint64_t low = BYTES, high;
 static char path[4096];
+static unsigned int part;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t ended_at[CPUS];	/* each CPU its own */
@@ -112,66 +118,31 @@ static void executed(unsigned int cpu, void *userdata)
 	pthread_mutex_unlock(&lock);
 }
 
-static void translated(struct qemu_plugin_tb *tb, void *userdata)
+/* A file of this part; NULL if it cannot be. */
+static FILE *begin(const char *end)
 {
-	size_t nr = qemu_plugin_tb_n_insns(tb), i;
-	uint64_t first, last;
-	struct block *b;
+	char name[sizeof(path) + 32];
 
-	(void)userdata;
-	if (!nr)
-		return;
-	for (i = 0; i < nr; i++) {
-		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
-		uint64_t at = qemu_plugin_insn_vaddr(insn) - FIRST;
-		size_t size = qemu_plugin_insn_size(insn);
-
-		if (at >= BYTES - size)
-			continue;
-		memset(seen + at, 1, size);
-		pthread_mutex_lock(&lock);
-		if (at < low)
-			low = at;
-		if (at + size > high)
-			high = at + size;
-		pthread_mutex_unlock(&lock);
-	}
-	first = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
-	last = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, nr - 1));
-	if (first - FIRST >= BYTES)
-		return;
-	b = calloc(1, sizeof(*b));
-	if (!b)
-		abort();
-	b->first = first;
-	b->last = last;
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, 0, b);
+	snprintf(name, sizeof(name), "%s.%u%s", path, part, end);
+	return fopen(name, "w");
 }
 
-static void write_ways(void)
+/* The lock is held, or nobody else is there any more. */
+static void write_part(void)
 {
-	char name[sizeof(path) + 8];
-	FILE *file;
+	const uint8_t *at = seen + low, *end = seen + high, *stop;
+	FILE *file = begin(".ways");
 	size_t i;
 
-	snprintf(name, sizeof(name), "%s.ways", path);
-	file = fopen(name, "w");
 	if (!file)
 		return;
 	for (i = 0; i < nr_ways; i++)
 		fprintf(file, "%" PRIx64 " %" PRIx64 "\n", ways[i].last, ways[i].first);
 	fclose(file);
-}
 
-static void ended(void *userdata)
-{
-	FILE *file = fopen(path, "w");
-	const uint8_t *at = seen + low, *end = seen + high, *stop;
-
-	(void)userdata;
+	file = begin("");
 	if (!file)
 		return;
-	write_ways();
 	while (at < end && (at = memchr(at, 1, end - at))) {
 		stop = memchr(at, 0, end - at);
 		if (!stop)
@@ -182,6 +153,70 @@ static void ended(void *userdata)
 		at = stop;
 	}
 	fclose(file);
+}
+
+/* Begin with another part, when somebody wants it; the lock is held. */
+static void cut(void)
+{
+	char name[sizeof(path) + 8];
+
+	snprintf(name, sizeof(name), "%s.cut", path);
+	if (unlink(name))
+		return;
+	write_part();
+	part++;
+	nr_ways = 0;
+	if (low < high)
+		memset(seen + low, 0, high - low);
+	low = BYTES;
+	high = 0;
+}
+
+static void translated(struct qemu_plugin_tb *tb, void *userdata)
+{
+	size_t nr = qemu_plugin_tb_n_insns(tb), i;
+	uint64_t first, last;
+	struct block *b;
+
+	(void)userdata;
+	if (!nr)
+		return;
+	first = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, 0));
+	last = qemu_plugin_insn_vaddr(qemu_plugin_tb_get_insn(tb, nr - 1));
+	if (first - FIRST >= BYTES)
+		return;
+
+	pthread_mutex_lock(&lock);
+	cut();
+	for (i = 0; i < nr; i++) {
+		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
+		uint64_t at = qemu_plugin_insn_vaddr(insn) - FIRST;
+		size_t size = qemu_plugin_insn_size(insn);
+
+		if (at >= BYTES - size)
+			continue;
+		memset(seen + at, 1, size);
+		if (at < low)
+			low = at;
+		if (at + size > high)
+			high = at + size;
+	}
+	pthread_mutex_unlock(&lock);
+
+	b = calloc(1, sizeof(*b));
+	if (!b)
+		abort();
+	b->first = first;
+	b->last = last;
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, executed, 0, b);
+}
+
+static void ended(void *userdata)
+{
+	(void)userdata;
+	pthread_mutex_lock(&lock);
+	write_part();
+	pthread_mutex_unlock(&lock);
 }
 
 PLUGIN_EXPORT int qemu_plugin_install(uint64_t id, const qemu_info_t *info,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """From addresses that a guest has executed to lines of the driver."""
 
+import fnmatch
+import re
 import tempfile
 import unittest
 from pathlib import Path
@@ -71,37 +73,51 @@ class Coverage(unittest.TestCase):
             logs = Path(name)
             for guest in ("ended-early", "whole"):
                 (logs / guest).mkdir()
-                (logs / guest / "coverage.vnet").write_text("0x1000\n", encoding="ascii")
-            (logs / "whole/coverage").write_text("1020 1022\n", encoding="ascii")
-            (logs / "whole/coverage.ways").write_text("1020 1022\n1020 1026\n1022 1026\n",
-                                                      encoding="ascii")
+                (logs / guest / "coverage.0.vnet").write_text("0x1000\n", encoding="ascii")
+            (logs / "whole/coverage.0").write_text("1020 1022\n", encoding="ascii")
+            (logs / "whole/coverage.0.ways").write_text("1020 1022\n1020 1026\n1022 1026\n",
+                                                        encoding="ascii")
+            (logs / "whole/coverage.1.vnet").write_text("0x2000\n", encoding="ascii")
+            (logs / "whole/coverage.1").write_text("1020 1026\n202a 202c\n", encoding="ascii")
+            (logs / "whole/coverage.1.ways").write_text("202a 202c\n", encoding="ascii")
             found = coverage.executed(self.code, logs, "vnet")
-        self.assertEqual(found, ({0x20}, {(0x20, 0x22)}))
+        self.assertEqual(found, ({0x20, 0x2a}, {(0x20, 0x22), (0x2a, 0x2c)}))
 
     def report(self):
         """What vnet.ko executed of one line, and the unit tests of another."""
-        return coverage.Report([(self.code, {0x10}, set()),
-                                (self.code, {0x20}, {(0x20, 0x28)})])
+        return coverage.Report([(self.code, {0x10}, set()), (self.code, {0x20}, {(0x20, 0x28)})],
+                               [("data/*", "return -ENOMEM", "it is cold")],
+                               lambda path: [*["x"] * 42, "return -ENOMEM;"])
 
     def test_table_and_page(self):
         report = self.report()
-        self.assertEqual(report.table(), [("hdr", 1, 0, 0, 0), ("rx", 1, 1, 0, 0),
-                                          ("tx", 3, 1, 5, 1), ("all", 5, 2, 5, 1)])
-        text = coverage.page(report, ["-T traffic.*"], [("data/tx.c", "vnet_two", "it is cold")])
-        self.assertIn("\nrx   1     100 %   0    --\n", text)
-        self.assertIn("\ntx   3     33 %    5    20 %\n", text)
+        self.assertEqual(report.table(), [
+            ("hdr", 1, 0, 0, 0, 0, 0), ("rx", 1, 1, 1, 0, 0, 0), ("tx", 3, 1, 2, 5, 1, 2),
+            ("all", 5, 2, 3, 5, 1, 2)])
+        text = coverage.page(report, ["7.3", "-T traffic.*"])
+        self.assertIn("\nrx   1     100 %   100 %   0    --      --\n", text)
+        self.assertIn("\ntx   3     33 %    67 %    5    20 %    40 %\n", text)
+        self.assertIn("\n- ``-T traffic.*``\n", text)
         self.assertIn("\nnone\n", text)
-        self.assertIn("- ``data/tx.c``, ``vnet_two()``: it is cold\n", text)
+        self.assertIn("- 1 of ``data/*`` like ``return -ENOMEM``: it is cold\n", text)
 
     def test_missed(self):
         missed = self.report().missed()
         self.assertEqual(missed["data/tx.c"], ({41, 43}, {(40, 40), (41, 0), (41, 41),
                                                           (43, 43)}))
 
+    def test_a_reason_covers_a_line_and_the_ways_to_it(self):
+        self.assertEqual(self.report().why()["data/tx.c"], {43: 0})
+        self.assertEqual(self.report().unexplained()["data/tx.c"],
+                         ({41}, {(40, 40), (41, 0), (41, 41)}))
+
     def test_reasons_are_of_the_driver(self):
         top = Path(coverage.__file__).parents[2]
-        for path, function, why in coverage.reasons():
-            self.assertIn(function, (top / path).read_text(encoding="utf-8"), why)
+        texts = {str(path.relative_to(top)): path.read_text(encoding="utf-8")
+                 for path in top.rglob("*.[ch]")}
+        for glob, pattern, why in coverage.reasons():
+            self.assertTrue(any(fnmatch.fnmatch(path, glob) and re.search(pattern, text)
+                                for path, text in texts.items()), why)
 
 
 if __name__ == "__main__":

@@ -156,7 +156,7 @@ static void write_part(void)
 }
 
 /* Begin with another part, when somebody wants it; the lock is held. */
-static void cut(void)
+static void next_part(void)
 {
 	char name[sizeof(path) + 8];
 
@@ -187,7 +187,7 @@ static void translated(struct qemu_plugin_tb *tb, void *userdata)
 		return;
 
 	pthread_mutex_lock(&lock);
-	cut();
+	next_part();
 	for (i = 0; i < nr; i++) {
 		struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(tb, i);
 		uint64_t at = qemu_plugin_insn_vaddr(insn) - FIRST;

@@ -116,7 +116,8 @@ class Coverage(unittest.TestCase):
         texts = {str(path.relative_to(top)): path.read_text(encoding="utf-8")
                  for path in top.rglob("*.[ch]")}
         for glob, pattern, why in coverage.reasons():
-            self.assertTrue(any(fnmatch.fnmatch(path, glob) and re.search(pattern, text)
+            self.assertTrue(any(fnmatch.fnmatch(path, glob) and
+                                re.search(pattern, text, re.MULTILINE)
                                 for path, text in texts.items()), why)
 
 

@@ -50,6 +50,12 @@ class Coverage(unittest.TestCase):
                                              "data/tx.c": {40, 41, 43}})
         self.assertEqual(self.code.lines({0x10, 0x11}), {"vnet_rx.c": {12}})
 
+    def test_the_same_code_of_another_checkout(self):
+        other = coverage.Code(LISTING.replace("/build/x", "/build/other"), "/build/other")
+        self.assertEqual(self.code.key(), other.key())
+        self.assertNotEqual(self.code.key(), coverage.Code(
+            LISTING.replace("vnet_rx.c:12", "vnet_rx.c:13"), "/build/x").key())
+
     def test_functions(self):
         self.assertEqual(self.code.functions(), {"vnet_one", "vnet_two"})
         self.assertEqual(self.code.functions({0x14}), {"vnet_one"})

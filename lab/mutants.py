@@ -51,6 +51,7 @@ class Mutant:
             one, is found as long as the text is there once in the whole driver
     why     what is wrong then, in one line
     tests   those of which one must fail; NAME@PROFILE where it is not the one below
+    lives   why none can be expected to, if it survives
     """
 
     name: str
@@ -60,6 +61,7 @@ class Mutant:
     why: str
     tests: tuple
     profile: str = "modern-split"
+    lives: str = ""
 
     def runs(self):
         """(test, profile) one after the other."""

@@ -37,11 +37,11 @@ def escape(text):
     return text.replace("\\", "\\\\").replace("*", "\\*").replace("`", "\\`").replace("|", "\\|")
 
 
-def found(verdict):
+def found(verdict, lives):
     if verdict is None:
         return "not run"
     if not verdict.killed:
-        return "**survived**"
+        return "**survived**" + (f": {escape(lives)}" if lives else "")
     test, _, profile = verdict.test.partition("@")
     return f"``{test}``" + ("" if test == mutants.UNIT else f" on {profile}")
 
@@ -57,6 +57,7 @@ def page(listed, files):
                               f"survived, {len(listed) - len(told)} not run.")
     for room in sorted(rooms):
         text += ROOM.format(room=room, line="-" * len(room))
-        text += "".join(ROW.format(name=m.name, why=escape(m.why), found=found(told.get(m.name)))
+        text += "".join(ROW.format(name=m.name, why=escape(m.why),
+                                   found=found(told.get(m.name), m.lives))
                         for m in rooms[room])
     return text.rstrip("\n")

@@ -190,6 +190,9 @@ class Report:
         self.ways_reached = merged(*(part.ways(taken) for part, _, taken in parts))
         entered = {name for part, found, _ in parts for name in part.functions(found)}
         self.unused = code.functions() - entered
+        # what is said of lines of every file says nothing of functions that were never entered
+        self.entered = {place for offset, place in code.at.items()
+                        if code.function[offset] in entered}
 
     def missed(self):
         """{file: (lines, ways)} that were not reached."""
@@ -205,7 +208,8 @@ class Report:
                    enumerate(self.known) if fnmatch.fnmatch(path, glob)]
             text = self.text(path) if fit and lines else ()
             found[path] = {line: number for number, pattern in reversed(fit) for line in lines
-                           if pattern.search(text[line - 1])}
+                           if pattern.search(text[line - 1]) and
+                           (self.known[number][0] != "*" or (path, line) in self.entered)}
         return found
 
     def unexplained(self):

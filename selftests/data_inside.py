@@ -72,7 +72,8 @@ def all_answered(env, count, size):
     assert f" {count} received" in out, f"of {size} bytes: {out.splitlines()[-2]}"
 
 
-@test(profiles=["small", "big", "modern-split"], drivers=["vnet"], timeout=150, quick=True)
+@test(profiles=["small", "big", "modern-split"], drivers=["vnet"], timeout=150, quick=True,
+      moves=["rx_alloc_fail"])
 def no_large_pages(env):
     """Without pages of 32 KiB all packets arrive, and nobody works for such pages.
 

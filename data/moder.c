@@ -23,20 +23,19 @@ void vnet_moder_init(struct vnet_moder *moder, struct napi_struct *napi)
  * vnet_moder_set() - change when a queue is polled again
  * @moder: of the queue, which may be running
  * @usecs: wait, in microseconds; 0: by interrupts alone
- * @frames: buffers of which the last interrupts all the same; 0: none does, 1:
- *	each one, so that nothing waits
+ * @frames: buffers of which the last interrupts all the same; none does for 0
+ *	and 1, which is what a queue has by itself
  *
  * Context: any.
  * Return: whether the queue waits now.
  */
 bool vnet_moder_set(struct vnet_moder *moder, u32 usecs, u32 frames)
 {
-	bool waits = usecs && frames != 1;
+	WRITE_ONCE(moder->after,
+		   frames > 1 ? min_t(u32, frames - 1, U16_MAX) : U16_MAX);
+	WRITE_ONCE(moder->wait, (u64)usecs * NSEC_PER_USEC);
 
-	WRITE_ONCE(moder->after, min_t(u32, frames - 1, U16_MAX));
-	WRITE_ONCE(moder->wait, waits ? (u64)usecs * NSEC_PER_USEC : 0);
-
-	return waits;
+	return usecs;
 }
 
 /**

@@ -589,7 +589,8 @@ static int vnet_coal_create_queues(struct vnet_dev *vd)
 	for (pair = 0; pair < nr; pair++) {
 		vnet_coal_init_queue(vd, &cfg->rxqs[pair], 2 * pair);
 		vnet_coal_init_queue(vd, &cfg->txqs[pair], 2 * pair + 1);
-		cfg->txqs[pair].coal.packets = 1;
+		cfg->rxqs[pair].coal = cfg->global.rx;
+		cfg->txqs[pair].coal = cfg->global.tx;
 	}
 
 	return 0;
@@ -616,6 +617,8 @@ int vnet_coalesce_create(struct vnet_dev *vd)
 
 	mutex_init(&vd->cfg.policy->coal.lock);
 	vd->cfg.policy->coal.global.tx.packets = 1;
+	if (vnet_coalesce_by_driver(&vd->caps))
+		vd->cfg.policy->coal.global.rx.packets = 1;
 	if (!vnet_coalesce_per_queue(&vd->caps))
 		return 0;
 
